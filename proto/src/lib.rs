@@ -1,0 +1,38 @@
+//! Hyperledger Fabric's protobuf messages and services.
+//!
+//! The modules carry the names of Fabric's protobuf packages. The definitions in `fabric/` are our own; their field
+//! numbers and the names of services are what existing clients, shims and orderers put on the wire.
+
+#![forbid(unsafe_code)]
+#![allow(missing_docs, clippy::doc_markdown, clippy::large_enum_variant)]
+
+/// Envelopes, headers, blocks, channel configuration and identities (Fabric: `protos/common`, `protos/msp`).
+pub mod common {
+    tonic::include_proto!("common");
+}
+/// Chaincode messages, proposals, transactions and the peer's services (Fabric: `protos/peer`).
+pub mod protos {
+    tonic::include_proto!("protos");
+}
+/// The ordering service (Fabric: `protos/orderer`).
+pub mod orderer {
+    tonic::include_proto!("orderer");
+}
+/// Read-write sets (Fabric: `protos/ledger/rwset`).
+pub mod rwset {
+    tonic::include_proto!("rwset");
+}
+/// Read-write sets of one namespace (Fabric: `protos/ledger/rwset/kvrwset`).
+pub mod kvrwset {
+    tonic::include_proto!("kvrwset");
+}
+/// Rows of queries (Fabric: `protos/ledger/queryresult`).
+pub mod queryresult {
+    tonic::include_proto!("queryresult");
+}
+
+pub use prost::Message;
+pub use prost_types::Timestamp;
+
+/// The largest message on any stream, in both directions: 100 MiB, as in Fabric's peers and shims.
+pub const MAX_MESSAGE_SIZE: usize = 100 * 1024 * 1024;

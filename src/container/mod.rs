@@ -1,0 +1,14 @@
+//! Where chaincode runs (Fabric: `core/container`).
+//!
+//! A [`Vm`] starts and stops containers; the chaincode in a container talks to the peer over a [`ChaincodeStream`]. This
+//! module knows nothing of handlers, ledgers or proposals.
+
+mod budget;
+mod ccid;
+mod stream;
+mod vm;
+
+pub use budget::Budget;
+pub use ccid::Ccid;
+pub use stream::{ChaincodeStream, EndStream, PeerEnd, Pending, StreamAcceptor, StreamError};
+pub use vm::{StartContainer, StopContainer, Vm, VmError, VmType};

@@ -1,0 +1,59 @@
+//! The stream of `ChaincodeMessage`s between the peer and one chaincode (Fabric: `ccintf.ChaincodeStream`).
+//!
+//! Neither end learns what the other is made of. The peer's end (the Handler) is a [`PeerEnd`]: each transport (gRPC, a
+//! host channel) gives it the chaincode's messages in their order. The chaincode's end is a [`ChaincodeStream`]: the
+//! Handler sends into it and never waits.
+//!
+//! A request of the chaincode becomes a [`Pending`] that the *transport* runs: a gRPC stream spawns it, so that a slow
+//! request holds up no other; a wasm guest awaits it in its own task, so that nothing crosses a thread.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use selvedge_proto::protos::ChaincodeMessage;
+use thiserror::Error;
+
+use super::Budget;
+
+/// The work that answers one request of the chaincode. The answer goes into the stream; dropping the future abandons it.
+pub type Pending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The chaincode's end of the stream, as the Handler holds it.
+pub trait ChaincodeStream: Send + Sync + 'static {
+    /// Queues a message to the chaincode without waiting. `budget` goes with INIT and TRANSACTION; a stream that leaves
+    /// the process drops it.
+    ///
+    /// # Errors
+    /// [`StreamError`] when the chaincode's end is gone; the message is lost.
+    fn send(&self, message: ChaincodeMessage, budget: Option<Budget>) -> Result<(), StreamError>;
+}
+
+/// The peer's end of the stream, as a transport holds it.
+pub trait PeerEnd: Send + Sync + 'static {
+    /// Takes one message of the chaincode. REGISTER, COMPLETED, ERROR and KEEPALIVE are done on return; a request comes
+    /// back as work for the transport to run.
+    ///
+    /// # Errors
+    /// [`EndStream`] when the message is illegal in the handler's state: the transport closes the stream with that text.
+    fn receive(&self, message: ChaincodeMessage) -> Result<Option<Pending>, EndStream>;
+
+    /// Says that no message will come any more: executions that wait are woken with `chaincode stream terminated`.
+    /// Called once, by the transport, however the stream ended.
+    fn closed(&self);
+}
+
+/// Gives every new stream a handler (Fabric: `ccintf.CCSupport.HandleChaincodeStream`).
+pub trait StreamAcceptor: Send + Sync + 'static {
+    /// Makes the peer's end for a stream that just opened.
+    fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd>;
+}
+
+/// A message could not be sent: the other end is gone.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct StreamError(pub String);
+
+/// A message broke the protocol; the stream ends with this text.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("error handling message, ending stream: {0}")]
+pub struct EndStream(pub String);

@@ -1,0 +1,7 @@
+//! Selvedge: a WebAssembly-sandboxed chaincode host for Hyperledger Fabric.
+//!
+//! The modules carry the names of Fabric's packages; `docs/map.md` lists which is which.
+
+#![forbid(unsafe_code)]
+
+pub mod container;

@@ -1,0 +1,5 @@
+//! The `selvedge` command.
+
+#![forbid(unsafe_code)]
+
+fn main() {}
