@@ -1,0 +1,145 @@
+//! Compiled modules on disk.
+//!
+//! An entry's name is the hash of the module and of everything that its machine code depends on; its content starts with
+//! a keyed hash over the rest, under a key that only this node's user can read. A stale, damaged or foreign entry is a
+//! miss, never an error. What the key does not protect against is said in `docs/security.md`.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::{hmac, rand};
+use selvedge_aot::Verified;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const KEY_FILE: &str = "key";
+const KEY_LENGTH: usize = 32;
+const TAG_LENGTH: usize = 32;
+
+/// A folder of compiled modules, readable by this user alone.
+pub(super) struct ModuleCache {
+    folder: PathBuf,
+    key: hmac::Key,
+}
+
+impl ModuleCache {
+    /// Opens the folder, making it and its key when missing.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let key = read_or_make_key(&folder.join(KEY_FILE))?;
+        Ok(Self { folder: folder.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
+    }
+
+    /// The component compiled from `source`, if an intact entry for exactly this engine exists.
+    pub(super) fn load(&self, engine: &Engine, source: &[u8]) -> Option<Component> {
+        let mut content = Vec::new();
+        File::open(self.path(engine, source)).ok()?.read_to_end(&mut content).ok()?;
+        let (tag, compiled) = content.split_at_checked(TAG_LENGTH)?;
+        hmac::verify(&self.key, compiled, tag).ok()?;
+        selvedge_aot::load(engine, &Verified::promise(compiled)).ok()
+    }
+
+    /// Keeps a compiled component. Readers see the whole entry or none.
+    pub(super) fn store(&self, engine: &Engine, source: &[u8], component: &Component) -> io::Result<()> {
+        let compiled = component.serialize().map_err(io::Error::other)?;
+        let tag = hmac::sign(&self.key, &compiled);
+        let path = self.path(engine, source);
+        let temporary = path.with_extension(format!("{}.new", std::process::id()));
+        let mut file = owner_only().create(true).truncate(true).open(&temporary)?;
+        file.write_all(tag.as_ref())?;
+        file.write_all(&compiled)?;
+        fs::rename(temporary, path)
+    }
+
+    fn path(&self, engine: &Engine, source: &[u8]) -> PathBuf {
+        let mut settings = Sha256Hasher(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut settings);
+        let mut name = settings.0;
+        name.update(Sha256::digest(source));
+        self.folder.join(format!("{}.cwasm", hex::encode(name.finalize())))
+    }
+}
+
+fn owner_only() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_LENGTH]> {
+    let mut key = [0; KEY_LENGTH];
+    if let Ok(bytes) = fs::read(path)
+        && bytes.len() == KEY_LENGTH
+    {
+        key.copy_from_slice(&bytes);
+        return Ok(key);
+    }
+    rand::fill(&mut key).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
+    owner_only().create(true).truncate(true).open(&temporary)?.write_all(&key)?;
+    fs::rename(temporary, path)?;
+    Ok(key)
+}
+
+/// Feeds wasmtime's compatibility hash, which speaks `Hash` only, into SHA-256.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn finish(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0.clone().finalize()[..8]);
+        u64::from_le_bytes(first)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const SOURCE: &[u8] = br#"(component (core module (func (export "f"))))"#;
+
+    fn entry(folder: &Path) -> PathBuf {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "cwasm")).unwrap()
+    }
+
+    #[test]
+    fn an_entry_is_used_only_whole_unaltered_and_under_its_own_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::default();
+        let component = Component::new(&engine, wat::parse_bytes(SOURCE).unwrap()).unwrap();
+        let cache = ModuleCache::open(folder.path()).unwrap();
+        assert!(cache.load(&engine, SOURCE).is_none(), "an empty cache is a miss");
+
+        cache.store(&engine, SOURCE, &component).unwrap();
+        assert!(cache.load(&engine, SOURCE).is_some());
+        assert!(cache.load(&engine, b"another module").is_none());
+        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, SOURCE).is_some(), "the key is kept");
+
+        let path = entry(folder.path());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let intact = fs::read(&path).unwrap();
+        for damage in [0, TAG_LENGTH, intact.len() / 2, intact.len() - 1] {
+            let mut damaged = intact.clone();
+            damaged[damage] ^= 1;
+            fs::write(&path, damaged).unwrap();
+            assert!(cache.load(&engine, SOURCE).is_none(), "byte {damage} altered");
+        }
+        fs::write(&path, &intact[..TAG_LENGTH - 1]).unwrap();
+        assert!(cache.load(&engine, SOURCE).is_none(), "cut short");
+
+        fs::write(&path, &intact).unwrap();
+        fs::write(folder.path().join(KEY_FILE), [7; KEY_LENGTH]).unwrap();
+        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, SOURCE).is_none(), "another key");
+    }
+}

@@ -1,0 +1,254 @@
+//! A chaincode's module, checked, compiled and linked with what it was granted and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::bindings::SystemChaincodePre;
+use super::cache::ModuleCache;
+use super::capability::{self, Capability, Import};
+use super::componentize::{self, ComponentizeError};
+use super::instance::InstanceState;
+use crate::container::Ccid;
+
+/// What a node has to know of a chaincode to load it.
+#[derive(Clone, Debug)]
+pub struct ModuleSpec {
+    /// Name and version.
+    pub ccid: Ccid,
+    /// The file: a component, or a core module for wasm32-wasip1.
+    pub path: PathBuf,
+    /// Names of the capabilities granted in core.yaml.
+    pub capabilities: BTreeSet<String>,
+    /// The chaincode's own settings from core.yaml.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A module ready to be instantiated.
+pub struct WasmModule {
+    ccid: Ccid,
+    digest: [u8; 32],
+    config: BTreeMap<String, String>,
+    pre: SystemChaincodePre<InstanceState>,
+}
+
+/// Why a module cannot be loaded.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("chaincode {ccid}: cannot read {}: {source}", .path.display())]
+    Read {
+        /// The chaincode.
+        ccid: Ccid,
+        /// Its file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The file is no chaincode.
+    #[error("chaincode {ccid} ({}): {source}", .path.display())]
+    Componentize {
+        /// The chaincode.
+        ccid: Ccid,
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ComponentizeError,
+    },
+    /// It asks for something that it may not have, or that does not exist here.
+    #[error("chaincode {ccid} ({}): {reason}", .path.display())]
+    Import {
+        /// The chaincode.
+        ccid: Ccid,
+        /// Its file.
+        path: PathBuf,
+        /// The import, and what to do.
+        reason: String,
+    },
+    /// wasmtime refuses it.
+    #[error("chaincode {ccid} ({}): {source:#}", .path.display())]
+    Wasmtime {
+        /// The chaincode.
+        ccid: Ccid,
+        /// Its file.
+        path: PathBuf,
+        /// wasmtime's error.
+        source: wasmtime::Error,
+    },
+}
+
+impl WasmModule {
+    /// Reads, checks, compiles (or takes from the cache) and links a module. Compiling takes a tenth of a second for
+    /// each 270 KB: call it on a thread that may block.
+    ///
+    /// # Errors
+    /// [`LoadError`] says which of these failed and why.
+    pub(super) fn load(
+        engine: &Engine,
+        cache: Option<&ModuleCache>,
+        capabilities: &[Arc<dyn Capability>],
+        spec: ModuleSpec,
+    ) -> Result<Self, LoadError> {
+        let source = std::fs::read(&spec.path).map_err(|source| LoadError::Read {
+            ccid: spec.ccid.clone(),
+            path: spec.path.clone(),
+            source,
+        })?;
+        let wasmtime = |source| LoadError::Wasmtime { ccid: spec.ccid.clone(), path: spec.path.clone(), source };
+        let component = match cache.and_then(|cache| cache.load(engine, &source)) {
+            Some(component) => component,
+            None => compile(engine, cache, &source, &spec)?,
+        };
+        let granted: Vec<_> =
+            capabilities.iter().filter(|capability| spec.capabilities.contains(capability.name())).cloned().collect();
+        check_imports(engine, &component, &granted, capabilities, &spec)?;
+        let linker = link(engine, &granted).map_err(wasmtime)?;
+        let pre: InstancePre<InstanceState> = linker.instantiate_pre(&component).map_err(wasmtime)?;
+        let pre = SystemChaincodePre::new(pre).map_err(wasmtime)?;
+        Ok(Self { digest: Sha256::digest(&source).into(), ccid: spec.ccid, config: spec.config, pre })
+    }
+
+    /// Name and version.
+    pub fn ccid(&self) -> &Ccid {
+        &self.ccid
+    }
+
+    /// SHA-256 of the file.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.ccid.to_string()
+    }
+
+    pub(super) fn config(&self) -> &BTreeMap<String, String> {
+        &self.config
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        self.pre.engine()
+    }
+
+    pub(super) fn pre(&self) -> &SystemChaincodePre<InstanceState> {
+        &self.pre
+    }
+}
+
+fn compile(
+    engine: &Engine,
+    cache: Option<&ModuleCache>,
+    source: &[u8],
+    spec: &ModuleSpec,
+) -> Result<Component, LoadError> {
+    let (ccid, path) = (&spec.ccid, &spec.path);
+    let bytes = componentize::componentize(source).map_err(|source| LoadError::Componentize {
+        ccid: ccid.clone(),
+        path: path.clone(),
+        source,
+    })?;
+    let component = Component::new(engine, bytes).map_err(|source| LoadError::Wasmtime {
+        ccid: ccid.clone(),
+        path: path.clone(),
+        source,
+    })?;
+    if let Some(cache) = cache
+        && let Err(error) = cache.store(engine, source, &component)
+    {
+        tracing::warn!(chaincode = %ccid, "the compiled module could not be cached: {error}");
+    }
+    Ok(component)
+}
+
+fn check_imports(
+    engine: &Engine,
+    component: &Component,
+    granted: &[Arc<dyn Capability>],
+    known: &[Arc<dyn Capability>],
+    spec: &ModuleSpec,
+) -> Result<(), LoadError> {
+    for import in imported(engine, component) {
+        let reason = match capability::classify(&import, known) {
+            Import::Base => continue,
+            Import::Capability(name) if granted.iter().any(|capability| capability.name() == name) => continue,
+            Import::Capability(name) => format!(
+                "imports {import}, which needs the capability `{name}`; grant it with `capabilities: [{name}]` in the \
+                 chaincode's entry under chaincode.systemPlugins"
+            ),
+            Import::OtherVersion { offered } => {
+                format!("imports {import}, this host offers {offered}; rebuild it with the selvedge-sdk of this host")
+            }
+            Import::Unknown => format!("imports {import}, which this host does not offer to chaincode"),
+        };
+        return Err(LoadError::Import { ccid: spec.ccid.clone(), path: spec.path.clone(), reason });
+    }
+    Ok(())
+}
+
+/// The interfaces and functions that a component imports; types that it only names are left out.
+fn imported(engine: &Engine, component: &Component) -> Vec<String> {
+    let imports = component.component_type();
+    let imports = imports.imports(engine);
+    let offered =
+        imports.filter(|(_, import)| !matches!(import.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)));
+    offered.map(|(name, _)| name.to_owned()).collect()
+}
+
+fn link(engine: &Engine, granted: &[Arc<dyn Capability>]) -> wasmtime::Result<Linker<InstanceState>> {
+    let mut linker = Linker::new(engine);
+    super::host::link(&mut linker)?;
+    for capability in granted {
+        capability.link(&mut linker)?;
+    }
+    Ok(linker)
+}
+
+/// What `selvedge scc inspect` shows of a module.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// SHA-256 of the file.
+    pub digest: [u8; 32],
+    /// Its size in bytes.
+    pub size: usize,
+    /// Component or core module.
+    pub kind: componentize::ModuleKind,
+    /// What it imports, each with the capability that it needs, if any.
+    pub imports: Vec<(String, Option<String>)>,
+    /// What it exports.
+    pub exports: Vec<String>,
+}
+
+/// Looks at a module without running it.
+///
+/// # Errors
+/// As [`WasmModule::load`], up to the check of imports.
+pub fn inspect(path: &Path) -> Result<Inspection, LoadError> {
+    let ccid = Ccid::new(path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default(), "");
+    let bad = |source| LoadError::Componentize { ccid: ccid.clone(), path: path.to_owned(), source };
+    let source =
+        std::fs::read(path).map_err(|source| LoadError::Read { ccid: ccid.clone(), path: path.to_owned(), source })?;
+    let kind = componentize::kind(&source).map_err(bad)?;
+    let bytes = componentize::componentize(&source).map_err(bad)?;
+    let engine = Engine::default();
+    let component = Component::new(&engine, bytes).map_err(|source| LoadError::Wasmtime {
+        ccid: ccid.clone(),
+        path: path.to_owned(),
+        source,
+    })?;
+    let imports = imported(&engine, &component)
+        .into_iter()
+        .map(|import| {
+            let capability = capability::capability_name(&import).map(str::to_owned);
+            (import, capability)
+        })
+        .collect();
+    let exports = component.component_type().exports(&engine).map(|(export, _)| export.to_owned()).collect();
+    Ok(Inspection { digest: Sha256::digest(&source).into(), size: source.len(), kind, imports, exports })
+}

@@ -1,0 +1,219 @@
+//! A running wasm chaincode: the shim's end of the stream (Fabric: the shim goroutine of `inproccontroller`).
+//!
+//! It registers once, then gives each INIT and TRANSACTION to a fresh instance in a task of its own. Invariant: each
+//! such message is answered by exactly one COMPLETED or ERROR, whatever the guest does, unless its transaction was
+//! cancelled, when nobody waits for the answer any more.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use bytes::Bytes;
+use selvedge_proto::Message;
+use selvedge_proto::protos::chaincode_message::Type;
+use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::Shared;
+use super::component::WasmModule;
+use super::config::LimitError;
+use super::exchange::{Exchange, ReplySlot};
+use super::instance::{self, Completed, Entry, InstanceState};
+use super::meter::Meter;
+use super::transaction::Transaction;
+use crate::container::{Budget, ChaincodeStream, PeerEnd, StreamError};
+
+/// One chaincode's container.
+pub(super) struct WasmContainer {
+    module: Arc<WasmModule>,
+    shared: Arc<Shared>,
+    work: Handle,
+    /// The peer's end; none before it is connected and after the container has stopped.
+    peer: Mutex<Option<Arc<dyn PeerEnd>>>,
+    /// Where answers go, by transaction id and then channel: a chaincode may call itself on another channel.
+    replies: Mutex<HashMap<String, Vec<(String, Arc<ReplySlot>)>>>,
+    /// The exit code, once stopped.
+    exit: watch::Sender<Option<i32>>,
+}
+
+impl WasmContainer {
+    pub(super) fn new(module: Arc<WasmModule>, shared: Arc<Shared>, work: Handle) -> Arc<Self> {
+        let exit = watch::Sender::new(None);
+        Arc::new(Self { module, shared, work, peer: Mutex::default(), replies: Mutex::default(), exit })
+    }
+
+    /// Takes the peer's end and registers, in a task of its own.
+    pub(super) fn connect(self: &Arc<Self>, peer: Arc<dyn PeerEnd>) {
+        *lock(&self.peer) = Some(peer);
+        let container = Arc::clone(self);
+        self.work.spawn(async move {
+            let name = container.module.name();
+            let payload = ChaincodeId { name, ..Default::default() }.encode_to_vec().into();
+            container.tell(ChaincodeMessage { r#type: Type::Register.into(), payload, ..Default::default() });
+        });
+    }
+
+    /// Closes the stream. Transactions that run are cancelled by the peer, which drops their contexts.
+    pub(super) fn stop(&self, code: i32) {
+        let peer = lock(&self.peer).take();
+        self.exit.send_if_modified(|exit| exit.is_none().then(|| *exit = Some(code)).is_some());
+        if let Some(peer) = peer {
+            peer.closed();
+        }
+    }
+
+    pub(super) fn exit(&self) -> watch::Receiver<Option<i32>> {
+        self.exit.subscribe()
+    }
+
+    /// Sends the peer a message that has no answer.
+    fn tell(&self, message: ChaincodeMessage) {
+        let Some(peer) = lock(&self.peer).clone() else { return };
+        if let Err(end) = peer.receive(message) {
+            tracing::error!(chaincode = %self.module.ccid(), "{end}");
+            self.stop(1);
+        }
+    }
+
+    fn begin(self: Arc<Self>, message: ChaincodeMessage, budget: Budget) -> Result<(), StreamError> {
+        let peer = lock(&self.peer).clone().ok_or_else(|| self.gone())?;
+        let (txid, channel) = (message.txid.clone(), message.channel_id.clone());
+        let slot = Arc::new(ReplySlot::default());
+        lock(&self.replies).entry(txid.clone()).or_default().push((channel.clone(), Arc::clone(&slot)));
+        let work = self.work.clone();
+        work.spawn(async move {
+            let exchange = Exchange::new(peer, slot, channel.clone(), txid.clone());
+            let cancelled = budget.clone();
+            let answer = tokio::select! {
+                biased;
+                () = cancelled.cancelled() => None,
+                answer = catch_panic(self.execute(message, exchange, budget)) => Some(answer.unwrap_or_else(|| {
+                    error("the peer failed while it ran the chaincode; its log has the reason".to_owned())
+                })),
+            };
+            self.forget(&txid, &channel);
+            if let Some(answer) = answer {
+                self.tell(ChaincodeMessage { txid, channel_id: channel, ..answer });
+            }
+        });
+        Ok(())
+    }
+
+    /// One execution, to the message that answers it.
+    async fn execute(&self, message: ChaincodeMessage, exchange: Exchange, budget: Budget) -> ChaincodeMessage {
+        let entry = if message.r#type() == Type::Init { Entry::Init } else { Entry::Invoke };
+        let transaction = match Transaction::new(message) {
+            Ok(transaction) => transaction,
+            Err(reason) => return error(reason),
+        };
+        let _init = match entry {
+            Entry::Init => Some(self.shared.init_permits.acquire(&self.module.ccid().name).await),
+            Entry::Invoke => match self.take_place(&budget).await {
+                Ok(()) => None,
+                Err(limit) => return error(format!("chaincode {} {limit}", self.module.ccid())),
+            },
+        };
+        let meter = Meter::new(Arc::clone(&self.shared.ticks), budget, Arc::clone(&self.shared.limits));
+        let state = InstanceState::new(Arc::clone(&self.module), transaction, exchange, meter);
+        match instance::run(state, entry).await {
+            Ok(completed) => complete(completed),
+            Err(failure) => {
+                tracing::warn!(chaincode = %self.module.ccid(), "{failure}");
+                error(failure.to_string())
+            }
+        }
+    }
+
+    /// A place for the root transaction; what it calls rides on it.
+    async fn take_place(&self, budget: &Budget) -> Result<(), LimitError> {
+        if budget.has_permit() {
+            return Ok(());
+        }
+        let place = self.shared.permits.acquire(&self.module.ccid().name);
+        match tokio::time::timeout_at(budget.deadline().into(), place).await {
+            Ok(permit) => {
+                budget.keep_permit(Box::new(permit));
+                Ok(())
+            }
+            Err(_) => {
+                let limit = self.shared.no_place();
+                budget.fail(limit.to_string());
+                Err(limit)
+            }
+        }
+    }
+
+    fn reply(&self, message: ChaincodeMessage) -> Result<(), StreamError> {
+        let replies = lock(&self.replies);
+        let slot = replies
+            .get(&message.txid)
+            .and_then(|slots| slots.iter().find(|(channel, _)| *channel == message.channel_id))
+            .map(|(_, slot)| slot);
+        match slot {
+            Some(slot) => slot.put(message),
+            // The transaction was cancelled while the peer worked on its request.
+            None => tracing::debug!(txid = message.txid, "an answer came for a transaction that has ended"),
+        }
+        Ok(())
+    }
+
+    fn forget(&self, txid: &str, channel: &str) {
+        let mut replies = lock(&self.replies);
+        if let Some(slots) = replies.get_mut(txid) {
+            slots.retain(|(of, _)| of != channel);
+            if slots.is_empty() {
+                replies.remove(txid);
+            }
+        }
+    }
+
+    fn gone(&self) -> StreamError {
+        StreamError(format!("the container of chaincode {} has stopped", self.module.ccid()))
+    }
+}
+
+/// The Handler's way into a container.
+pub(super) struct HostChannel(pub(super) Arc<WasmContainer>);
+
+impl ChaincodeStream for HostChannel {
+    fn send(&self, message: ChaincodeMessage, budget: Option<Budget>) -> Result<(), StreamError> {
+        match message.r#type() {
+            Type::Init | Type::Transaction => {
+                let budget = budget.ok_or_else(|| StreamError("an execution came without its budget".to_owned()))?;
+                Arc::clone(&self.0).begin(message, budget)
+            }
+            Type::Response | Type::Error => self.0.reply(message),
+            Type::Registered | Type::Ready | Type::Keepalive => Ok(()),
+            other => Err(StreamError(format!("a wasm chaincode does not understand {}", other.as_str_name()))),
+        }
+    }
+}
+
+fn complete(completed: Completed) -> ChaincodeMessage {
+    ChaincodeMessage {
+        r#type: Type::Completed.into(),
+        payload: completed.response.encode_to_vec().into(),
+        chaincode_event: completed.event,
+        ..Default::default()
+    }
+}
+
+fn error(text: String) -> ChaincodeMessage {
+    ChaincodeMessage { r#type: Type::Error.into(), payload: Bytes::from(text), ..Default::default() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The future's output, or none if it panicked: a fault of the host ends one transaction, not the node.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
+            .map_or(Poll::Ready(None), |poll| poll.map(Some))
+    })
+    .await
+}

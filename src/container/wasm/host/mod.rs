@@ -1,0 +1,66 @@
+//! The host side of the contract: each function turns a guest's call into one ChaincodeMessage and waits for its answer.
+//!
+//! Invariant: channel and transaction id come from the transaction, never from the guest. Every call that reaches the
+//! peer goes through [`InstanceState::request`], which stops the guest's clock and passes on what dooms a transaction.
+
+mod local;
+mod messages;
+mod peer;
+mod private_data;
+mod query;
+mod state;
+
+use bytes::Bytes;
+use selvedge_proto::Message;
+use selvedge_proto::protos::chaincode_message::Type;
+use wasmtime::component::{HasSelf, Linker};
+
+pub use self::messages::Messages;
+pub use self::query::{History, Results};
+use super::bindings::selvedge::chaincode;
+use super::config::LimitError;
+use super::instance::InstanceState;
+
+/// Gives the contract's functions to a linker.
+pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    type View = HasSelf<InstanceState>;
+    chaincode::blobs::add_to_linker::<_, View>(linker, |state| state)?;
+    chaincode::chaincodes::add_to_linker::<_, View>(linker, |state| state)?;
+    chaincode::config::add_to_linker::<_, View>(linker, |state| state)?;
+    chaincode::events::add_to_linker::<_, View>(linker, |state| state)?;
+    chaincode::logging::add_to_linker::<_, View>(linker, |state| state)?;
+    chaincode::private_data::add_to_linker::<_, View>(linker, |state| state)?;
+    chaincode::state::add_to_linker::<_, View>(linker, |state| state)?;
+    chaincode::transaction::add_to_linker::<_, View>(linker, |state| state)?;
+    super::process::link(linker)
+}
+
+impl InstanceState {
+    /// One request to the peer. The inner error is the text of its ERROR; the outer one ends the transaction.
+    async fn request(&mut self, kind: Type, payload: &impl Message) -> wasmtime::Result<Result<Bytes, String>> {
+        self.meter.charge()?;
+        let answer = self.exchange.request(kind, payload).await;
+        self.meter.resume();
+        self.check_doomed()?;
+        Ok(answer)
+    }
+
+    /// Ends the guest when something it called has doomed the whole transaction: the guest must not answer for it.
+    fn check_doomed(&self) -> wasmtime::Result<()> {
+        match self.meter.budget().failure() {
+            Some(reason) => Err(wasmtime::Error::msg(reason.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// The text for a value that is too large, before anything of it goes to the peer.
+    fn check_value(&self, what: &'static str, size: usize) -> Result<(), String> {
+        let limit = self.meter.limits().value;
+        if size <= limit { Ok(()) } else { Err(LimitError::Value { what, size, limit }.to_string()) }
+    }
+}
+
+/// A present value, or none for the empty bytes that stand for a missing key.
+fn present(value: Bytes) -> Option<Vec<u8>> {
+    (!value.is_empty()).then(|| value.into())
+}

@@ -1,0 +1,194 @@
+//! Chaincode in WebAssembly, inside the peer (Fabric: `container/inproccontroller`, with a wall through it).
+//!
+//! [`WasmVm`] keeps two registries, as Fabric's does: modules that may be started, and containers that run. What happens
+//! in a container is told in `container.rs`; one transaction of it in `instance.rs`.
+
+mod bindings;
+mod cache;
+mod capability;
+mod component;
+mod componentize;
+mod config;
+mod container;
+mod engine;
+mod exchange;
+mod host;
+mod instance;
+mod meter;
+mod output;
+mod permits;
+mod process;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+
+pub use self::bindings::selvedge::peer as peer_bindings;
+use self::cache::ModuleCache;
+pub use self::capability::Capability;
+pub use self::component::{Inspection, LoadError, ModuleSpec, WasmModule, inspect};
+pub use self::componentize::{ComponentizeError, MAX_MODULE_SIZE, ModuleKind, componentize};
+pub use self::config::{LimitError, Limits, WasmConfig};
+use self::container::{HostChannel, WasmContainer};
+use self::engine::WasmEngine;
+pub use self::host::{History, Messages, Results};
+pub use self::instance::{Blob, InstanceState};
+use self::permits::Permits;
+pub use self::transaction::Transaction;
+use super::{Ccid, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+
+/// The wasm VM of a node.
+pub struct WasmVm {
+    engine: WasmEngine,
+    cache: Option<ModuleCache>,
+    capabilities: Vec<Arc<dyn Capability>>,
+    shared: Arc<Shared>,
+    work: Handle,
+    acceptor: OnceLock<Arc<dyn StreamAcceptor>>,
+    modules: Mutex<HashMap<String, Arc<WasmModule>>>,
+    containers: Mutex<HashMap<String, Arc<WasmContainer>>>,
+}
+
+/// What all containers of a VM share.
+struct Shared {
+    permits: Permits,
+    init_permits: Permits,
+    ticks: Arc<AtomicU64>,
+    limits: Arc<Limits>,
+    roots: usize,
+    instances: u32,
+}
+
+impl Shared {
+    fn no_place(&self) -> LimitError {
+        LimitError::Places { roots: self.roots, instances: self.instances, call_depth: self.limits.call_depth }
+    }
+}
+
+impl WasmVm {
+    /// A VM whose guests run on `work`, a runtime that serves no sockets: a guest that computes delays other
+    /// transactions by a tick, and never the network.
+    ///
+    /// # Errors
+    /// [`VmError::Other`] when the machine does not give the pool its address space.
+    pub fn new(config: &WasmConfig, capabilities: Vec<Arc<dyn Capability>>, work: Handle) -> Result<Self, VmError> {
+        let engine = WasmEngine::new(config).map_err(|error| {
+            VmError::Other(format!(
+                "the wasm engine cannot start with a pool of {} instances of {} bytes: {error:#}; lower \
+                 chaincode.wasm.instances or chaincode.wasm.limits.memory",
+                config.slots(),
+                config.limits.memory
+            ))
+        })?;
+        let cache = config.cache_path.as_deref().and_then(|path| {
+            ModuleCache::open(path)
+                .inspect_err(|error| {
+                    tracing::warn!("modules are compiled anew, as the cache {} fails: {error}", path.display());
+                })
+                .ok()
+        });
+        let shared = Arc::new(Shared {
+            permits: Permits::new(config.roots()),
+            init_permits: Permits::new(usize::try_from(config.init_instances).unwrap_or(1).max(1)),
+            ticks: engine.ticks(),
+            limits: Arc::new(config.limits.clone()),
+            roots: config.roots(),
+            instances: config.instances,
+        });
+        Ok(Self {
+            engine,
+            cache,
+            capabilities,
+            shared,
+            work,
+            acceptor: OnceLock::new(),
+            modules: Mutex::default(),
+            containers: Mutex::default(),
+        })
+    }
+
+    /// Names who gives new streams their handlers. Once, before the first start.
+    pub fn set_acceptor(&self, acceptor: Arc<dyn StreamAcceptor>) {
+        let _ = self.acceptor.set(acceptor);
+    }
+
+    /// Reads, checks, compiles and links a module. It may take seconds: call it where a thread may block.
+    ///
+    /// # Errors
+    /// [`LoadError`] says what is wrong with the file.
+    pub fn load(&self, spec: ModuleSpec) -> Result<WasmModule, LoadError> {
+        WasmModule::load(self.engine.engine(), self.cache.as_ref(), &self.capabilities, spec)
+    }
+
+    /// Makes a module one that can be started, under its id (Fabric: `inproccontroller.Registry.Register`).
+    ///
+    /// # Errors
+    /// [`VmError::AlreadyRegistered`] under a name that is taken.
+    pub fn register(&self, module: WasmModule) -> Result<(), VmError> {
+        let name = module.ccid().container_name();
+        let mut modules = lock(&self.modules);
+        if modules.contains_key(&name) {
+            return Err(VmError::AlreadyRegistered(name));
+        }
+        modules.insert(name, Arc::new(module));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Vm for WasmVm {
+    async fn start(&self, ccid: &Ccid, _: StartContainer) -> Result<(), VmError> {
+        let name = ccid.container_name();
+        let module = lock(&self.modules).get(&name).cloned().ok_or_else(|| VmError::NotRegistered(name.clone()))?;
+        let acceptor = self.acceptor.get().ok_or_else(|| VmError::Instantiate {
+            ccid: name.clone(),
+            cause: "the VM was not told who accepts streams".to_owned(),
+        })?;
+        let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone());
+        {
+            let mut containers = lock(&self.containers);
+            if containers.contains_key(&name) {
+                return Err(VmError::AlreadyRunning(name));
+            }
+            containers.insert(name, Arc::clone(&container));
+        }
+        container.connect(acceptor.accept(Arc::new(HostChannel(Arc::clone(&container)))));
+        Ok(())
+    }
+
+    async fn stop(&self, ccid: &Ccid, _: StopContainer) -> Result<(), VmError> {
+        let name = ccid.container_name();
+        if !lock(&self.modules).contains_key(&name) {
+            return Err(VmError::NotRegistered(name));
+        }
+        let container = lock(&self.containers).remove(&name).ok_or(VmError::NotFound(name))?;
+        container.stop(0);
+        Ok(())
+    }
+
+    async fn wait(&self, ccid: &Ccid) -> Result<i32, VmError> {
+        let name = ccid.container_name();
+        let container = lock(&self.containers).get(&name).cloned().ok_or_else(|| VmError::NotFound(name.clone()))?;
+        let mut exit = container.exit();
+        drop(container);
+        let code = exit.wait_for(Option::is_some).await.ok().and_then(|code| *code).unwrap_or(0);
+        // A container that ended by itself makes room for the next start.
+        let mut containers = lock(&self.containers);
+        if containers.get(&name).is_some_and(|current| current.exit().borrow().is_some()) {
+            containers.remove(&name);
+        }
+        Ok(code)
+    }
+
+    async fn health_check(&self) -> Result<(), VmError> {
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
