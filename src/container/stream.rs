@@ -4,8 +4,9 @@
 //! host channel) gives it the chaincode's messages in their order. The chaincode's end is a [`ChaincodeStream`]: the
 //! Handler sends into it and never waits.
 //!
-//! A request of the chaincode becomes a [`Pending`] that the *transport* runs: a gRPC stream spawns it, so that a slow
-//! request holds up no other; a wasm guest awaits it in its own task, so that nothing crosses a thread.
+//! What a message causes becomes a [`Pending`] that the giver of the message runs. A gRPC stream spawns a chaincode's
+//! request, so that a slow one holds up no other; a wasm guest awaits it, and the Handler awaits the guest: nothing
+//! crosses a thread between proposal and response.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,17 +16,24 @@ use thiserror::Error;
 
 use super::Budget;
 
-/// The work that answers one request of the chaincode. The answer goes into the stream; dropping the future abandons it.
+/// Work that a message causes. Whoever gave the message runs it; dropping the future abandons it.
 pub type Pending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The chaincode's end of the stream, as the Handler holds it.
 pub trait ChaincodeStream: Send + Sync + 'static {
-    /// Queues a message to the chaincode without waiting. `budget` goes with INIT and TRANSACTION; a stream that leaves
-    /// the process drops it.
+    /// Queues a message to the chaincode without waiting.
     ///
     /// # Errors
     /// [`StreamError`] when the chaincode's end is gone; the message is lost.
-    fn send(&self, message: ChaincodeMessage, budget: Option<Budget>) -> Result<(), StreamError>;
+    fn send(&self, message: ChaincodeMessage) -> Result<(), StreamError>;
+
+    /// The same for INIT and TRANSACTION, with what the execution may spend. Where the chaincode runs in this process,
+    /// its execution comes back as work: the caller runs it while it waits for the answer, so that a transaction is one
+    /// task from proposal to response. A stream that leaves the process drops the budget and returns none.
+    ///
+    /// # Errors
+    /// [`StreamError`] when the chaincode's end is gone; the message is lost.
+    fn execute(&self, message: ChaincodeMessage, budget: Budget) -> Result<Option<Pending>, StreamError>;
 }
 
 /// The peer's end of the stream, as a transport holds it.

@@ -44,7 +44,7 @@ impl WasmConfig {
 pub struct Limits {
     /// Linear memory of one instance in bytes (`memory`).
     pub memory: usize,
-    /// Elements of all tables of one instance (`tableElements`).
+    /// Elements of all tables of one instance (`tables`).
     pub table_elements: usize,
     /// Stack of the guest in bytes (`stack`).
     pub stack: usize,
@@ -94,7 +94,7 @@ pub enum LimitError {
         limit: usize,
     },
     /// A table would have grown past its limit.
-    #[error("asked for {asked} table elements, the limit is {limit} (chaincode.wasm.limits.tableElements)")]
+    #[error("asked for {asked} table elements, the limit is {limit} (chaincode.wasm.limits.tables)")]
     TableElements {
         /// Elements asked for.
         asked: usize,

@@ -1,6 +1,6 @@
 //! A running wasm chaincode: the shim's end of the stream (Fabric: the shim goroutine of `inproccontroller`).
 //!
-//! It registers once, then gives each INIT and TRANSACTION to a fresh instance in a task of its own. Invariant: each
+//! It registers once, then gives each INIT and TRANSACTION to a fresh instance. Invariant: each
 //! such message is answered by exactly one COMPLETED or ERROR, whatever the guest does, unless its transaction was
 //! cancelled, when nobody waits for the answer any more.
 
@@ -23,7 +23,7 @@ use super::exchange::{Exchange, ReplySlot};
 use super::instance::{self, Completed, Entry, InstanceState};
 use super::meter::Meter;
 use super::transaction::Transaction;
-use crate::container::{Budget, ChaincodeStream, PeerEnd, StreamError};
+use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamError};
 
 /// One chaincode's container.
 pub(super) struct WasmContainer {
@@ -77,28 +77,31 @@ impl WasmContainer {
         }
     }
 
-    fn begin(self: Arc<Self>, message: ChaincodeMessage, budget: Budget) -> Result<(), StreamError> {
+    fn begin(self: Arc<Self>, message: ChaincodeMessage, budget: Budget) -> Result<Pending, StreamError> {
         let peer = lock(&self.peer).clone().ok_or_else(|| self.gone())?;
-        let (txid, channel) = (message.txid.clone(), message.channel_id.clone());
-        let slot = Arc::new(ReplySlot::default());
-        lock(&self.replies).entry(txid.clone()).or_default().push((channel.clone(), Arc::clone(&slot)));
-        let work = self.work.clone();
-        work.spawn(async move {
-            let exchange = Exchange::new(peer, slot, channel.clone(), txid.clone());
+        let place = self.open_place(&message);
+        Ok(Box::pin(async move {
+            let exchange = Exchange::new(peer, Arc::clone(&place.slot), place.channel.clone(), place.txid.clone());
             let cancelled = budget.clone();
             let answer = tokio::select! {
                 biased;
-                () = cancelled.cancelled() => None,
-                answer = catch_panic(self.execute(message, exchange, budget)) => Some(answer.unwrap_or_else(|| {
-                    error("the peer failed while it ran the chaincode; its log has the reason".to_owned())
-                })),
+                () = cancelled.cancelled() => return,
+                answer = catch_panic(self.execute(message, exchange, budget)) => answer,
             };
-            self.forget(&txid, &channel);
-            if let Some(answer) = answer {
-                self.tell(ChaincodeMessage { txid, channel_id: channel, ..answer });
-            }
-        });
-        Ok(())
+            let answer = answer.unwrap_or_else(|| {
+                error("the peer failed while it ran the chaincode; its log has the reason".to_owned())
+            });
+            let (txid, channel_id) = (place.txid.clone(), place.channel.clone());
+            drop(place);
+            self.tell(ChaincodeMessage { txid, channel_id, ..answer });
+        }))
+    }
+
+    fn open_place(self: &Arc<Self>, message: &ChaincodeMessage) -> Place {
+        let (txid, channel) = (message.txid.clone(), message.channel_id.clone());
+        let slot = Arc::new(ReplySlot::default());
+        lock(&self.replies).entry(txid.clone()).or_default().push((channel.clone(), Arc::clone(&slot)));
+        Place { container: Arc::clone(self), txid, channel, slot }
     }
 
     /// One execution, to the message that answers it.
@@ -159,18 +162,28 @@ impl WasmContainer {
         Ok(())
     }
 
-    fn forget(&self, txid: &str, channel: &str) {
-        let mut replies = lock(&self.replies);
-        if let Some(slots) = replies.get_mut(txid) {
-            slots.retain(|(of, _)| of != channel);
-            if slots.is_empty() {
-                replies.remove(txid);
-            }
-        }
-    }
-
     fn gone(&self) -> StreamError {
         StreamError(format!("the container of chaincode {} has stopped", self.module.ccid()))
+    }
+}
+
+/// A transaction's place among those that get answers; gone with the transaction, however it ends.
+struct Place {
+    container: Arc<WasmContainer>,
+    txid: String,
+    channel: String,
+    slot: Arc<ReplySlot>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut replies = lock(&self.container.replies);
+        if let Some(slots) = replies.get_mut(&self.txid) {
+            slots.retain(|(channel, _)| *channel != self.channel);
+            if slots.is_empty() {
+                replies.remove(&self.txid);
+            }
+        }
     }
 }
 
@@ -178,16 +191,16 @@ impl WasmContainer {
 pub(super) struct HostChannel(pub(super) Arc<WasmContainer>);
 
 impl ChaincodeStream for HostChannel {
-    fn send(&self, message: ChaincodeMessage, budget: Option<Budget>) -> Result<(), StreamError> {
+    fn send(&self, message: ChaincodeMessage) -> Result<(), StreamError> {
         match message.r#type() {
-            Type::Init | Type::Transaction => {
-                let budget = budget.ok_or_else(|| StreamError("an execution came without its budget".to_owned()))?;
-                Arc::clone(&self.0).begin(message, budget)
-            }
             Type::Response | Type::Error => self.0.reply(message),
             Type::Registered | Type::Ready | Type::Keepalive => Ok(()),
             other => Err(StreamError(format!("a wasm chaincode does not understand {}", other.as_str_name()))),
         }
+    }
+
+    fn execute(&self, message: ChaincodeMessage, budget: Budget) -> Result<Option<Pending>, StreamError> {
+        Arc::clone(&self.0).begin(message, budget).map(Some)
     }
 }
 

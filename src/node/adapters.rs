@@ -1,0 +1,42 @@
+//! What one part asks and another answers, where their words differ.
+
+use std::sync::Arc;
+
+use selvedge_proto::common::Envelope;
+use selvedge_proto::protos::SignedProposal;
+
+use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
+use crate::channel::{AclChecker, ChannelResources, Channels, resource};
+use crate::ordering::{self, DeliverAccess};
+
+/// The access control lists, for chaincode and for streams of blocks.
+pub(super) struct Access(pub(super) AclChecker);
+
+impl AccessControl for Access {
+    fn check(&self, resource: &str, channel: &str, signed: &SignedProposal) -> Result<(), Denied> {
+        self.0.check(resource, channel, signed).map_err(|error| Denied(error.to_string()))
+    }
+}
+
+impl DeliverAccess for Access {
+    fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String> {
+        // The embedded orderer's clients are the channel's writers and readers, as Fabric's policies have it.
+        let resource = match resource {
+            ordering::resource::BROADCAST => resource::PROPOSE,
+            ordering::resource::ORDERER_DELIVER => resource::BLOCK_EVENT,
+            other => other,
+        };
+        self.0.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
+    }
+}
+
+/// The application capabilities of the channels.
+pub(super) struct ChannelCapabilities(pub(super) Arc<Channels>);
+
+impl ApplicationConfig for ChannelCapabilities {
+    fn capabilities(&self, channel: &str) -> Option<ApplicationCapabilities> {
+        // The configuration's own list is not read yet: V1_4_2, which the development channel has, stands for it.
+        self.0.msp_manager(channel)?;
+        Some(ApplicationCapabilities { key_level_endorsement: true, purge_private_data: false })
+    }
+}

@@ -1,0 +1,125 @@
+//! The system chaincodes of a node: which there are, and their modules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::sync::Semaphore;
+
+use crate::chaincode::{ChaincodeConfig, ChaincodeMode, RuntimeParams, SystemChaincodes};
+use crate::config::{self, ByteSize, Config};
+use crate::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
+use crate::scc::{Registry, SystemChaincode};
+
+/// Chaincodes of Fabric's that have no module yet. Their names stay reserved; `+lifecycle` never had one.
+const WITHOUT_MODULE: [&str; 2] = ["lscc", "cscc"];
+
+/// Fabric's chaincodes and the plug-ins of core.yaml.
+pub fn registry(config: &Config) -> Registry {
+    let chaincode = &config.chaincode;
+    let whitelist: BTreeMap<_, _> =
+        chaincode.system.iter().filter(|(_, enabled)| **enabled).map(|(name, _)| (name.clone(), "enable".to_owned())).collect();
+    let mut chaincodes = SystemChaincode::builtin(&whitelist);
+    for builtin in &mut chaincodes {
+        builtin.path = chaincode.wasm.system_path.join(format!("{}.wasm", builtin.name));
+        builtin.enabled &= !WITHOUT_MODULE.contains(&builtin.name.as_str());
+    }
+    for plugin in &chaincode.system_plugins {
+        let plugin = SystemChaincode {
+            name: plugin.name.clone(),
+            path: plugin.path.clone(),
+            enabled: plugin.enabled,
+            whitelisted: false,
+            invokable_external: plugin.invokable_external,
+            invokable_cc2cc: plugin.invokable_cc2cc,
+            init_args: Vec::new(),
+            capabilities: plugin.capabilities.clone(),
+            config: plugin.config.clone(),
+        };
+        chaincodes.push(plugin.whitelist(&whitelist));
+    }
+    Registry::new(chaincodes, chaincode.wasm.system_version.clone())
+}
+
+/// Loads the modules of all chaincodes that run, and registers them with the VM.
+pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::Result<()> {
+    let (registry, vm) = (Arc::clone(registry), Arc::clone(vm));
+    tokio::task::spawn_blocking(move || {
+        for chaincode in registry.chaincodes().iter().filter(|chaincode| chaincode.runs()) {
+            let module = vm.load(ModuleSpec {
+                ccid: registry.ccid(chaincode),
+                path: chaincode.path.clone(),
+                capabilities: chaincode.capabilities.iter().cloned().collect::<BTreeSet<_>>(),
+                config: chaincode.config.clone(),
+            });
+            let module = module.context("a system chaincode cannot be loaded")?;
+            tracing::info!(
+                "system chaincode {}({}) version {} digest {} registered",
+                chaincode.name,
+                chaincode.path.display(),
+                registry.version(),
+                hex::encode(module.digest())
+            );
+            vm.register(module)?;
+        }
+        Ok(())
+    })
+    .await?
+}
+
+/// The settings of the wasm VM.
+pub fn wasm_config(config: &Config) -> WasmConfig {
+    let wasm = &config.chaincode.wasm;
+    let limits = &wasm.limits;
+    WasmConfig {
+        cache_path: Some(wasm.cache_path.clone()),
+        instances: wasm.instances,
+        init_instances: wasm.init_instances,
+        limits: Limits {
+            memory: bytes(limits.memory),
+            table_elements: usize::try_from(limits.tables).unwrap_or(usize::MAX),
+            stack: bytes(limits.stack),
+            time: limits.time,
+            fuel: limits.fuel,
+            value: bytes(limits.value),
+            host_call_bytes: bytes(limits.host_call_bytes),
+            log_line: bytes(limits.log_line),
+            log_lines: limits.log_lines,
+            call_depth: limits.call_depth,
+        },
+    }
+}
+
+/// The settings of the chaincode side.
+pub fn support_config(config: &Config) -> ChaincodeConfig {
+    let chaincode = &config.chaincode;
+    let params = chaincode.runtime_params;
+    ChaincodeConfig {
+        execute_timeout: chaincode.execute_timeout,
+        install_timeout: chaincode.install_timeout,
+        startup_timeout: chaincode.startup_timeout,
+        mode: match chaincode.mode {
+            config::ChaincodeMode::Net => ChaincodeMode::Net,
+            config::ChaincodeMode::Dev => ChaincodeMode::Dev,
+        },
+        total_query_limit: config.ledger.total_query_limit,
+        runtime_params: Some(RuntimeParams {
+            write_batch: params.use_write_batch.then_some(params.max_size_write_batch),
+            get_multiple_keys: params.use_get_multiple_keys.then_some(params.max_size_get_multiple_keys),
+        }),
+        call_depth: chaincode.wasm.limits.call_depth,
+        fuel: chaincode.wasm.limits.fuel,
+    }
+}
+
+/// Proposals in work at once.
+pub(super) fn endorser_slots(config: &Config) -> usize {
+    match config.peer.endorser_concurrency {
+        0 => Semaphore::MAX_PERMITS,
+        slots => slots.min(Semaphore::MAX_PERMITS),
+    }
+}
+
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_bytes()).unwrap_or(usize::MAX)
+}

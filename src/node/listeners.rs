@@ -1,0 +1,99 @@
+//! The listeners of a node: the peer's services, chaincode's, and operations.
+//!
+//! Invariant: closing takes no new calls and lets those under way finish, for a limited time.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use prometheus_client::registry::Registry as Metrics;
+use selvedge_proto::MAX_MESSAGE_SIZE;
+use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
+use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
+use selvedge_proto::protos::deliver_server::DeliverServer;
+use selvedge_proto::protos::endorser_server::EndorserServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+
+use super::adapters::Access;
+use crate::chaincode::ChaincodeListener;
+use crate::config::Config;
+use crate::container::StreamAcceptor;
+use crate::endorser::Endorser;
+use crate::ledger::LedgerProvider;
+use crate::operations;
+use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverService, Deliverer, Orderers};
+
+/// How long calls under way may take once the node stops; a stream of blocks never ends by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What listens, and how to stop it.
+pub(super) struct Listeners {
+    pub(super) peer: SocketAddr,
+    pub(super) chaincode: SocketAddr,
+    pub(super) operations: SocketAddr,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl Listeners {
+    pub(super) async fn open(
+        config: &Config,
+        endorser: Endorser,
+        ledgers: &Arc<LedgerProvider>,
+        orderers: &Arc<Orderers>,
+        access: Arc<Access>,
+        acceptor: Arc<dyn StreamAcceptor>,
+        metrics: Mutex<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
+        let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
+        let operations = bind("operations.listenAddress", &config.operations.listen_address).await?;
+        let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
+
+        let stop = watch::Sender::new(false);
+        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow };
+        let deliverer = Arc::new(Deliverer::new(ledgers.clone(), access.clone(), deliver));
+        let services = Server::builder()
+            .add_service(limited(EndorserServer::new(endorser)))
+            .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer))))
+            .add_service(AtomicBroadcastServer::new(AtomicBroadcastService::new(orderers.clone(), deliverer, access)));
+        let chaincodes = Server::builder().add_service(ChaincodeSupportServer::new(ChaincodeListener::new(acceptor)));
+        let servers = vec![
+            serve("peer", services, peer, stop.subscribe()),
+            serve("chaincode", chaincodes, chaincode, stop.subscribe()),
+        ];
+        Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, stop, servers })
+    }
+
+    pub(super) async fn close(self) {
+        let _ = self.stop.send(true);
+        for mut server in self.servers {
+            if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+                server.abort();
+            }
+        }
+    }
+}
+
+async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another address with {key}"))
+}
+
+fn serve(name: &'static str, router: Router, listener: TcpListener, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let stopped = async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped).await {
+            tracing::error!("the {name} listener failed: {error}");
+        }
+    })
+}

@@ -1,0 +1,187 @@
+//! The composition root: the one place that knows every part of a node (Fabric: `peer/node/start.go`).
+//!
+//! [`Node::start`] reads from top to bottom: runtimes, identity, channels, chaincode, ordering, listeners. Invariant: a
+//! listener opens only when everything behind it works, so a node that answers `/healthz` endorses.
+
+mod adapters;
+mod chaincodes;
+mod channels;
+mod listeners;
+mod work;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use prometheus_client::registry::Registry as Metrics;
+
+use self::adapters::{Access, ChannelCapabilities};
+use self::listeners::Listeners;
+use self::work::WorkRuntime;
+use crate::chaincode::{ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
+use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
+use crate::config::Config;
+use crate::container::wasm::{Capability, Messages, WasmVm};
+use crate::container::{StreamAcceptor, Vm, VmController, VmType};
+use crate::endorser::{Endorser, EndorserParts};
+use crate::ledger::LedgerProvider;
+use crate::msp::{Msp, Signer, SigningIdentity, development};
+use crate::ordering::Orderers;
+use crate::scc::{Deployer, LedgerCapability};
+
+/// A running node.
+pub struct Node {
+    support: ChaincodeSupport,
+    ledgers: Arc<LedgerProvider>,
+    listeners: Listeners,
+    orderers: Arc<Orderers>,
+    work: WorkRuntime,
+}
+
+/// What a test or a benchmark puts between the parts.
+#[derive(Default)]
+pub struct Hooks {
+    /// Wraps the acceptor that the wasm VM gives its streams to.
+    pub acceptor: Option<Box<dyn FnOnce(Arc<dyn StreamAcceptor>) -> Arc<dyn StreamAcceptor> + Send>>,
+}
+
+impl Node {
+    /// Starts a node and returns when it serves.
+    ///
+    /// # Errors
+    /// What keeps it from serving: a directory in use, a broken module, a port that is taken.
+    pub async fn start(config: &Config, hooks: Hooks) -> anyhow::Result<Self> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut metrics = Metrics::default();
+        let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
+
+        let data = &config.peer.file_system_path;
+        let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);
+
+        let mspid = &config.peer.local_msp_id;
+        let made = development::ensure(&config.peer.development_path(), mspid)
+            .context("the development identities cannot be made")?;
+        let msp_folder = config.peer.msp_config_path.as_deref().unwrap_or(&made.peer);
+        let local = Arc::new(Msp::load(msp_folder, mspid)?);
+        let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(msp_folder, mspid)?);
+        let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
+
+        let channels = Arc::new(Channels::default());
+        channels::open(config, &ledgers, &channels, &made)?;
+        let resources: Arc<dyn ChannelResources> = channels.clone();
+        let authenticator = Arc::new(Authenticator::new(Arc::clone(&resources), local));
+        let acl = AclChecker::new(Arc::clone(&authenticator));
+        let access = Arc::new(Access(acl.clone()));
+
+        let registry = Arc::new(chaincodes::registry(config));
+        let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
+        let capabilities: Vec<Arc<dyn Capability>> =
+            vec![Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())), Arc::new(Messages)];
+        let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
+        chaincodes::load(&registry, &vm).await?;
+        let vms = [(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)];
+        let support = ChaincodeSupport::new(
+            chaincodes::support_config(config),
+            Arc::new(VmController::new(vms)),
+            Environment {
+                ledgers: Arc::clone(&as_ledgers),
+                definitions: registry.clone(),
+                system_chaincodes: registry.clone(),
+                access: access.clone(),
+                application: Arc::new(ChannelCapabilities(channels)),
+                collections: Arc::new(NoCollections),
+            },
+            Arc::new(ChaincodeMetrics::register(&mut metrics)),
+        );
+        let acceptor: Arc<dyn StreamAcceptor> = Arc::new(support.clone());
+        vm.set_acceptor(match hooks.acceptor {
+            Some(wrap) => wrap(Arc::clone(&acceptor)),
+            None => Arc::clone(&acceptor),
+        });
+        let deployer = Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers));
+        let names = ledgers.channels();
+        work.run(async move {
+            deployer.deploy_sys_ccs("").await;
+            deployer.deploy_on_channels(names).await;
+        })
+        .await?;
+
+        let orderers = channels::start_orderers(config, &ledgers, &orderer_signer, &resources, &registry);
+        let parts = EndorserParts {
+            authenticator,
+            acl,
+            system_chaincodes: registry,
+            executor: Arc::new(support.clone()),
+            ledgers: as_ledgers,
+            signer,
+        };
+        let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
+        let listeners =
+            Listeners::open(config, endorser, &ledgers, &orderers, access, acceptor, Mutex::new(metrics)).await?;
+        Ok(Self { support, ledgers, listeners, orderers, work })
+    }
+
+    /// The address of the endorser, Deliver and Broadcast services.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.listeners.peer
+    }
+
+    /// The address where chaincode registers.
+    pub fn chaincode_address(&self) -> SocketAddr {
+        self.listeners.chaincode
+    }
+
+    /// The address of `/healthz` and `/metrics`.
+    pub fn operations_address(&self) -> SocketAddr {
+        self.listeners.operations
+    }
+
+    /// The chaincode side of the node.
+    pub fn support(&self) -> &ChaincodeSupport {
+        &self.support
+    }
+
+    /// The channels' ledgers.
+    pub fn ledgers(&self) -> &Arc<LedgerProvider> {
+        &self.ledgers
+    }
+
+    /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
+    pub async fn stop(self) {
+        self.listeners.close().await;
+        for channel in self.ledgers.channels() {
+            if let Some(orderer) = self.orderers.get(&channel) {
+                orderer.shutdown().await;
+            }
+        }
+        self.work.stop();
+    }
+}
+
+/// Runs a node until SIGINT or SIGTERM.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn start(config: Config) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let node = Node::start(&config, Hooks::default()).await?;
+    tracing::info!(
+        "Started peer with ID=[{}], network ID=[{}], address=[{}]",
+        config.peer.id,
+        config.peer.network_id,
+        node.peer_address()
+    );
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("{name}: finishing what is under way");
+    node.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
