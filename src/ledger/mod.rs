@@ -27,6 +27,8 @@ mod rwset;
 mod simulator;
 mod state;
 mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod transaction;
 mod updates;
 
