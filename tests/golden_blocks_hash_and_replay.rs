@@ -2,6 +2,8 @@
 //! byte that the peer added to a block (the commit hash covers all its updates), the final state, histories, simulations
 //! and filtered blocks.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::path::PathBuf;
 
 use selvedge::ledger::{Ledger, LedgerProvider, StateIterator, TxSimulator, block, transaction};

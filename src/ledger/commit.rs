@@ -303,3 +303,6 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use super::{CommittedBlock, Ledger, LedgerProvider, block};
 pub(crate) struct TestChannel {
     pub(crate) provider: Arc<LedgerProvider>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     transactions: u64,
 }
 
@@ -26,7 +26,7 @@ impl TestChannel {
         let dir = tempfile::tempdir().unwrap();
         let provider = Arc::new(LedgerProvider::open(dir.path()).unwrap());
         let ledger = provider.create(Self::NAME, &block::new_block(0, Bytes::new(), vec![])).unwrap();
-        Self { provider, ledger, dir, transactions: 0 }
+        Self { provider, ledger, _dir: dir, transactions: 0 }
     }
 
     /// The block that could follow now.
