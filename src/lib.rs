@@ -5,3 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod container;
+pub mod ledger;
+pub mod msp;
+pub mod ordering;

@@ -1,0 +1,124 @@
+use selvedge_proto::rwset::TxReadWriteSet;
+
+use super::*;
+use crate::ledger::testing::{TestChannel, endorser_transaction, envelope};
+
+use TxValidationCode as Code;
+
+fn transaction(txid: &str) -> Bytes {
+    endorser_transaction(TestChannel::NAME, txid, TxReadWriteSet::default().encode_to_vec().into())
+}
+
+fn refused(channel: &TestChannel, block: Block, codes: &[Code]) -> String {
+    let error = channel.ledger.commit(block, codes).unwrap_err();
+    assert!(matches!(error, LedgerError::BadBlock { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_block_that_does_not_follow_is_refused_and_the_right_one_still_goes() {
+    let channel = TestChannel::new();
+    let good = channel.next_block(vec![transaction("a")]);
+    let change = |change: fn(&mut selvedge_proto::common::BlockHeader)| {
+        let mut block = good.clone();
+        change(block.header.as_mut().unwrap());
+        block
+    };
+    let text = refused(&channel, change(|header| header.number = 2), &[Code::Valid]);
+    assert_eq!(text, "block 2 of channel testchannel is refused: the next block is number 1");
+    let text = refused(&channel, change(|header| header.previous_hash = Bytes::from_static(b"x")), &[Code::Valid]);
+    assert!(text.contains("it follows block 78, the newest block is "), "{text}");
+    let text = refused(&channel, change(|header| header.data_hash = Bytes::new()), &[Code::Valid]);
+    assert!(text.contains("its data hashes to"), "{text}");
+    let text = refused(&channel, good.clone(), &[]);
+    assert!(text.ends_with("it has 1 transactions, but 0 validation codes came"), "{text}");
+    refused(&channel, Block::default(), &[]);
+
+    let committed = channel.ledger.commit(good.clone(), &[Code::Valid]).unwrap();
+    assert_eq!(channel.ledger.commit(good.clone(), &[]).unwrap(), committed, "the same block again");
+    let text = refused(&channel, change(|header| header.previous_hash = Bytes::new()), &[Code::Valid]);
+    assert!(text.ends_with("another block of this number is committed already"), "{text}");
+    assert_eq!(channel.ledger.height().unwrap(), 2);
+}
+
+#[test]
+fn an_id_belongs_to_its_first_transaction_in_the_block_and_on_the_ledger() {
+    let channel = TestChannel::new();
+    let commit = |transactions: &[(&str, Code)]| {
+        let block = channel.next_block(transactions.iter().map(|(txid, _)| transaction(txid)).collect());
+        let codes: Vec<_> = transactions.iter().map(|(_, code)| *code).collect();
+        channel.ledger.commit(block, &codes).unwrap().codes
+    };
+    assert_eq!(
+        commit(&[("a", Code::BadCreatorSignature), ("a", Code::Valid), ("a", Code::Valid), ("b", Code::Valid)]),
+        [Code::BadCreatorSignature, Code::Valid, Code::DuplicateTxid, Code::Valid],
+        "a transaction that was invalid before does not take the id in its block"
+    );
+    let found = channel.ledger.transaction_by_id("a").unwrap().unwrap();
+    assert_eq!(found.validation_code, Code::BadCreatorSignature as i32, "the index names the first occurrence");
+    assert_eq!(
+        commit(&[
+            ("b", Code::Valid),
+            ("b", Code::EndorsementPolicyFailure),
+            ("b", Code::BadCreatorSignature),
+            ("c", Code::EndorsementPolicyFailure),
+        ]),
+        [Code::DuplicateTxid, Code::DuplicateTxid, Code::BadCreatorSignature, Code::EndorsementPolicyFailure],
+        "Fabric looks the id up after the creator's signature and before the policy"
+    );
+    assert!(channel.ledger.contains_transaction("c").unwrap() && !channel.ledger.contains_transaction("d").unwrap());
+    assert_eq!(channel.ledger.block_by_txid("b").unwrap().unwrap().header.unwrap().number, 1);
+}
+
+#[test]
+fn an_envelope_that_is_none_gets_a_code_and_the_others_go_on() {
+    let channel = TestChannel::new();
+    let message = envelope(TestChannel::NAME, "m", HeaderType::Message, Bytes::new()).encode_to_vec();
+    let garbage = envelope(TestChannel::NAME, "g", HeaderType::EndorserTransaction, "\x0a".into()).encode_to_vec();
+    let empty = envelope(TestChannel::NAME, "e", HeaderType::EndorserTransaction, Bytes::new()).encode_to_vec();
+    let results = endorser_transaction(TestChannel::NAME, "r", "\x0a".into());
+    let data =
+        vec![Bytes::from_static(b"\xff"), message.into(), garbage.into(), empty.into(), results, transaction("t")];
+    let block = channel.next_block(data);
+    let codes = channel.ledger.commit(block, &[Code::Valid; 6]).unwrap().codes;
+    let other = Code::InvalidOtherReason;
+    assert_eq!(codes, [other, Code::UnsupportedTxPayload, other, Code::NilTxaction, other, Code::Valid]);
+}
+
+#[test]
+fn a_fault_of_the_store_is_an_error_and_halts_the_channel() {
+    let mut channel = TestChannel::new();
+    channel.put("cc", &[("k", "v")]);
+    let mut simulator = channel.ledger.new_tx_simulator("tx").unwrap();
+    simulator.get_state("cc", "k").unwrap();
+    let results = simulator.results().unwrap().public;
+
+    let damage = channel.ledger.database.begin_write().unwrap();
+    damage.open_table(store::STATE).unwrap().insert(&b"cc\0k"[..], &b"short"[..]).unwrap();
+    damage.commit().unwrap();
+    channel.ledger.set_snapshot(Snapshot::open(&channel.ledger.database).unwrap());
+
+    let block = channel.next_block(vec![endorser_transaction(TestChannel::NAME, "reads", results)]);
+    let error = channel.ledger.commit(block, &[Code::Valid]).unwrap_err();
+    assert!(matches!(error, LedgerError::Corrupted(_)), "{error}");
+    let innocent = channel.next_block(vec![transaction("innocent")]);
+    let halted = channel.ledger.commit(innocent, &[Code::Valid]).unwrap_err().to_string();
+    assert!(halted.starts_with("channel testchannel is halted and takes no more blocks"), "{halted}");
+    assert!(halted.contains("a state value of 5 bytes"), "{halted}");
+    assert_eq!(channel.ledger.height().unwrap(), 2);
+}
+
+#[test]
+fn a_commit_tells_its_subscribers_and_waits_for_no_reader() {
+    let mut channel = TestChannel::new();
+    let mut heights = channel.ledger.subscribe();
+    let mut reader = channel.ledger.new_tx_simulator("reader").unwrap();
+    let mut rows = reader.get_state_range("cc", "", "").unwrap();
+    for height in 2..5 {
+        channel.put("cc", &[("k", "v")]);
+        assert!(heights.has_changed().unwrap());
+        assert_eq!(*heights.borrow_and_update(), height);
+    }
+    assert_eq!(reader.next(&mut rows).unwrap(), None, "the reader is still at its height");
+    assert_eq!(reader.height().unwrap(), 1);
+}

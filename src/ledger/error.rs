@@ -1,0 +1,122 @@
+//! What goes wrong in a ledger.
+//!
+//! Texts that Fabric's clients and chaincodes see are Fabric's, the misspelt ones too. Invariant: a fault of the store is
+//! [`LedgerError::Storage`] (or [`LedgerError::Corrupted`]), never an invalid code in a block.
+
+use std::path::PathBuf;
+
+/// An error of the ledger. Its text is what a chaincode or a client sees.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The database failed.
+    #[error("the ledger's database failed: {0}")]
+    Storage(#[source] Box<redb::Error>),
+    /// What is in the database is not what was written there.
+    #[error("the ledger's database is damaged: {0}; restore the data directory from a copy or join the channel anew")]
+    Corrupted(String),
+    /// A file of the data directory failed.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as in "open".
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Another node works on the data directory.
+    #[error("the ledger directory {} is in use by another node; stop that one or choose another directory", .0.display())]
+    DirectoryInUse(PathBuf),
+    /// The data directory was written by another version of this program.
+    #[error(
+        "the ledger directory {} has format {found:?}, this version reads format {supported:?}; \
+         use the version that wrote it or an empty directory",
+        dir.display()
+    )]
+    UnknownFormat {
+        /// The data directory.
+        dir: PathBuf,
+        /// What its format file says; empty when it has none but holds ledgers.
+        found: String,
+        /// What this version writes.
+        supported: &'static str,
+    },
+    /// Not a name for a channel.
+    #[error(
+        "channel name {0:?} is not allowed: it must begin with a lower-case letter, go on with lower-case letters, \
+         digits, dots and dashes, and be shorter than 250 characters"
+    )]
+    InvalidChannelId(String),
+    /// The channel was joined before.
+    #[error("LedgerID already exists")]
+    LedgerExists,
+    /// The channel takes no more blocks, because an earlier commit failed in a way that cannot be judged invalid.
+    #[error("channel {channel} is halted and takes no more blocks until the node is restarted: {reason}")]
+    Halted {
+        /// The channel.
+        channel: String,
+        /// The failure that halted it.
+        reason: String,
+    },
+    /// A block that cannot follow the newest one, or is not one.
+    #[error("block {number} of channel {channel} is refused: {reason}")]
+    BadBlock {
+        /// The channel.
+        channel: String,
+        /// The block's number.
+        number: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The simulator was closed.
+    #[error("this instance should not be used after calling Done()")]
+    Done,
+    /// The results were taken before.
+    #[error("this function should only be called once on a transaction simulator instance")]
+    ResultsTaken,
+    /// A combination of reads and writes that only a read-only transaction may make.
+    #[error("txid [{txid}]: unsuppored transaction. {rule}")]
+    UnsupportedTransaction {
+        /// The transaction.
+        txid: String,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// A rich query, which this state database has not.
+    #[error("ExecuteQuery not supported for leveldb")]
+    RichQuery,
+    /// The chaincode has no collections.
+    #[error(
+        "collection config not defined for chaincode [{0}], \
+         pass the collection configuration upon chaincode definition/instantiation"
+    )]
+    NoCollections(String),
+    /// The chaincode may have the collection, but this version keeps no private data.
+    #[error("collection [{collection}] of chaincode [{namespace}] cannot be used: this version keeps no private data")]
+    PrivateDataUnsupported {
+        /// The chaincode.
+        namespace: String,
+        /// The collection.
+        collection: String,
+    },
+}
+
+impl LedgerError {
+    /// Whether the store failed, so that nothing can be said about the block at hand.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Storage(_) | Self::Corrupted(_) | Self::Io { .. })
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for LedgerError {
+            fn from(error: $error) -> Self {
+                Self::Storage(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+
+from_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError, redb::DatabaseError);

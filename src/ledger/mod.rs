@@ -1,0 +1,47 @@
+//! The ledger of a channel: blocks, state, history, the simulator and the commit (Fabric: `core/ledger`).
+//!
+//! | here | in Fabric |
+//! |---|---|
+//! | [`LedgerProvider`] | `core/ledger/ledgermgmt`, `kvledger.Provider` |
+//! | [`Ledger`] | `kvledger.kvLedger` and the block store |
+//! | [`TxSimulator`], [`HistoryQueryExecutor`] | `ledger.TxSimulator`, `ledger.HistoryQueryExecutor` |
+//! | [`block`] | `protoutil`, hashes and metadata slots |
+//!
+//! What it leaves to others: signatures, endorsement policies and the definitions of chaincodes are checked outside; a
+//! commit takes their verdicts and adds duplicates, MVCC and phantoms. The values of private data are not kept yet, their
+//! hashes are.
+//!
+//! Invariant: a block, the state and history that follow from it and its place in the indexes are one durable
+//! transaction. After a kill at any moment the channel is at the end of some block, never between two.
+
+pub mod block;
+mod channel_ledger;
+mod commit;
+mod error;
+mod history;
+mod mvcc;
+mod private_data;
+mod provider;
+mod range_query;
+mod rwset;
+mod simulator;
+mod state;
+mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod transaction;
+mod updates;
+
+use std::sync::{Arc, Mutex};
+
+pub use channel_ledger::Ledger;
+pub use commit::CommittedBlock;
+pub use error::LedgerError;
+pub use history::{HistoryIterator, HistoryQueryExecutor};
+pub use provider::LedgerProvider;
+pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
+pub use state::Version;
+
+/// A simulator as the chaincodes of one transaction share it. Executions of a transaction never run side by side, so
+/// nobody waits for this lock.
+pub type SharedSimulator = Arc<Mutex<TxSimulator>>;

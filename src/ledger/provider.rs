@@ -1,0 +1,204 @@
+//! The directory with the databases of all channels (Fabric: `ledgermgmt`, `kvledger.Provider`).
+//!
+//! Invariant: one node works on a directory at a time, and only on one whose format it knows. A channel exists once its
+//! file has its final name, which is after block 0 is durable in it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use selvedge_proto::common::Block;
+
+use super::{Ledger, LedgerError};
+
+/// What [`FORMAT_FILE`] says. A change of a table or of a value's encoding needs another.
+const FORMAT: &str = "1";
+const FORMAT_FILE: &str = "FORMAT";
+const LOCK_FILE: &str = "LOCK";
+const DATABASE: &str = "redb";
+/// A database that is being made. What a crash leaves of it is removed at the next start.
+const UNFINISHED: &str = "unfinished";
+/// Fabric refuses names of this length.
+const CHANNEL_NAME_LIMIT: usize = 250;
+
+/// All ledgers of a node.
+#[derive(Debug)]
+pub struct LedgerProvider {
+    dir: PathBuf,
+    ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    _lock: File,
+}
+
+impl LedgerProvider {
+    /// Opens the directory and the channels in it; makes it where it does not exist.
+    ///
+    /// # Errors
+    /// When another node has it open, when its format is not ours, or when a file or a database fails.
+    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        fs::create_dir_all(dir).map_err(|source| io("make the directory", dir, source))?;
+        let lock = lock(dir)?;
+        let files = files(dir)?;
+        check_format(dir, &files)?;
+        let mut ledgers = BTreeMap::new();
+        for path in files {
+            let channel = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some(UNFINISHED) => fs::remove_file(&path).map_err(|source| io("remove", &path, source))?,
+                Some(DATABASE) => {
+                    ledgers.insert(channel.to_owned(), Arc::new(Ledger::open(&path, channel)?));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), ledgers: Mutex::new(ledgers), _lock: lock })
+    }
+
+    /// Joins a channel: makes its ledger with `genesis` as block 0, whose transactions are all valid.
+    ///
+    /// # Errors
+    /// When the name is not one, the channel exists, the block is not a block 0, or the database fails.
+    pub fn create(&self, channel: &str, genesis: &Block) -> Result<Arc<Ledger>, LedgerError> {
+        if !is_channel_name(channel) {
+            return Err(LedgerError::InvalidChannelId(channel.to_owned()));
+        }
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        if ledgers.contains_key(channel) {
+            return Err(LedgerError::LedgerExists);
+        }
+        // Not with_extension, which would take what follows a dot in the channel's name for one.
+        let unfinished = self.dir.join(format!("{channel}.{UNFINISHED}"));
+        let path = self.dir.join(format!("{channel}.{DATABASE}"));
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &unfinished, error)),
+            _ => {}
+        }
+        Ledger::create(&unfinished, channel, genesis)?;
+        fs::rename(&unfinished, &path).map_err(|source| io("rename", &unfinished, source))?;
+        sync_dir(&self.dir)?;
+        let ledger = Arc::new(Ledger::open(&path, channel)?);
+        ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
+        Ok(ledger)
+    }
+
+    /// The ledger of a channel that was joined.
+    pub fn get(&self, channel: &str) -> Option<Arc<Ledger>> {
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
+    }
+
+    /// The names of all channels, sorted.
+    pub fn channels(&self) -> Vec<String> {
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+fn is_channel_name(name: &str) -> bool {
+    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-';
+    name.len() < CHANNEL_NAME_LIMIT
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(rest)
+}
+
+fn lock(dir: &Path) -> Result<File, LedgerError> {
+    let path = dir.join(LOCK_FILE);
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|source| io("open", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::DirectoryInUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    }
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>, LedgerError> {
+    let entries = fs::read_dir(dir).map_err(|source| io("list", dir, source))?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(|source| io("list", dir, source))).collect()
+}
+
+fn check_format(dir: &Path, files: &[PathBuf]) -> Result<(), LedgerError> {
+    let path = dir.join(FORMAT_FILE);
+    let found = match fs::read_to_string(&path) {
+        Ok(found) => found.trim().to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if !files.iter().any(|file| file.extension().is_some_and(|extension| extension == DATABASE)) {
+                return write_format(dir, &path);
+            }
+            String::new()
+        }
+        Err(source) => return Err(io("read", &path, source)),
+    };
+    if found == FORMAT {
+        return Ok(());
+    }
+    Err(LedgerError::UnknownFormat { dir: dir.to_owned(), found, supported: FORMAT })
+}
+
+fn write_format(dir: &Path, path: &Path) -> Result<(), LedgerError> {
+    // Through a rename: a crash may not leave an empty file, which would be an unknown format.
+    let new = dir.join(format!("{FORMAT_FILE}.new"));
+    let write = || {
+        fs::write(&new, format!("{FORMAT}\n"))?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().map_err(|source| io("write", path, source))?;
+    sync_dir(dir)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), LedgerError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| io("sync", dir, source))
+}
+
+fn io(action: &'static str, path: &Path, source: std::io::Error) -> LedgerError {
+    LedgerError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::ledger::block;
+
+    fn genesis() -> Block {
+        block::new_block(0, Bytes::new(), vec![])
+    }
+
+    #[test]
+    fn a_second_node_on_the_directory_is_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = LedgerProvider::open(dir.path()).unwrap();
+        assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::DirectoryInUse(_))));
+        drop(first);
+        LedgerProvider::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_format_of_another_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        LedgerProvider::open(dir.path()).unwrap();
+        fs::write(dir.path().join(FORMAT_FILE), "7\n").unwrap();
+        let error = LedgerProvider::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("has format \"7\", this version reads format \"1\""), "{error}");
+        fs::remove_file(dir.path().join(FORMAT_FILE)).unwrap();
+        fs::write(dir.path().join("mychannel.redb"), "").unwrap();
+        assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::UnknownFormat { .. })));
+    }
+
+    #[test]
+    fn a_channel_is_joined_once_and_found_again_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        provider.create("my.channel", &genesis()).unwrap();
+        assert!(matches!(provider.create("my.channel", &genesis()), Err(LedgerError::LedgerExists)));
+        for name in ["", "../up", "Upper", "1st", "a/b", &"a".repeat(250)] {
+            assert!(matches!(provider.create(name, &genesis()), Err(LedgerError::InvalidChannelId(_))), "{name}");
+        }
+        drop(provider);
+        fs::write(dir.path().join("half.unfinished"), "").unwrap();
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        assert_eq!(provider.channels(), ["my.channel"]);
+        assert_eq!(provider.get("my.channel").unwrap().height().unwrap(), 1);
+        assert!(!dir.path().join("half.unfinished").exists());
+    }
+}

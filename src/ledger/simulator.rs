@@ -1,0 +1,326 @@
+//! The simulator: reads of the committed state, and the read-write set that a transaction leaves
+//! (Fabric: `lockbasedtxmgr.lockBasedTxSimulator`, `queryHelper`).
+//!
+//! Private data is in `private_data.rs`. Which hidden reads a call leaves (definitions, collections) is for the callers to
+//! know. Invariant: a simulator reads one snapshot, never its own writes, and holds nothing that a commit waits for.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::kvrwset::{KvMetadataWrite, RangeQueryInfo};
+use selvedge_proto::rwset::TxPvtReadWriteSet;
+
+use super::LedgerError;
+use super::range_query::{MAX_DEGREE, RangeQueryReads};
+use super::rwset::{self, RwSetBuilder};
+use super::state::{StateRow, Version, public_key, public_range_end};
+use super::store::{Snapshot, state_range};
+
+const PAGINATED_NEEDS_READ_ONLY: &str = "Paginated queries are supported only in a read-only transaction";
+const PAGINATED_BEFORE_WRITE: &str = "Transaction has already performed a paginated query. Writes are not allowed";
+
+/// Simulates one transaction, all its nested calls on the channel included.
+pub struct TxSimulator {
+    txid: String,
+    snapshot: Option<Arc<Snapshot>>,
+    pub(super) rwset: RwSetBuilder,
+    queries: Vec<RangeQuery>,
+    wrote: bool,
+    paginated: bool,
+    results_taken: bool,
+}
+
+/// A range query that was begun. It outlives its iterator, because it is recorded with the results.
+struct RangeQuery {
+    namespace: String,
+    info: RangeQueryInfo,
+    requested_end: String,
+    reads: RangeQueryReads,
+}
+
+/// A row of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    /// The key, without its namespace.
+    pub key: String,
+    /// The committed value.
+    pub value: Bytes,
+}
+
+/// What a simulation comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimulationResults {
+    /// The marshalled `TxReadWriteSet`; empty when nothing was touched.
+    pub public: Bytes,
+    /// The values of private writes; none when there are none.
+    pub private: Option<TxPvtReadWriteSet>,
+}
+
+/// A query's rows, to be read with [`TxSimulator::next`] of the simulator that made it. Dropping it closes the query; what
+/// was read stays recorded.
+pub struct StateIterator {
+    rows: redb::Range<'static, &'static [u8], &'static [u8]>,
+    query: usize,
+    prefix: usize,
+    left: Option<u32>,
+}
+
+impl TxSimulator {
+    pub(super) fn new(txid: &str, snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            txid: txid.to_owned(),
+            snapshot: Some(snapshot),
+            rwset: RwSetBuilder::default(),
+            queries: Vec::new(),
+            wrote: false,
+            paginated: false,
+            results_taken: false,
+        }
+    }
+
+    /// The height of the state that this simulator reads: the number of blocks that it has seen.
+    ///
+    /// # Errors
+    /// When the simulator is closed.
+    pub fn height(&self) -> Result<u64, LedgerError> {
+        Ok(self.snapshot()?.tip.height)
+    }
+
+    /// The committed value; none for a key that does not exist. The read is recorded in both cases.
+    ///
+    /// # Errors
+    /// When the simulator is closed or the database fails.
+    pub fn get_state(&mut self, namespace: &str, key: &str) -> Result<Option<Bytes>, LedgerError> {
+        self.read(namespace, key, |row| Bytes::copy_from_slice(row.value))
+    }
+
+    /// Several committed values, in the order of the keys.
+    ///
+    /// # Errors
+    /// As [`Self::get_state`].
+    pub fn get_state_multiple(&mut self, namespace: &str, keys: &[String]) -> Result<Vec<Option<Bytes>>, LedgerError> {
+        keys.iter().map(|key| self.get_state(namespace, key)).collect()
+    }
+
+    /// Writes a value; an empty one deletes the key.
+    ///
+    /// # Errors
+    /// When the simulator is closed, or the transaction has made a query that only a read-only one may make.
+    pub fn set_state(&mut self, namespace: &str, key: &str, value: Bytes) -> Result<(), LedgerError> {
+        self.before_write()?;
+        self.rwset.write(namespace, key, value);
+        Ok(())
+    }
+
+    /// Deletes a key, which need not exist.
+    ///
+    /// # Errors
+    /// As [`Self::set_state`].
+    pub fn delete_state(&mut self, namespace: &str, key: &str) -> Result<(), LedgerError> {
+        self.set_state(namespace, key, Bytes::new())
+    }
+
+    /// The committed metadata of a key, empty when it has none. Recorded as a read of the key.
+    ///
+    /// # Errors
+    /// When the simulator is closed or the database fails.
+    pub fn get_state_metadata(&mut self, namespace: &str, key: &str) -> Result<BTreeMap<String, Bytes>, LedgerError> {
+        let row = self.read(namespace, key, |row| KvMetadataWrite::decode(row.metadata))?;
+        let metadata = row.transpose().map_err(|_| LedgerError::Corrupted(format!("the metadata of key {key:?}")))?;
+        let entries = metadata.unwrap_or_default().entries;
+        Ok(entries.into_iter().map(|entry| (entry.name, entry.value)).collect())
+    }
+
+    /// Replaces all metadata of a key; an empty map removes it.
+    ///
+    /// # Errors
+    /// As [`Self::set_state`].
+    pub fn set_state_metadata(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        metadata: BTreeMap<String, Bytes>,
+    ) -> Result<(), LedgerError> {
+        self.before_write()?;
+        self.rwset.write_metadata(namespace, key, metadata);
+        Ok(())
+    }
+
+    /// The keys of `[start, end)`; an empty `end` is the end of the namespace.
+    ///
+    /// # Errors
+    /// When the simulator is closed or the database fails.
+    pub fn get_state_range(&mut self, namespace: &str, start: &str, end: &str) -> Result<StateIterator, LedgerError> {
+        self.range(namespace, start, end, None)
+    }
+
+    /// At most `page_size` keys of `[start, end)`, where `bookmark`, if not empty, replaces `start`. Makes the transaction
+    /// read-only.
+    ///
+    /// # Errors
+    /// When the transaction has written; as [`Self::get_state_range`].
+    pub fn get_state_range_page(
+        &mut self,
+        namespace: &str,
+        start: &str,
+        end: &str,
+        page_size: u32,
+        bookmark: &str,
+    ) -> Result<StateIterator, LedgerError> {
+        if self.wrote {
+            return Err(self.unsupported(PAGINATED_NEEDS_READ_ONLY));
+        }
+        self.paginated = true;
+        self.range(namespace, if bookmark.is_empty() { start } else { bookmark }, end, Some(page_size))
+    }
+
+    /// A rich query, which this state database has not.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn execute_query(&mut self, _namespace: &str, _query: &str) -> Result<StateIterator, LedgerError> {
+        self.snapshot()?;
+        Err(LedgerError::RichQuery)
+    }
+
+    /// The next row of a query; none at the end of the range or of the page. What was read, and that the end was seen, is
+    /// recorded for the phantom check.
+    ///
+    /// # Errors
+    /// When the simulator is closed or the database fails.
+    pub fn next(&mut self, iterator: &mut StateIterator) -> Result<Option<KeyValue>, LedgerError> {
+        self.snapshot()?;
+        if iterator.left == Some(0) {
+            return Ok(None);
+        }
+        let query = self.queries.get_mut(iterator.query);
+        let Some((key, row)) = iterator.rows.next().transpose()? else {
+            if let Some(query) = query {
+                query.info.end_key.clone_from(&query.requested_end);
+                query.info.itr_exhausted = true;
+            }
+            return Ok(None);
+        };
+        let key = iterator.key(key.value())?;
+        let row = StateRow::decode(row.value())?;
+        if let Some(query) = query {
+            query.reads.add(rwset::read(key.clone(), Some(row.version)));
+            query.info.end_key.clone_from(&key);
+        }
+        iterator.left = iterator.left.map(|left| left - 1);
+        Ok(Some(KeyValue { key, value: Bytes::copy_from_slice(row.value) }))
+    }
+
+    /// The read-write set. Writes and reads after it go nowhere.
+    ///
+    /// # Errors
+    /// The second time, and when the simulator is closed.
+    pub fn results(&mut self) -> Result<SimulationResults, LedgerError> {
+        if self.results_taken {
+            return Err(LedgerError::ResultsTaken);
+        }
+        self.snapshot()?;
+        self.results_taken = true;
+        for query in self.queries.drain(..) {
+            let info = RangeQueryInfo { reads_info: query.reads.finish(), ..query.info };
+            self.rwset.range_query(&query.namespace, info);
+        }
+        Ok(SimulationResults { public: std::mem::take(&mut self.rwset).marshal(), private: None })
+    }
+
+    /// Closes the simulator and lets its snapshot go; dropping it does the same.
+    pub fn done(&mut self) {
+        self.snapshot = None;
+    }
+
+    fn read<T>(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        take: impl FnOnce(&StateRow<'_>) -> T,
+    ) -> Result<Option<T>, LedgerError> {
+        let found = self.snapshot()?.state.get(public_key(namespace, key.as_bytes()).as_slice())?;
+        let found: Option<(Version, T)> = match &found {
+            Some(guard) => {
+                let row = StateRow::decode(guard.value())?;
+                Some((row.version, take(&row)))
+            }
+            None => None,
+        };
+        self.rwset.read(namespace, key, found.as_ref().map(|(version, _)| *version));
+        Ok(found.map(|(_, taken)| taken))
+    }
+
+    fn range(
+        &mut self,
+        namespace: &str,
+        start: &str,
+        end: &str,
+        left: Option<u32>,
+    ) -> Result<StateIterator, LedgerError> {
+        let from = public_key(namespace, start.as_bytes());
+        let to = public_range_end(namespace, end);
+        let rows = state_range(&self.snapshot()?.state, &from, Bound::Excluded(&to))?;
+        self.queries.push(RangeQuery {
+            namespace: namespace.to_owned(),
+            info: RangeQueryInfo { start_key: start.to_owned(), ..Default::default() },
+            requested_end: end.to_owned(),
+            reads: RangeQueryReads::new(MAX_DEGREE),
+        });
+        Ok(StateIterator { rows, query: self.queries.len() - 1, prefix: namespace.len() + 1, left })
+    }
+
+    fn before_write(&mut self) -> Result<(), LedgerError> {
+        self.snapshot()?;
+        if self.paginated {
+            return Err(self.unsupported(PAGINATED_BEFORE_WRITE));
+        }
+        self.wrote = true;
+        Ok(())
+    }
+
+    pub(super) fn snapshot(&self) -> Result<&Snapshot, LedgerError> {
+        self.snapshot.as_deref().ok_or(LedgerError::Done)
+    }
+
+    fn unsupported(&self, rule: &'static str) -> LedgerError {
+        LedgerError::UnsupportedTransaction { txid: self.txid.clone(), rule }
+    }
+}
+
+impl StateIterator {
+    /// Where the next page begins: the first key that was not read, empty when there is none. Ends the query.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn bookmark(&mut self) -> Result<String, LedgerError> {
+        self.left = Some(0);
+        match self.rows.next().transpose()? {
+            Some((key, _)) => self.key(key.value()),
+            None => Ok(String::new()),
+        }
+    }
+
+    fn key(&self, row: &[u8]) -> Result<String, LedgerError> {
+        let key = row.get(self.prefix..).and_then(|key| std::str::from_utf8(key).ok());
+        key.map(str::to_owned).ok_or_else(|| LedgerError::Corrupted("a key that is not UTF-8".into()))
+    }
+}
+
+impl std::fmt::Debug for TxSimulator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("TxSimulator").field("txid", &self.txid).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for StateIterator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("StateIterator").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! A channel for unit tests: made in a temporary directory, filled through real commits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::common::{Block, ChannelHeader, Envelope, Header, HeaderType, Payload};
+use selvedge_proto::protos::{
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
+    TransactionAction, TxValidationCode,
+};
+
+use super::{CommittedBlock, Ledger, LedgerProvider, block};
+
+pub(crate) struct TestChannel {
+    pub(crate) provider: Arc<LedgerProvider>,
+    pub(crate) ledger: Arc<Ledger>,
+    _dir: tempfile::TempDir,
+    transactions: u64,
+}
+
+impl TestChannel {
+    pub(crate) const NAME: &str = "testchannel";
+
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = Arc::new(LedgerProvider::open(dir.path()).unwrap());
+        let ledger = provider.create(Self::NAME, &block::new_block(0, Bytes::new(), vec![])).unwrap();
+        Self { provider, ledger, _dir: dir, transactions: 0 }
+    }
+
+    /// The block that could follow now.
+    pub(crate) fn next_block(&self, envelopes: Vec<Bytes>) -> Block {
+        let info = self.ledger.chain_info().unwrap();
+        block::new_block(info.height, info.current_block_hash, envelopes)
+    }
+
+    /// Commits one transaction for each read-write set; the ids are tx0, tx1, ...
+    pub(crate) fn commit_results(&mut self, results: &[Bytes]) -> CommittedBlock {
+        let envelopes = results.iter().map(|results| {
+            self.transactions += 1;
+            endorser_transaction(Self::NAME, &format!("tx{}", self.transactions - 1), results.clone())
+        });
+        let envelopes = envelopes.collect::<Vec<_>>();
+        let block = self.next_block(envelopes);
+        self.ledger.commit(block, &vec![TxValidationCode::Valid; results.len()]).unwrap()
+    }
+
+    /// Commits a transaction that does nothing but write.
+    pub(crate) fn put(&mut self, namespace: &str, rows: &[(&str, &str)]) {
+        let mut simulator = self.ledger.new_tx_simulator("put").unwrap();
+        for (key, value) in rows {
+            simulator.set_state(namespace, key, Bytes::copy_from_slice(value.as_bytes())).unwrap();
+        }
+        let committed = self.commit_results(&[simulator.results().unwrap().public]);
+        assert_eq!(committed.codes, [TxValidationCode::Valid]);
+    }
+}
+
+/// An unsigned envelope of the type.
+pub(crate) fn envelope(channel: &str, txid: &str, kind: HeaderType, data: Bytes) -> Envelope {
+    let header = ChannelHeader {
+        r#type: kind as i32,
+        channel_id: channel.to_owned(),
+        tx_id: txid.to_owned(),
+        ..Default::default()
+    };
+    let header = Header { channel_header: header.encode_to_vec().into(), signature_header: Bytes::new() };
+    let payload = Payload { header: Some(header), data };
+    Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }
+}
+
+/// A marshalled transaction with these results, signed and endorsed by nobody.
+pub(crate) fn endorser_transaction(channel: &str, txid: &str, results: Bytes) -> Bytes {
+    let action = ChaincodeAction { results, ..Default::default() };
+    let response = ProposalResponsePayload { extension: action.encode_to_vec().into(), ..Default::default() };
+    let endorsed =
+        ChaincodeEndorsedAction { proposal_response_payload: response.encode_to_vec().into(), endorsements: vec![] };
+    let payload = ChaincodeActionPayload { action: Some(endorsed), ..Default::default() };
+    let action = TransactionAction { header: Bytes::new(), payload: payload.encode_to_vec().into() };
+    let transaction = Transaction { actions: vec![action] };
+    let data = transaction.encode_to_vec().into();
+    envelope(channel, txid, HeaderType::EndorserTransaction, data).encode_to_vec().into()
+}

@@ -1,0 +1,235 @@
+//! What the valid transactions of a block change (Fabric: `privacyenabledstate.UpdateBatch`), and the hash over it.
+//!
+//! Invariant: a value's metadata survives a write of the value, a metadata write alone keeps the value, and a delete
+//! removes both.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::kvrwset::{KvMetadataEntry, KvMetadataWrite};
+use sha2::{Digest, Sha256};
+
+use super::LedgerError;
+use super::state::{CommittedState, Space, StateValue, Version};
+use super::transaction::NamespaceRwSet;
+
+/// A hashed write of this value is a delete, as a public write of an empty value is.
+static EMPTY_HASH: LazyLock<[u8; 32]> = LazyLock::new(|| Sha256::digest(b"").into());
+
+/// The last change of a key in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Update {
+    Put(StateValue),
+    Delete(Version),
+}
+
+type Keys = BTreeMap<Vec<u8>, Update>;
+
+/// The changes of a block so far: namespace, then collection (the public keys under the empty name), then key.
+#[derive(Debug, Default)]
+pub(super) struct UpdateBatch {
+    namespaces: BTreeMap<String, BTreeMap<String, Keys>>,
+}
+
+impl UpdateBatch {
+    pub(super) fn get(&self, space: Space<'_>, key: &[u8]) -> Option<&Update> {
+        self.keys(space)?.get(key)
+    }
+
+    /// The changed public keys of a range, deleted ones too.
+    pub(super) fn range<'a>(
+        &'a self,
+        namespace: &str,
+        from: &'a [u8],
+        to: Bound<&'a [u8]>,
+    ) -> impl Iterator<Item = (&'a [u8], &'a Update)> {
+        let keys = self.keys(Space::public(namespace));
+        let after = move |key: &[u8]| match to {
+            Bound::Included(end) => key > end,
+            Bound::Excluded(end) => key >= end,
+            Bound::Unbounded => false,
+        };
+        // The end is looked at row by row: a range whose end precedes its start is empty here, and panics in BTreeMap.
+        keys.into_iter()
+            .flat_map(move |keys| keys.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)))
+            .map(|(key, update)| (key.as_slice(), update))
+            .take_while(move |(key, _)| !after(key))
+    }
+
+    /// Every change with its key of the state table.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Vec<u8>, &Update)> {
+        self.namespaces.iter().flat_map(|(namespace, collections)| {
+            collections.iter().flat_map(move |(collection, keys)| {
+                let space = Space { namespace, collection };
+                keys.iter().map(move |(key, update)| (space.table_key(key), update))
+            })
+        })
+    }
+
+    /// Sets a key that no transaction's write set names, as the channel's configuration.
+    pub(super) fn put(&mut self, space: Space<'_>, key: &[u8], value: StateValue) {
+        self.keys_mut(space).insert(key.to_vec(), Update::Put(value));
+    }
+
+    /// Adds the writes of a valid transaction, made at `version`.
+    pub(super) fn apply(
+        &mut self,
+        sets: &[NamespaceRwSet],
+        version: Version,
+        committed: &impl CommittedState,
+    ) -> Result<(), LedgerError> {
+        for set in sets {
+            let space = Space::public(&set.namespace);
+            for write in &set.public.writes {
+                let value = (!write.is_delete && !write.value.is_empty()).then_some(&write.value);
+                self.write(space, write.key.as_bytes(), value, version, committed)?;
+            }
+            for write in &set.public.metadata_writes {
+                self.write_metadata(space, write.key.as_bytes(), &write.entries, version, committed)?;
+            }
+            for (collection, hashed) in &set.collections {
+                let space = Space { namespace: &set.namespace, collection };
+                for write in &hashed.hashed_writes {
+                    let empty = write.value_hash.is_empty() || write.value_hash[..] == EMPTY_HASH[..];
+                    let value = (!write.is_delete && !empty).then_some(&write.value_hash);
+                    self.write(space, &write.key_hash, value, version, committed)?;
+                }
+                for write in &hashed.metadata_writes {
+                    self.write_metadata(space, &write.key_hash, &write.entries, version, committed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        space: Space<'_>,
+        key: &[u8],
+        value: Option<&Bytes>,
+        version: Version,
+        committed: &impl CommittedState,
+    ) -> Result<(), LedgerError> {
+        let update = match value {
+            None => Update::Delete(version),
+            Some(value) => {
+                let metadata = self.latest(space, key, committed)?.map(|latest| latest.metadata).unwrap_or_default();
+                Update::Put(StateValue { version, metadata, value: value.clone() })
+            }
+        };
+        self.keys_mut(space).insert(key.to_vec(), update);
+        Ok(())
+    }
+
+    fn write_metadata(
+        &mut self,
+        space: Space<'_>,
+        key: &[u8],
+        entries: &[KvMetadataEntry],
+        version: Version,
+        committed: &impl CommittedState,
+    ) -> Result<(), LedgerError> {
+        let Some(latest) = self.latest(space, key, committed)? else { return Ok(()) };
+        let metadata = if entries.is_empty() {
+            Bytes::new()
+        } else {
+            KvMetadataWrite { key: String::new(), entries: entries.to_vec() }.encode_to_vec().into()
+        };
+        self.put(space, key, StateValue { version, metadata, value: latest.value });
+        Ok(())
+    }
+
+    fn latest(
+        &self,
+        space: Space<'_>,
+        key: &[u8],
+        committed: &impl CommittedState,
+    ) -> Result<Option<StateValue>, LedgerError> {
+        match self.get(space, key) {
+            Some(Update::Put(value)) => Ok(Some(value.clone())),
+            Some(Update::Delete(_)) => Ok(None),
+            None => committed.get(&space.table_key(key)),
+        }
+    }
+
+    fn keys(&self, space: Space<'_>) -> Option<&Keys> {
+        self.namespaces.get(space.namespace)?.get(space.collection)
+    }
+
+    fn keys_mut(&mut self, space: Space<'_>) -> &mut Keys {
+        let collections = self.namespaces.entry(space.namespace.to_owned()).or_default();
+        collections.entry(space.collection.to_owned()).or_default()
+    }
+
+    /// The commit hash of a block: over its filter, these changes and the commit hash before (empty for the first).
+    pub(super) fn commit_hash(&self, filter: &[u8], previous: &[u8]) -> [u8; 32] {
+        let mut length = Vec::new();
+        prost::encoding::encode_varint(filter.len() as u64, &mut length);
+        let mut hash = Sha256::new();
+        hash.update(length);
+        hash.update(filter);
+        hash.update(self.deterministic_bytes());
+        hash.update(previous);
+        hash.finalize().into()
+    }
+
+    /// All changes but the channel's configuration; a name is written for the first key of its run only.
+    fn deterministic_bytes(&self) -> Vec<u8> {
+        let mut batch = KvWritesBatch::default();
+        for (namespace, collections) in self.namespaces.iter().filter(|(namespace, _)| !namespace.is_empty()) {
+            let mut namespace = Some(namespace);
+            for (collection, keys) in collections {
+                let mut collection = Some(collection);
+                for (key, update) in keys {
+                    let (version, value) = match update {
+                        Update::Put(value) => (value.version, Some(value.value.clone())),
+                        Update::Delete(version) => (*version, None),
+                    };
+                    batch.kv_writes.push(KvWriteEntry {
+                        namespace: namespace.take().cloned().unwrap_or_default(),
+                        collection: collection.take().cloned().unwrap_or_default(),
+                        key: key.clone(),
+                        is_delete: value.is_none(),
+                        value: value.unwrap_or_default(),
+                        version: [ordered(version.block), ordered(version.tx)].concat(),
+                    });
+                }
+            }
+        }
+        batch.encode_to_vec()
+    }
+}
+
+/// The number of significant bytes, then these, so that encoded numbers sort as the numbers do.
+fn ordered(number: u64) -> Vec<u8> {
+    let bytes = number.to_be_bytes();
+    let skip = number.leading_zeros() as usize / 8;
+    let mut out = vec![(bytes.len() - skip) as u8];
+    out.extend_from_slice(&bytes[skip..]);
+    out
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct KvWritesBatch {
+    #[prost(message, repeated, tag = "1")]
+    kv_writes: Vec<KvWriteEntry>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct KvWriteEntry {
+    #[prost(string, tag = "1")]
+    namespace: String,
+    #[prost(string, tag = "2")]
+    collection: String,
+    #[prost(bytes = "vec", tag = "3")]
+    key: Vec<u8>,
+    #[prost(bool, tag = "4")]
+    is_delete: bool,
+    #[prost(bytes = "bytes", tag = "5")]
+    value: Bytes,
+    #[prost(bytes = "vec", tag = "6")]
+    version: Vec<u8>,
+}

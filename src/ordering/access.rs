@@ -1,0 +1,34 @@
+//! What ordering and delivering ask of the rest of the node.
+//!
+//! Invariant: without an answer from here nothing is ordered and nothing is delivered.
+
+use selvedge_proto::common::{Block, Envelope};
+use selvedge_proto::protos::TxValidationCode;
+
+/// Names for [`DeliverAccess::check`].
+pub mod resource {
+    /// Full blocks from the peer.
+    pub const BLOCK: &str = "event/Block";
+    /// Filtered blocks from the peer.
+    pub const FILTERED_BLOCK: &str = "event/FilteredBlock";
+    /// Sending to the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Writers`.
+    pub const BROADCAST: &str = "orderer/Broadcast";
+    /// Blocks from the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Readers`.
+    pub const ORDERER_DELIVER: &str = "orderer/Deliver";
+}
+
+/// Decides who may send and receive.
+pub trait DeliverAccess: Send + Sync {
+    /// Whether the creator of `envelope` may use `resource` on the channel, and signed the envelope.
+    ///
+    /// # Errors
+    /// Why not. A client of Broadcast sees the text, one of Deliver only the status FORBIDDEN.
+    fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String>;
+}
+
+/// Judges the transactions of a block before it is committed.
+pub trait BlockValidator: Send + Sync {
+    /// One code for each transaction: form, creator's signature, transaction id, endorsements. Duplicates, MVCC and phantoms
+    /// are the ledger's. Runs on a blocking thread.
+    fn validate(&self, channel: &str, block: &Block) -> Vec<TxValidationCode>;
+}

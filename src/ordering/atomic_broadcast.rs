@@ -1,0 +1,146 @@
+//! The orderer's service (Fabric: `orderer/common/{broadcast,server}`).
+//!
+//! Invariant: one answer for each envelope, in order; the first that is not SUCCESS ends the stream.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use selvedge_proto::common::{Block, BlockMetadataIndex, Envelope, Status};
+use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcast;
+use selvedge_proto::orderer::deliver_response::Type;
+use selvedge_proto::orderer::{BroadcastResponse, DeliverResponse};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Streaming};
+
+use super::deliver::{Form, Sent};
+use super::deliver_service::stream;
+use super::orderer::response;
+use super::{DeliverAccess, Deliverer, Orderer, resource};
+use crate::ledger::block;
+use crate::ledger::transaction::BlockTransaction;
+
+/// The embedded orderers of a node by channel; channels are joined while it runs.
+#[derive(Debug, Default)]
+pub struct Orderers {
+    channels: RwLock<BTreeMap<String, Arc<Orderer>>>,
+}
+
+impl Orderers {
+    /// Adds the orderer of a channel; returns the one that was there.
+    pub fn insert(&self, channel: &str, orderer: Arc<Orderer>) -> Option<Arc<Orderer>> {
+        self.channels.write().unwrap_or_else(PoisonError::into_inner).insert(channel.to_owned(), orderer)
+    }
+
+    /// The orderer of a channel.
+    pub fn get(&self, channel: &str) -> Option<Arc<Orderer>> {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
+    }
+
+    /// Shuts all of them down, one after the other.
+    pub async fn shutdown(&self) {
+        let channels = std::mem::take(&mut *self.channels.write().unwrap_or_else(PoisonError::into_inner));
+        for orderer in channels.into_values() {
+            orderer.shutdown().await;
+        }
+    }
+}
+
+/// Implements `orderer.AtomicBroadcast`.
+#[derive(Clone)]
+pub struct AtomicBroadcastService {
+    orderers: Arc<Orderers>,
+    access: Arc<dyn DeliverAccess>,
+    deliverer: Arc<Deliverer>,
+}
+
+impl AtomicBroadcastService {
+    /// Orders with `orderers` for those whom `access` lets, and streams what `deliverer` reads.
+    pub fn new(orderers: Arc<Orderers>, access: Arc<dyn DeliverAccess>, deliverer: Arc<Deliverer>) -> Self {
+        Self { orderers, access, deliverer }
+    }
+
+    /// Answers one envelope, wherever it comes from.
+    pub async fn order(&self, envelope: Envelope) -> BroadcastResponse {
+        let Some(transaction) = BlockTransaction::from_envelope(&envelope) else {
+            let info = "could not determine channel ID: the payload or its channel header does not decode";
+            return response(Status::BadRequest, info);
+        };
+        let channel = &transaction.header.channel_id;
+        let Some(orderer) = self.orderers.get(channel) else {
+            return response(Status::NotFound, "channel does not exist");
+        };
+        if let Err(reason) = self.access.check(resource::BROADCAST, channel, &envelope) {
+            return response(Status::Forbidden, reason);
+        }
+        orderer.broadcast(envelope).await
+    }
+}
+
+impl std::fmt::Debug for AtomicBroadcastService {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AtomicBroadcastService").field("orderers", &self.orderers).finish_non_exhaustive()
+    }
+}
+
+#[tonic::async_trait]
+impl AtomicBroadcast for AtomicBroadcastService {
+    type BroadcastStream = ReceiverStream<Sent<BroadcastResponse>>;
+    type DeliverStream = ReceiverStream<Sent<DeliverResponse>>;
+
+    async fn broadcast(
+        &self,
+        request: Request<Streaming<Envelope>>,
+    ) -> Result<Response<Self::BroadcastStream>, tonic::Status> {
+        // One answer waits at most: the next envelope is taken when the client has it.
+        let (responses, stream) = mpsc::channel(1);
+        let service = self.clone();
+        tokio::spawn(async move {
+            let mut envelopes = request.into_inner();
+            loop {
+                // A client may close its half and still wait for answers, so only a response stream that is gone ends this.
+                let envelope = tokio::select! {
+                    envelope = envelopes.message() => envelope,
+                    () = responses.closed() => return,
+                };
+                let Ok(Some(envelope)) = envelope else { return };
+                let answer = service.order(envelope).await;
+                let refused = answer.status != Status::Success as i32;
+                if responses.send(Ok(answer)).await.is_err() || refused {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn deliver(
+        &self,
+        request: Request<Streaming<Envelope>>,
+    ) -> Result<Response<Self::DeliverStream>, tonic::Status> {
+        Ok(Response::new(stream(&self.deliverer, OrdererBlocks, request)))
+    }
+}
+
+/// Blocks as an orderer has them: without what a committer adds.
+#[derive(Clone, Copy)]
+pub(super) struct OrdererBlocks;
+
+impl Form for OrdererBlocks {
+    type Response = DeliverResponse;
+    const RESOURCE: &'static str = resource::ORDERER_DELIVER;
+
+    fn block(&self, _channel: &str, mut block: Block) -> DeliverResponse {
+        block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
+        block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
+        DeliverResponse { r#type: Some(Type::Block(block)) }
+    }
+
+    fn status(status: Status) -> DeliverResponse {
+        DeliverResponse { r#type: Some(Type::Status(status as i32)) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Over real gRPC, as a client sees it.
+
+use std::time::Duration;
+
+use prost::Message;
+use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
+use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
+use selvedge_proto::orderer::seek_info::SeekBehavior::BlockUntilReady;
+use selvedge_proto::protos;
+use selvedge_proto::protos::deliver_client::DeliverClient;
+use selvedge_proto::protos::deliver_server::DeliverServer;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Channel, Server};
+
+use super::*;
+use crate::ledger::testing::{TestChannel, endorser_transaction};
+use crate::ordering::testing::{AllValid, Gate, PlainSigner, at, newest, seek};
+use crate::ordering::{BatchConfig, DeliverConfig, DeliverService};
+
+async fn serve(channel: &TestChannel, gate: &Arc<Gate>) -> Channel {
+    let access = || Arc::clone(gate) as Arc<dyn DeliverAccess>;
+    let config = BatchConfig { batch_timeout: Duration::from_millis(5), ..BatchConfig::default() };
+    let ledger = Arc::clone(&channel.ledger);
+    let orderers = Arc::new(Orderers::default());
+    let orderer = Orderer::start(ledger, Arc::new(PlainSigner), config, Arc::new(AllValid));
+    orderers.insert(TestChannel::NAME, Arc::new(orderer));
+    let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), access(), DeliverConfig::default()));
+    let broadcast = AtomicBroadcastService::new(orderers, access(), Arc::clone(&deliverer));
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::builder()
+        .add_service(AtomicBroadcastServer::new(broadcast))
+        .add_service(DeliverServer::new(DeliverService::new(deliverer)))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(server);
+    Channel::from_shared(address).unwrap().connect().await.unwrap()
+}
+
+fn transaction(txid: &str) -> Envelope {
+    Envelope::decode(endorser_transaction(TestChannel::NAME, txid, Bytes::new())).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_listens_first_sees_its_transaction_come_by() {
+    let channel = TestChannel::new();
+    let connection = serve(&channel, &Gate::new()).await;
+    let (requests, stream) = mpsc::channel(1);
+    requests.send(seek(TestChannel::NAME, newest(), at(u64::MAX), BlockUntilReady)).await.unwrap();
+    let mut client = DeliverClient::new(connection.clone());
+    let mut events = client.deliver_filtered(ReceiverStream::new(stream)).await.unwrap().into_inner();
+    let first = events.message().await.unwrap().unwrap();
+    let Some(protos::deliver_response::Type::FilteredBlock(first)) = first.r#type else { panic!("{first:?}") };
+    assert_eq!((first.channel_id.as_str(), first.number), (TestChannel::NAME, 0), "the newest block at once");
+
+    let envelopes = tokio_stream::iter([transaction("a"), transaction("b")]);
+    let answers = AtomicBroadcastClient::new(connection.clone()).broadcast(envelopes).await.unwrap();
+    let mut answers = answers.into_inner();
+    for _ in 0..2 {
+        assert_eq!(answers.message().await.unwrap().unwrap().status(), Status::Success);
+    }
+    assert_eq!(answers.message().await.unwrap(), None);
+
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let event = events.message().await.unwrap().unwrap();
+        let Some(protos::deliver_response::Type::FilteredBlock(block)) = event.r#type else { panic!("{event:?}") };
+        seen.extend(block.filtered_transactions.into_iter().map(|tx| (tx.txid, tx.tx_validation_code)));
+    }
+    assert_eq!(seen, [("a".to_owned(), 0), ("b".to_owned(), 0)]);
+
+    let request = tokio_stream::once(seek(TestChannel::NAME, at(1), at(1), BlockUntilReady));
+    let mut blocks = AtomicBroadcastClient::new(connection).deliver(request).await.unwrap().into_inner();
+    let Some(Type::Block(block)) = blocks.message().await.unwrap().unwrap().r#type else { panic!("no block") };
+    assert!(block::metadata(&block, BlockMetadataIndex::TransactionsFilter).is_empty(), "an orderer knows no verdicts");
+    assert!(!block::metadata(&block, BlockMetadataIndex::Signatures).is_empty());
+    assert_eq!(blocks.message().await.unwrap().unwrap().r#type, Some(Type::Status(200)));
+}
+
+#[tokio::test]
+async fn the_first_refusal_ends_the_stream() {
+    let channel = TestChannel::new();
+    let gate = Gate::new();
+    let connection = serve(&channel, &gate).await;
+    gate.close();
+    let envelopes = tokio_stream::iter([transaction("a"), transaction("b")]);
+    let mut answers = AtomicBroadcastClient::new(connection).broadcast(envelopes).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    assert_eq!(answer, response(Status::Forbidden, "no orderer/Broadcast today: permission denied"));
+    assert_eq!(answers.message().await.unwrap(), None);
+    assert_eq!(channel.ledger.height().unwrap(), 1);
+}

@@ -1,0 +1,190 @@
+//! Streams blocks to a client (Fabric: `common/deliver`).
+//!
+//! Which form the blocks take is for the services. Invariants: one read for each block, so that a long stream pins no
+//! snapshot; a client that goes away ends its task.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use selvedge_proto::common::{Block, Envelope, Status};
+use selvedge_proto::orderer::seek_info::SeekBehavior;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{Stream, StreamExt};
+
+use super::DeliverAccess;
+use super::seek::{self, Refusal, Span};
+use crate::ledger::{Ledger, LedgerProvider};
+
+/// Responses that may wait for a slow client. A block may be large, so few.
+pub(super) const RESPONSES: usize = 8;
+
+/// What can be set about Deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliverConfig {
+    /// How far a request's timestamp may be from the node's time (`peer.authentication.timewindow`).
+    pub time_window: Duration,
+    /// How long a stream goes on after a check of its creator's rights. A new configuration is checked at once; this is for
+    /// certificates that expire.
+    pub recheck: Duration,
+}
+
+impl Default for DeliverConfig {
+    /// Fabric's time window.
+    fn default() -> Self {
+        Self { time_window: Duration::from_secs(15 * 60), recheck: Duration::from_secs(60) }
+    }
+}
+
+/// Serves the streams of all Deliver services.
+pub struct Deliverer {
+    ledgers: Arc<LedgerProvider>,
+    access: Arc<dyn DeliverAccess>,
+    config: DeliverConfig,
+    closing: watch::Sender<bool>,
+}
+
+impl Deliverer {
+    /// Serves the channels of `ledgers` to those whom `access` lets.
+    pub fn new(ledgers: Arc<LedgerProvider>, access: Arc<dyn DeliverAccess>, config: DeliverConfig) -> Self {
+        Self { ledgers, access, config, closing: watch::Sender::new(false) }
+    }
+
+    /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Serves one stream until its end: a status that is not SUCCESS, the end of the requests, or the client's going.
+    pub(super) async fn serve<F, S>(&self, form: F, mut requests: S, responses: mpsc::Sender<Sent<F::Response>>)
+    where
+        F: Form,
+        S: Stream<Item = Result<Envelope, tonic::Status>> + Unpin,
+    {
+        let mut closing = self.closing.subscribe();
+        let closed = async { closing.wait_for(|closing| *closing).await.is_ok() };
+        let serve = async {
+            while let Some(Ok(request)) = requests.next().await {
+                let status = match self.answer(&form, &request, &responses).await {
+                    Ok(()) => Status::Success,
+                    Err(End::Refused(refusal)) => {
+                        tracing::warn!(resource = F::RESOURCE, status = ?refusal.status, "{}", refusal.reason);
+                        refusal.status
+                    }
+                    Err(End::Gone) => return,
+                };
+                if responses.send(Ok(F::status(status))).await.is_err() || status != Status::Success {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = serve => {}
+            () = responses.closed() => {}
+            true = closed => {
+                let _ = responses.try_send(Ok(F::status(Status::ServiceUnavailable)));
+            }
+        }
+    }
+
+    async fn answer<F: Form>(
+        &self,
+        form: &F,
+        envelope: &Envelope,
+        responses: &mpsc::Sender<Sent<F::Response>>,
+    ) -> Result<(), End> {
+        let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
+        let channel = request.header.channel_id.as_str();
+        let not_found = || Refusal::new(Status::NotFound, format!("channel {channel:?} is not joined"));
+        let ledger = self.ledgers.get(channel).ok_or_else(not_found)?;
+        let mut session = Session { deliverer: self, resource: F::RESOURCE, envelope, ledger: &ledger, checked: None };
+        session.check()?;
+        let mut height = ledger.subscribe();
+        let now = *height.borrow_and_update();
+        let Span { first, last, behavior } = seek::span(&request, now)?;
+        for number in first..=last {
+            let exists = *height.borrow_and_update() > number;
+            if !exists && behavior == SeekBehavior::FailIfNotReady {
+                return Err(Refusal::new(Status::NotFound, format!("block {number} does not exist yet")).into());
+            }
+            height.wait_for(|height| *height > number).await.map_err(|_| End::Gone)?;
+            session.check()?;
+            let response = read(form.clone(), Arc::clone(&ledger), number).await?;
+            responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Deliverer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Deliverer").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What goes to the client.
+pub(super) type Sent<R> = Result<R, tonic::Status>;
+
+/// The form in which a service delivers blocks.
+pub(super) trait Form: Clone + Send + Sync + 'static {
+    type Response: Send + 'static;
+    const RESOURCE: &'static str;
+
+    fn block(&self, channel: &str, block: Block) -> Self::Response;
+
+    fn status(status: Status) -> Self::Response;
+}
+
+async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::Response, End> {
+    let read = tokio::task::spawn_blocking(move || {
+        let block = ledger.block_by_number(number);
+        block.map(|block| block.map(|block| form.block(ledger.channel_id(), block)))
+    });
+    let reason = match read.await {
+        Ok(Ok(Some(response))) => return Ok(response),
+        Ok(Ok(None)) => format!("block {number} is missing"),
+        Ok(Err(error)) => format!("reading block {number}: {error}"),
+        Err(panic) => format!("reading block {number} panicked: {panic}"),
+    };
+    Err(Refusal::new(Status::InternalServerError, reason).into())
+}
+
+/// How an answer ends early.
+enum End {
+    Refused(Refusal),
+    Gone,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The rights of one request's creator, checked again when they may have changed.
+struct Session<'a> {
+    deliverer: &'a Deliverer,
+    resource: &'static str,
+    envelope: &'a Envelope,
+    ledger: &'a Ledger,
+    /// When, and under the configuration of which block.
+    checked: Option<(Instant, u64)>,
+}
+
+impl Session<'_> {
+    fn check(&mut self) -> Result<(), Refusal> {
+        let config = self.ledger.last_config_block_number();
+        if let Some((at, under)) = self.checked
+            && under == config
+            && at.elapsed() < self.deliverer.config.recheck
+        {
+            return Ok(());
+        }
+        let check = self.deliverer.access.check(self.resource, self.ledger.channel_id(), self.envelope);
+        check.map_err(|reason| Refusal::new(Status::Forbidden, reason))?;
+        self.checked = Some((Instant::now(), config));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::common::HeaderType;
+use selvedge_proto::orderer::SeekInfo;
+use selvedge_proto::orderer::seek_info::SeekBehavior::{BlockUntilReady, FailIfNotReady};
+use selvedge_proto::protos::deliver_response::Type;
+use selvedge_proto::protos::{DeliverResponse, TxValidationCode};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::*;
+use crate::ledger::testing::{TestChannel, envelope};
+use crate::ordering::deliver_service::FullBlocks;
+use crate::ordering::testing::{Gate, at, newest, oldest, request, seek};
+
+const CHANNEL: &str = TestChannel::NAME;
+
+struct Client {
+    requests: mpsc::Sender<Result<Envelope, tonic::Status>>,
+    responses: mpsc::Receiver<Sent<DeliverResponse>>,
+    task: JoinHandle<()>,
+    deliverer: Arc<Deliverer>,
+}
+
+impl Client {
+    fn new(channel: &TestChannel, gate: &Arc<Gate>) -> Self {
+        let access = Arc::clone(gate) as Arc<dyn DeliverAccess>;
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), access, DeliverConfig::default()));
+        let (requests, stream) = mpsc::channel(4);
+        let (sender, responses) = mpsc::channel(RESPONSES);
+        let serving = Arc::clone(&deliverer);
+        let task = tokio::spawn(async move { serving.serve(FullBlocks, ReceiverStream::new(stream), sender).await });
+        Self { requests, responses, task, deliverer }
+    }
+
+    async fn ask(&self, request: Envelope) {
+        self.requests.send(Ok(request)).await.unwrap();
+    }
+
+    /// "block 3" or "200"; "end" when the stream is over.
+    async fn next(&mut self) -> String {
+        let next = tokio::time::timeout(Duration::from_secs(20), self.responses.recv()).await;
+        match next.expect("an answer comes") {
+            None => "end".into(),
+            Some(response) => match response.unwrap().r#type.unwrap() {
+                Type::Block(block) => format!("block {}", block.header.unwrap().number),
+                Type::Status(status) => status.to_string(),
+                Type::FilteredBlock(_) => "filtered".into(),
+            },
+        }
+    }
+
+    async fn all(&mut self, count: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(self.next().await);
+        }
+        all
+    }
+}
+
+/// Four blocks, 0 to 3.
+fn channel() -> TestChannel {
+    let mut channel = TestChannel::new();
+    for _ in 0..3 {
+        channel.put("cc", &[("k", "v")]);
+    }
+    channel
+}
+
+#[tokio::test]
+async fn a_span_is_delivered_with_success_at_its_end_and_the_stream_takes_the_next_request() {
+    let channel = channel();
+    let mut client = Client::new(&channel, &Gate::new());
+    for (start, stop, expected) in [
+        (oldest(), newest(), vec!["block 0", "block 1", "block 2", "block 3", "200"]),
+        (at(1), at(2), vec!["block 1", "block 2", "200"]),
+        (newest(), newest(), vec!["block 3", "200"]),
+        (oldest(), oldest(), vec!["block 0", "200"]),
+    ] {
+        client.ask(seek(CHANNEL, start, stop, BlockUntilReady)).await;
+        assert_eq!(client.all(expected.len()).await, expected);
+    }
+    drop(client.requests);
+    client.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn newest_to_forever_gives_the_newest_block_at_once_and_the_others_as_they_come() {
+    let mut channel = channel();
+    let mut client = Client::new(&channel, &Gate::new());
+    client.ask(seek(CHANNEL, newest(), at(u64::MAX), BlockUntilReady)).await;
+    assert_eq!(client.next().await, "block 3");
+    for number in 4..6 {
+        channel.put("cc", &[("k", "v")]);
+        assert_eq!(client.next().await, format!("block {number}"));
+    }
+}
+
+#[tokio::test]
+async fn each_bad_request_gets_its_status_and_ends_the_stream() {
+    let channel = channel();
+    let an_hour = Duration::from_secs(3600);
+    let seek_info = || SeekInfo::default().encode_to_vec().into();
+    for (what, request, status) in [
+        ("an empty envelope", Envelope::default(), "400"),
+        ("an old request", request(CHANNEL, SystemTime::now() - an_hour, seek_info()), "400"),
+        ("a request from the future", request(CHANNEL, SystemTime::now() + an_hour, seek_info()), "400"),
+        ("an unknown channel", seek("other", newest(), newest(), BlockUntilReady), "404"),
+        ("no seek info", request(CHANNEL, SystemTime::now(), "\x0a".into()), "400"),
+        ("no start", request(CHANNEL, SystemTime::now(), seek_info()), "400"),
+        ("start after stop", seek(CHANNEL, at(2), at(1), BlockUntilReady), "400"),
+        ("beyond the end", seek(CHANNEL, at(4), at(u64::MAX), FailIfNotReady), "404"),
+    ] {
+        let mut client = Client::new(&channel, &Gate::new());
+        client.ask(request).await;
+        assert_eq!(client.all(2).await, [status, "end"], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn rights_are_checked_at_the_start_and_again_under_a_new_configuration() {
+    let mut channel = channel();
+    let gate = Gate::new();
+    let mut client = Client::new(&channel, &gate);
+    client.ask(seek(CHANNEL, newest(), at(u64::MAX), BlockUntilReady)).await;
+    assert_eq!(client.next().await, "block 3");
+    gate.close();
+    channel.put("cc", &[("k", "v")]);
+    assert_eq!(client.next().await, "block 4", "nothing says that rights have changed");
+    let config = envelope(CHANNEL, "", HeaderType::Config, Bytes::new()).encode_to_vec().into();
+    channel.ledger.commit(channel.next_block(vec![config]), &[TxValidationCode::Valid]).unwrap();
+    assert_eq!(client.all(2).await, ["403", "end"]);
+
+    let mut client = Client::new(&channel, &gate);
+    client.ask(seek(CHANNEL, newest(), newest(), BlockUntilReady)).await;
+    assert_eq!(client.all(2).await, ["403", "end"]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_and_a_node_that_stops_end_a_stream_that_waits() {
+    let channel = channel();
+    for leave in [true, false] {
+        let mut client = Client::new(&channel, &Gate::new());
+        client.ask(seek(CHANNEL, at(9), at(u64::MAX), BlockUntilReady)).await;
+        if leave {
+            drop(client.responses);
+        } else {
+            client.deliverer.close();
+            assert_eq!(client.all(2).await, ["503", "end"]);
+        }
+        tokio::time::timeout(Duration::from_secs(20), client.task).await.expect("the task ends").unwrap();
+    }
+}

@@ -1,0 +1,32 @@
+//! The embedded ordering service and the Deliver services (Fabric: `orderer`, `common/deliver`, `core/peer/deliverevents.go`).
+//!
+//! | here | in Fabric |
+//! |---|---|
+//! | [`Orderer`], [`BatchConfig`] | `orderer/consensus/solo`, `orderer/common/blockcutter`, `multichannel.BlockWriter` |
+//! | [`AtomicBroadcastService`] | `orderer/common/{broadcast,server}` |
+//! | [`DeliverService`] | `core/peer/deliverevents.go` |
+//! | [`DeliverAccess`] | the policy checks of both |
+//!
+//! What it leaves to others: who may do what ([`DeliverAccess`]), and whether a transaction's signatures hold
+//! ([`BlockValidator`]). Configuration updates are refused for now.
+//!
+//! Invariant: a block reaches a client only after it is durable, and every transaction of it was judged.
+
+mod access;
+mod atomic_broadcast;
+mod batch;
+mod deliver;
+mod deliver_service;
+mod filtered;
+mod orderer;
+mod seek;
+#[cfg(test)]
+mod testing;
+
+pub use access::{BlockValidator, DeliverAccess, resource};
+pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
+pub use batch::BatchConfig;
+pub use deliver::{DeliverConfig, Deliverer};
+pub use deliver_service::DeliverService;
+pub use filtered::filtered_block;
+pub use orderer::Orderer;

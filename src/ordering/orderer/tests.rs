@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use selvedge_proto::protos::TxValidationCode;
+
+use super::*;
+use crate::ledger::testing::{TestChannel, endorser_transaction, envelope};
+use crate::ordering::testing::{AllValid, PlainSigner};
+
+const PATIENT: BatchConfig = BatchConfig {
+    max_message_count: 2,
+    absolute_max_bytes: 2000,
+    preferred_max_bytes: 1000,
+    batch_timeout: Duration::from_secs(3600),
+};
+
+fn start(channel: &TestChannel, config: BatchConfig, validator: Arc<dyn BlockValidator>) -> Orderer {
+    Orderer::start(Arc::clone(&channel.ledger), Arc::new(PlainSigner), config, validator)
+}
+
+fn transaction(txid: &str) -> Envelope {
+    Envelope::decode(endorser_transaction(TestChannel::NAME, txid, Bytes::new())).unwrap()
+}
+
+fn success() -> BroadcastResponse {
+    response(Status::Success, "")
+}
+
+async fn height(channel: &TestChannel, height: u64) {
+    let mut heights = channel.ledger.subscribe();
+    let waited = tokio::time::timeout(Duration::from_secs(20), heights.wait_for(|at| *at >= height)).await;
+    waited.expect("the block comes").unwrap();
+}
+
+#[tokio::test]
+async fn a_full_batch_is_a_signed_block_that_names_the_last_configuration() {
+    let channel = TestChannel::new();
+    let orderer = start(&channel, PATIENT, Arc::new(AllValid));
+    for txid in ["a", "b", "c"] {
+        assert_eq!(orderer.broadcast(transaction(txid)).await, success());
+    }
+    height(&channel, 2).await;
+    assert_eq!(channel.ledger.height().unwrap(), 2, "the third envelope waits for company");
+    let committed = channel.ledger.block_by_number(1).unwrap().unwrap();
+    assert_eq!(committed.data.as_ref().unwrap().data.len(), 2);
+    assert_eq!(block::validation_codes(&committed), [TxValidationCode::Valid; 2]);
+    assert_eq!(block::last_config_index(&committed), Some(0));
+
+    let signed = Metadata::decode(block::metadata(&committed, BlockMetadataIndex::Signatures)).unwrap();
+    let signature = &signed.signatures[0];
+    let header = block::header_der(committed.header.as_ref().unwrap());
+    assert_eq!(signature.signature, [&signed.value[..], &signature.signature_header, &header].concat());
+    assert_eq!(SignatureHeader::decode(signature.signature_header.clone()).unwrap().nonce.len(), NONCE_BYTES);
+
+    orderer.shutdown().await;
+    assert_eq!(channel.ledger.height().unwrap(), 3, "shutting down orders what is left");
+    let answer = orderer.broadcast(transaction("d")).await;
+    assert_eq!(answer.status(), Status::ServiceUnavailable);
+}
+
+#[tokio::test]
+async fn a_lonely_envelope_is_ordered_when_its_time_is_up() {
+    let channel = TestChannel::new();
+    let config = BatchConfig { batch_timeout: Duration::from_millis(20), ..PATIENT };
+    let orderer = start(&channel, config, Arc::new(AllValid));
+    for (index, txid) in ["a", "b"].into_iter().enumerate() {
+        assert_eq!(orderer.broadcast(transaction(txid)).await, success());
+        height(&channel, index as u64 + 2).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_ordered_is_refused_at_once() {
+    let channel = TestChannel::new();
+    let orderer = start(&channel, PATIENT, Arc::new(AllValid));
+    let of_type = |kind| envelope(TestChannel::NAME, "t", kind, Bytes::new());
+    let large = envelope(TestChannel::NAME, "t", HeaderType::EndorserTransaction, vec![0; 3000].into());
+    let size = batch::size(&large);
+    let cases = [
+        (Envelope::default(), Status::BadRequest, "message payload is empty".to_owned()),
+        (
+            large,
+            Status::RequestEntityTooLarge,
+            format!("message payload is {size} bytes and exceeds maximum allowed 2000 bytes"),
+        ),
+        (Envelope { payload: "\x0a".into(), ..Default::default() }, Status::BadRequest, "could not determine".into()),
+        (envelope("other", "t", HeaderType::Message, Bytes::new()), Status::NotFound, "channel does not exist".into()),
+        (
+            of_type(HeaderType::ConfigUpdate),
+            Status::NotImplemented,
+            "the embedded orderer takes no configuration".into(),
+        ),
+        (of_type(HeaderType::Config), Status::BadRequest, "a message of type CONFIG is the orderer's to make".into()),
+    ];
+    for (envelope, status, info) in cases {
+        let answer = orderer.broadcast(envelope).await;
+        assert_eq!(answer.status(), status, "{}", answer.info);
+        assert!(answer.info.starts_with(&info), "{}", answer.info);
+    }
+    orderer.shutdown().await;
+    assert_eq!(channel.ledger.height().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_orderer_whose_ledger_refuses_a_block_stops_and_says_why() {
+    struct Mute;
+    impl BlockValidator for Mute {
+        fn validate(&self, _: &str, _: &Block) -> Vec<TxValidationCode> {
+            Vec::new()
+        }
+    }
+    let channel = TestChannel::new();
+    let orderer = start(&channel, BatchConfig { max_message_count: 1, ..PATIENT }, Arc::new(Mute));
+    assert_eq!(orderer.broadcast(transaction("a")).await, success());
+    let answer = loop {
+        let answer = orderer.broadcast(transaction("b")).await;
+        if answer.status() != Status::Success {
+            break answer;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(answer.status(), Status::ServiceUnavailable);
+    assert!(answer.info.contains("0 validation codes came"), "{}", answer.info);
+}

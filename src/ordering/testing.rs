@@ -1,0 +1,88 @@
+//! A node's other half for unit tests: a signer that signs nothing, and a gatekeeper with a switch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::common::{Block, ChannelHeader, Envelope, Header, HeaderType, Payload};
+use selvedge_proto::orderer::seek_info::SeekBehavior;
+use selvedge_proto::orderer::seek_position::Type as Position;
+use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, SeekSpecified};
+use selvedge_proto::protos::TxValidationCode;
+
+use super::{BlockValidator, DeliverAccess};
+use crate::msp::{MspError, Signer};
+
+/// The signature is the message, so that a test can look at it.
+pub(super) struct PlainSigner;
+
+impl Signer for PlainSigner {
+    fn serialize(&self) -> Bytes {
+        Bytes::from_static(b"orderer")
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Bytes, MspError> {
+        Ok(Bytes::copy_from_slice(message))
+    }
+}
+
+pub(super) struct AllValid;
+
+impl BlockValidator for AllValid {
+    fn validate(&self, _channel: &str, block: &Block) -> Vec<TxValidationCode> {
+        vec![TxValidationCode::Valid; block.data.as_ref().map_or(0, |data| data.data.len())]
+    }
+}
+
+/// Lets everybody in until it is closed.
+#[derive(Default)]
+pub(super) struct Gate(AtomicBool);
+
+impl Gate {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(super) fn close(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl DeliverAccess for Gate {
+    fn check(&self, resource: &str, _channel: &str, _envelope: &Envelope) -> Result<(), String> {
+        if self.0.load(Ordering::SeqCst) { Err(format!("no {resource} today: permission denied")) } else { Ok(()) }
+    }
+}
+
+pub(super) fn newest() -> Position {
+    Position::Newest(SeekNewest {})
+}
+
+pub(super) fn oldest() -> Position {
+    Position::Oldest(SeekOldest {})
+}
+
+pub(super) fn at(number: u64) -> Position {
+    Position::Specified(SeekSpecified { number })
+}
+
+/// A request made now.
+pub(super) fn seek(channel: &str, start: Position, stop: Position, behavior: SeekBehavior) -> Envelope {
+    let position = |position| Some(SeekPosition { r#type: Some(position) });
+    let seek = SeekInfo { start: position(start), stop: position(stop), behavior: behavior as i32, error_response: 0 };
+    request(channel, SystemTime::now(), seek.encode_to_vec().into())
+}
+
+pub(super) fn request(channel: &str, made: SystemTime, data: Bytes) -> Envelope {
+    let header = ChannelHeader {
+        r#type: HeaderType::DeliverSeekInfo as i32,
+        timestamp: Some(made.into()),
+        channel_id: channel.to_owned(),
+        ..Default::default()
+    };
+    let header = Header { channel_header: header.encode_to_vec().into(), signature_header: Bytes::new() };
+    let payload = Payload { header: Some(header), data };
+    Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }
+}
