@@ -1,5 +1,12 @@
-//! What tests of this crate, and of chaincode that runs on it, build upon.
+//! What tests of this crate, and of chaincode that runs on it, build upon: a node in the process, a client of its
+//! services, and a recorder of chaincode streams. Nothing here stands in for a part of the node.
 
+mod client;
+mod peer;
 mod recorder;
+mod setting;
 
+pub use client::Client;
+pub use peer::TestPeer;
 pub use recorder::{Direction, Recorded, Recorder, transcript};
+pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};

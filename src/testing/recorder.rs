@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -38,12 +39,23 @@ pub struct Recorded {
 pub struct Recorder {
     inner: Arc<dyn StreamAcceptor>,
     messages: Arc<Mutex<Vec<Recorded>>>,
+    running: Arc<AtomicBool>,
 }
 
 impl Recorder {
-    /// Records the streams that `inner` accepts.
+    /// Records the streams that `inner` accepts, from their first message on.
     pub fn new(inner: Arc<dyn StreamAcceptor>) -> Self {
-        Self { inner, messages: Arc::default() }
+        Self { inner, messages: Arc::default(), running: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Stops recording: what passes from here on is not kept.
+    pub fn pause(&self) {
+        self.running.store(false, Ordering::Relaxed);
+    }
+
+    /// Records again.
+    pub fn resume(&self) {
+        self.running.store(true, Ordering::Relaxed);
     }
 
     /// What was recorded since the last call.
@@ -54,7 +66,11 @@ impl Recorder {
 
 impl StreamAcceptor for Recorder {
     fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd> {
-        let tape = Tape { chaincode: Arc::default(), messages: Arc::clone(&self.messages) };
+        let tape = Tape {
+            chaincode: Arc::default(),
+            messages: Arc::clone(&self.messages),
+            running: Arc::clone(&self.running),
+        };
         let peer = self.inner.accept(Arc::new(RecordingStream { inner: stream, tape: tape.clone() }));
         Arc::new(RecordingPeer { inner: peer, tape })
     }
@@ -64,6 +80,7 @@ impl StreamAcceptor for Recorder {
 struct Tape {
     chaincode: Arc<Mutex<String>>,
     messages: Arc<Mutex<Vec<Recorded>>>,
+    running: Arc<AtomicBool>,
 }
 
 impl Tape {
@@ -72,6 +89,9 @@ impl Tape {
             && let Ok(id) = ChaincodeId::decode(message.payload.clone())
         {
             *lock(&self.chaincode) = id.name;
+        }
+        if !self.running.load(Ordering::Relaxed) {
+            return;
         }
         let chaincode = lock(&self.chaincode).clone();
         lock(&self.messages).push(Recorded { chaincode, direction, message: message.clone() });

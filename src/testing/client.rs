@@ -1,0 +1,141 @@
+//! A client of a node's services, as an SDK is one: proposals, transactions, and word of their commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::MAX_MESSAGE_SIZE;
+use selvedge_proto::common::Status;
+use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
+use selvedge_proto::protos::deliver_client::DeliverClient;
+use selvedge_proto::protos::deliver_response::Type;
+use selvedge_proto::protos::endorser_client::EndorserClient;
+use selvedge_proto::protos::{ProposalResponse, Response, TxValidationCode};
+use tokio::sync::oneshot;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::client::{CreatedProposal, create_chaincode_proposal, create_seek_envelope, create_signed_tx};
+use crate::msp::Signer;
+
+/// How long a transaction may take to be committed.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection to one node, in the name of one identity, on one channel. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    connection: Channel,
+    signer: Arc<dyn Signer>,
+    channel: String,
+    waiting: Arc<Mutex<HashMap<String, oneshot::Sender<TxValidationCode>>>>,
+}
+
+impl Client {
+    /// Connects, and listens to the channel's blocks from the newest on.
+    ///
+    /// # Errors
+    /// When the node is not there or refuses to deliver.
+    pub async fn connect(address: &str, signer: Arc<dyn Signer>, channel: &str) -> anyhow::Result<Self> {
+        let connection = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        let client = Self { connection, signer, channel: channel.to_owned(), waiting: Arc::default() };
+        client.listen().await?;
+        Ok(client)
+    }
+
+    async fn listen(&self) -> anyhow::Result<()> {
+        let seek = create_seek_envelope(&self.channel, &*self.signer)?;
+        let mut deliver = DeliverClient::new(self.connection.clone());
+        let mut blocks = deliver.deliver_filtered(tokio_stream::once(seek)).await?.into_inner();
+        // The newest block comes at once; after it nothing can be missed.
+        blocks.message().await?.ok_or_else(|| anyhow!("the node ended its stream of blocks"))?;
+        let waiting = Arc::clone(&self.waiting);
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = blocks.message().await {
+                let Some(Type::FilteredBlock(block)) = message.r#type else { break };
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                for transaction in block.filtered_transactions {
+                    if let Some(waiter) = waiting.remove(&transaction.txid) {
+                        let _ = waiter.send(transaction.tx_validation_code());
+                    }
+                }
+            }
+            // Whoever still waits learns that no word will come.
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        });
+        Ok(())
+    }
+
+    /// Makes and signs a proposal.
+    ///
+    /// # Errors
+    /// When the key fails.
+    pub fn proposal(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<CreatedProposal> {
+        let args = args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
+        Ok(create_chaincode_proposal(&self.channel, chaincode, args, BTreeMap::new(), &*self.signer)?)
+    }
+
+    /// Sends a proposal to the endorser.
+    ///
+    /// # Errors
+    /// The endorser's refusal.
+    pub async fn endorse(&self, proposal: &CreatedProposal) -> Result<ProposalResponse, tonic::Status> {
+        let mut endorser =
+            EndorserClient::new(self.connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE);
+        Ok(endorser.process_proposal(proposal.signed.clone()).await?.into_inner())
+    }
+
+    /// What a chaincode answers, whatever its status.
+    ///
+    /// # Errors
+    /// The endorser's refusal.
+    pub async fn call(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<Response> {
+        let proposal = self.proposal(chaincode, args)?;
+        let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
+        Ok(answer.response.unwrap_or_default())
+    }
+
+    /// The payload of a successful answer.
+    ///
+    /// # Errors
+    /// The endorser's refusal, or the chaincode's.
+    pub async fn query(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<Bytes> {
+        let response = self.call(chaincode, args).await?;
+        if response.status != 200 {
+            bail!("{}", response.message);
+        }
+        Ok(response.payload)
+    }
+
+    /// Has a call endorsed and ordered; resolves with its validation code once it is committed.
+    ///
+    /// # Errors
+    /// A refusal on the way, or no word of the commit.
+    pub async fn submit(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<TxValidationCode> {
+        let proposal = self.proposal(chaincode, args)?;
+        let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
+        let envelope = create_signed_tx(&proposal.proposal, &*self.signer, &[answer])?;
+        let (waiter, committed) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(proposal.txid.clone(), waiter);
+        let mut broadcast = AtomicBroadcastClient::new(self.connection.clone());
+        let mut answers = broadcast.broadcast(tokio_stream::once(envelope)).await?.into_inner();
+        let answer = answers.message().await?.context("the orderer gave no answer")?;
+        if answer.status() != Status::Success {
+            bail!("the orderer refused: {} {}", answer.status().as_str_name(), answer.info);
+        }
+        tokio::time::timeout(COMMIT_TIMEOUT, committed)
+            .await
+            .context("no word of the commit")?
+            .context("the stream of blocks ended before the commit")
+    }
+
+    /// The height of the channel, as qscc tells it.
+    ///
+    /// # Errors
+    /// As for [`Client::query`].
+    pub async fn height(&self) -> anyhow::Result<u64> {
+        let info = self.query("qscc", &["GetChainInfo", &self.channel]).await?;
+        Ok(selvedge_proto::common::BlockchainInfo::decode(info)?.height)
+    }
+}
