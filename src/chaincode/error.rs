@@ -120,6 +120,9 @@ pub enum SendingError {
         /// The limit.
         limit: u32,
     },
+    /// Whoever wanted the transaction has gone.
+    #[error("the transaction was given up")]
+    Cancelled,
     /// A part of the transaction failed for a reason of this peer's own, so all of it fails.
     #[error("{0}")]
     Doomed(String),

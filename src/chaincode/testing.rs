@@ -23,25 +23,26 @@ use crate::container::{
 };
 use crate::ledger::{LedgerProvider, SharedSimulator, block};
 
-pub(super) const CHANNEL: &str = "ch";
-pub(super) const OTHER_CHANNEL: &str = "other";
+pub(crate) const CHANNEL: &str = "ch";
+pub(crate) const OTHER_CHANNEL: &str = "other";
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) struct TestPeer {
-    pub(super) support: ChaincodeSupport,
-    pub(super) rules: Arc<Rules>,
-    ledgers: Arc<LedgerProvider>,
+pub(crate) struct TestPeer {
+    pub(crate) support: ChaincodeSupport,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) ledgers: Arc<LedgerProvider>,
     _dir: TempDir,
 }
 
 /// What the test makes of the rest of the peer. `scc` and `hidden` are system chaincodes; only the first may be called.
+/// There is no chaincode `missing`, and whoever looks for `broken`, chaincode or collection, panics.
 #[derive(Default)]
-pub(super) struct Rules {
-    pub(super) capabilities: Mutex<Option<ApplicationCapabilities>>,
-    pub(super) denied_channels: Mutex<BTreeSet<String>>,
-    pub(super) refused_access: Mutex<Option<Access>>,
+pub(crate) struct Rules {
+    pub(crate) capabilities: Mutex<Option<ApplicationCapabilities>>,
+    pub(crate) denied_channels: Mutex<BTreeSet<String>>,
+    pub(crate) refused_access: Mutex<Option<Access>>,
 }
 
 impl SystemChaincodes for Rules {
@@ -63,6 +64,7 @@ impl Definitions for Rules {
     async fn container_info(&self, name: &str, _: Option<&SharedSimulator>) -> Result<ContainerInfo, DefinitionError> {
         match name {
             "missing" => Err(DefinitionError::NotFound(name.into())),
+            "broken" => panic!("a broken definition"),
             _ => Ok(ContainerInfo { ccid: Ccid::new(name, "1.0"), vm: VmType::System }),
         }
     }
@@ -92,10 +94,11 @@ impl Collections for Rules {
         &self,
         access: Access,
         _: &str,
-        _: &str,
+        collection: &str,
         _: Option<&SignedProposal>,
         _: &SharedSimulator,
     ) -> Result<Permission, Denied> {
+        assert_ne!(collection, "broken");
         let refused = *self.refused_access.lock().unwrap() == Some(access);
         Ok(if refused { Permission::Refused } else { Permission::Granted })
     }
@@ -103,11 +106,11 @@ impl Collections for Rules {
 
 impl TestPeer {
     /// A peer in development mode, where chaincode registers by itself.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(ChaincodeConfig { mode: ChaincodeMode::Dev, ..ChaincodeConfig::default() }, VmController::default())
     }
 
-    pub(super) fn with(config: ChaincodeConfig, controller: VmController) -> Self {
+    pub(crate) fn with(config: ChaincodeConfig, controller: VmController) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ledgers = Arc::new(LedgerProvider::open(dir.path()).unwrap());
         for channel in [CHANNEL, OTHER_CHANNEL] {
@@ -127,7 +130,7 @@ impl TestPeer {
     }
 
     /// Commits rows to a namespace of [`CHANNEL`].
-    pub(super) fn put(&self, namespace: &str, rows: impl IntoIterator<Item = (String, String)>) {
+    pub(crate) fn put(&self, namespace: &str, rows: impl IntoIterator<Item = (String, String)>) {
         let ledger = self.ledgers.get(CHANNEL).unwrap();
         let info = ledger.chain_info().unwrap();
         let txid = format!("put{}", info.height);
@@ -141,7 +144,7 @@ impl TestPeer {
     }
 
     /// A transaction on a channel of this peer, with a proposal.
-    pub(super) fn params(&self, txid: &str, channel: &str) -> TransactionParams {
+    pub(crate) fn params(&self, txid: &str, channel: &str) -> TransactionParams {
         let ledger = self.ledgers.get(channel).unwrap();
         TransactionParams {
             txid: txid.into(),
@@ -155,14 +158,14 @@ impl TestPeer {
     }
 
     /// A stream that just opened.
-    pub(super) fn stream(&self) -> TestChaincode {
+    pub(crate) fn stream(&self) -> TestChaincode {
         let (sender, sent) = mpsc::unbounded_channel();
         let peer = self.support.accept(Arc::new(RecordedStream { sender }));
         TestChaincode { peer, sent }
     }
 
     /// A chaincode that has registered.
-    pub(super) async fn chaincode(&self, id: &str) -> TestChaincode {
+    pub(crate) async fn chaincode(&self, id: &str) -> TestChaincode {
         let mut chaincode = self.stream();
         chaincode.register(id).unwrap();
         for expected in [Type::Registered, Type::Ready] {
@@ -172,12 +175,12 @@ impl TestPeer {
     }
 
     /// Has a chaincode execute a transaction, beside the test that plays it.
-    pub(super) fn execute(&self, params: TransactionParams, name: &str) -> JoinHandle<Result<Executed, ExecuteError>> {
+    pub(crate) fn execute(&self, params: TransactionParams, name: &str) -> JoinHandle<Result<Executed, ExecuteError>> {
         let (support, ccid) = (self.support.clone(), Ccid::new(name, "1.0"));
         tokio::spawn(async move { support.execute(&params, &ccid, ChaincodeInput::default()).await })
     }
 
-    pub(super) fn execute_init(
+    pub(crate) fn execute_init(
         &self,
         params: TransactionParams,
         name: &str,
@@ -189,8 +192,8 @@ impl TestPeer {
 }
 
 /// The chaincode's end of a stream, played by a test.
-pub(super) struct TestChaincode {
-    pub(super) peer: Arc<dyn PeerEnd>,
+pub(crate) struct TestChaincode {
+    pub(crate) peer: Arc<dyn PeerEnd>,
     sent: mpsc::UnboundedReceiver<(ChaincodeMessage, Option<Budget>)>,
 }
 
@@ -210,33 +213,33 @@ impl ChaincodeStream for RecordedStream {
 }
 
 impl TestChaincode {
-    pub(super) fn register(&self, id: &str) -> Result<(), EndStream> {
+    pub(crate) fn register(&self, id: &str) -> Result<(), EndStream> {
         let id = ChaincodeId { name: id.into(), ..ChaincodeId::default() };
         self.peer.receive(message::bare(Type::Register, id.encode_to_vec().into())).map(|_| ())
     }
 
     /// What the peer sends next.
-    pub(super) async fn next(&mut self) -> ChaincodeMessage {
+    pub(crate) async fn next(&mut self) -> ChaincodeMessage {
         self.next_with_budget().await.0
     }
 
-    pub(super) async fn next_with_budget(&mut self) -> (ChaincodeMessage, Option<Budget>) {
+    pub(crate) async fn next_with_budget(&mut self) -> (ChaincodeMessage, Option<Budget>) {
         let next = tokio::time::timeout(PATIENCE, self.sent.recv()).await;
         next.expect("the peer sends a message in time").expect("the peer holds the stream")
     }
 
     /// Nothing was sent that the test has not seen.
-    pub(super) fn assert_silent(&mut self) {
+    pub(crate) fn assert_silent(&mut self) {
         assert!(self.sent.try_recv().is_err());
     }
 
     /// Gives the peer a message about the transaction of another one.
-    pub(super) fn tell(&self, about: &ChaincodeMessage, kind: Type, payload: impl Into<Bytes>) {
+    pub(crate) fn tell(&self, about: &ChaincodeMessage, kind: Type, payload: impl Into<Bytes>) {
         assert!(self.peer.receive(like(about, kind, payload)).unwrap().is_none());
     }
 
     /// Sends a request and returns the answer: `Ok` of a RESPONSE's payload or `Err` of an ERROR's.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         about: &ChaincodeMessage,
         kind: Type,
@@ -245,7 +248,7 @@ impl TestChaincode {
         self.ask_raw(about, kind, request.encode_to_vec()).await
     }
 
-    pub(super) async fn ask_raw(
+    pub(crate) async fn ask_raw(
         &mut self,
         about: &ChaincodeMessage,
         kind: Type,
@@ -263,13 +266,13 @@ impl TestChaincode {
     }
 
     /// Answers a transaction with status 200 and this payload.
-    pub(super) fn complete(&self, about: &ChaincodeMessage, payload: &str) {
+    pub(crate) fn complete(&self, about: &ChaincodeMessage, payload: &str) {
         let response = Response { status: 200, message: String::new(), payload: payload.to_owned().into() };
         self.tell(about, Type::Completed, response.encode_to_vec());
     }
 }
 
-pub(super) fn like(about: &ChaincodeMessage, kind: Type, payload: impl Into<Bytes>) -> ChaincodeMessage {
+pub(crate) fn like(about: &ChaincodeMessage, kind: Type, payload: impl Into<Bytes>) -> ChaincodeMessage {
     message::for_transaction(kind, payload.into(), about.txid.clone(), about.channel_id.clone())
 }
 
@@ -292,7 +295,7 @@ fn transaction(txid: &str, results: Bytes) -> Bytes {
 }
 
 /// The outcome of an execution, as text: the response's payload, or the error.
-pub(super) async fn outcome(execution: JoinHandle<Result<Executed, ExecuteError>>) -> Result<String, String> {
+pub(crate) async fn outcome(execution: JoinHandle<Result<Executed, ExecuteError>>) -> Result<String, String> {
     let executed = tokio::time::timeout(PATIENCE, execution).await.expect("the execution ends in time").unwrap();
     match executed {
         Ok(executed) => Ok(String::from_utf8(executed.response.payload.into()).unwrap()),
@@ -301,6 +304,6 @@ pub(super) async fn outcome(execution: JoinHandle<Result<Executed, ExecuteError>
 }
 
 /// Fabric's settings of key-level features, by name.
-pub(super) fn capabilities(key_level_endorsement: bool, purge_private_data: bool) -> Option<ApplicationCapabilities> {
+pub(crate) fn capabilities(key_level_endorsement: bool, purge_private_data: bool) -> Option<ApplicationCapabilities> {
     Some(ApplicationCapabilities { key_level_endorsement, purge_private_data })
 }

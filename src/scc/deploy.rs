@@ -104,3 +104,85 @@ impl Deployer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+    use selvedge_proto::protos::chaincode_message::Type;
+    use selvedge_proto::protos::{ChaincodeMessage, PutState, Response};
+
+    use super::*;
+    use crate::chaincode::testing::{CHANNEL, OTHER_CHANNEL, TestChaincode, TestPeer};
+
+    fn chaincode(name: &str) -> SystemChaincode {
+        SystemChaincode {
+            name: name.into(),
+            enabled: true,
+            whitelisted: true,
+            init_args: vec![b"one".into(), b"two".into()],
+            ..SystemChaincode::default()
+        }
+    }
+
+    fn deployer(peer: &TestPeer) -> Deployer {
+        let off = SystemChaincode { whitelisted: false, ..chaincode("off") };
+        let registry = Registry::new(vec![chaincode("a"), off, chaincode("b")], "1.0");
+        Deployer::new(Arc::new(registry), peer.support.clone(), peer.ledgers.clone())
+    }
+
+    /// The INITs of the next deployments, one for each channel, in the order of their channels.
+    async fn inits(chaincode: &mut TestChaincode, channels: &[&str]) -> Vec<ChaincodeMessage> {
+        let mut inits = Vec::new();
+        for _ in channels {
+            inits.push(chaincode.next().await);
+        }
+        inits.sort_by(|one, other| one.channel_id.cmp(&other.channel_id));
+        assert_eq!(inits.iter().map(|init| init.channel_id.as_str()).collect::<Vec<_>>(), channels);
+        inits
+    }
+
+    #[tokio::test]
+    async fn every_channel_inits_every_chaincode_and_a_failure_stops_no_other() {
+        let peer = TestPeer::new();
+        let (mut a, mut b) = (peer.chaincode("a:1.0").await, peer.chaincode("b:1.0").await);
+        let channels = ["", CHANNEL, OTHER_CHANNEL];
+        let deployer = deployer(&peer);
+        let deployment = tokio::spawn(async move { deployer.deploy_on_channels(channels.map(String::from)).await });
+
+        // Channels do not wait for each other: all INITs are out before one is answered.
+        let inits_of_a = inits(&mut a, &channels).await;
+        let txids: BTreeSet<_> = inits_of_a.iter().map(|init| &init.txid).collect();
+        assert_eq!(txids.len(), channels.len());
+        for init in &inits_of_a {
+            assert_eq!(init.r#type(), Type::Init);
+            assert!(init.proposal.is_none() && Uuid::try_parse(&init.txid).is_ok());
+            assert_eq!(ChaincodeInput::decode(init.payload.clone()).unwrap().args, ["one", "two"]);
+            let put = PutState { key: "k".into(), value: "v".into(), collection: String::new() };
+            assert_eq!(a.ask(init, Type::PutState, &put).await.is_ok(), !init.channel_id.is_empty());
+            a.tell(init, Type::Error, "the first chaincode fails");
+        }
+        for init in inits(&mut b, &channels).await {
+            b.complete(&init, "");
+        }
+        deployment.await.unwrap();
+        let written = peer.ledgers.get(CHANNEL).unwrap().new_tx_simulator("t").unwrap().get_state("a", "k").unwrap();
+        assert_eq!(written, None, "what an INIT writes is thrown away");
+    }
+
+    #[tokio::test]
+    async fn why_a_chaincode_is_not_deployed() {
+        let peer = TestPeer::new();
+        let mut a = peer.chaincode("a:1.0").await;
+        let deployer = deployer(&peer);
+        let nowhere = deployer.deploy_sys_cc("nowhere", &chaincode("a")).await.unwrap_err();
+        assert_eq!(nowhere.to_string(), "unexpected nil ledger for channel nowhere");
+
+        let deployment = tokio::spawn(async move { deployer.deploy_sys_cc(CHANNEL, &chaincode("a")).await });
+        let init = a.next().await;
+        let response = Response { status: 500, message: "no configuration".into(), ..Response::default() };
+        a.tell(&init, Type::Completed, response.encode_to_vec());
+        assert_eq!(deployment.await.unwrap().unwrap_err().to_string(), "no configuration");
+    }
+}

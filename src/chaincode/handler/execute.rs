@@ -41,18 +41,27 @@ impl Handler {
             Err(cause) => return Ok(unsent(&context, kind, &cause)),
         };
         let deadline = Instant::from_std(context.budget.deadline());
-        let outcome = match tokio::time::timeout_at(deadline, answered(work, answer)).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(SendingError::StreamTerminated),
-            Err(_) => {
-                self.metrics.execute_timed_out(ccid);
-                Err(SendingError::Timeout)
+        let outcome = tokio::select! {
+            biased;
+            outcome = tokio::time::timeout_at(deadline, answered(work, answer)) => match outcome {
+                Ok(Some(answer)) => sound(&context.budget).map(|()| answer),
+                Ok(None) => Err(SendingError::StreamTerminated),
+                Err(_) => Err(SendingError::Timeout),
+            },
+            () = context.budget.cancelled() => {
+                sound(&context.budget).and(Err(SendingError::Cancelled))
             }
         };
-        let answer = outcome.inspect_err(|failure| context.budget.fail(failure.to_string()))?;
-        still_sound(&context.budget)?;
-        running.answered = true;
-        Ok(answer)
+        running.answered = outcome.is_ok();
+        outcome.map_err(|failure| {
+            // Who notices first that time is up, this timer, a callee's or a guest's clock, is chance: the text is not.
+            let failure = if Instant::now() < deadline { failure } else { SendingError::Timeout };
+            if failure == SendingError::Timeout {
+                self.metrics.execute_timed_out(ccid);
+            }
+            context.budget.fail(failure.to_string());
+            failure
+        })
     }
 
     /// Whether the transaction may go on, this deep.
@@ -61,7 +70,7 @@ impl Handler {
         if depth > limit {
             return Err(SendingError::CallDepth { depth, limit });
         }
-        still_sound(budget)
+        sound(budget)
     }
 }
 
@@ -86,7 +95,8 @@ fn unsent(context: &TransactionContext, kind: i32, cause: &StreamError) -> Chain
     message::for_transaction(Type::Error, cause.into(), txid, channel)
 }
 
-fn still_sound(budget: &Budget) -> Result<(), SendingError> {
+/// Whether no part of the transaction has doomed it.
+fn sound(budget: &Budget) -> Result<(), SendingError> {
     budget.failure().map_or(Ok(()), |reason| Err(SendingError::Doomed(reason.to_owned())))
 }
 

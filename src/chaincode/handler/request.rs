@@ -62,7 +62,7 @@ impl Handler {
             }));
         };
         let Some(in_flight) = context.begin() else {
-            error!(
+            warn!(
                 "[{}] Another request pending for this CC: {}, Txid: {txid}, ChannelID: {channel_id}. Cannot process.",
                 short(&txid),
                 self.id.get().map_or("", String::as_str)
@@ -127,7 +127,11 @@ impl Handler {
             Ok(payload) => (Type::Response, payload),
             Err(cause) => {
                 let text = format!("{} failed: transaction ID: {txid}: {cause}", kind.as_str_name());
-                warn!("[{}] {text}", short(&txid));
+                if cause.is_local() {
+                    error!("[{}] {text}", short(&txid));
+                } else {
+                    debug!("[{}] {text}", short(&txid));
+                }
                 (Type::Error, text.into())
             }
         };

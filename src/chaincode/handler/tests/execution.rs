@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInput, ChaincodeMessage, GetState, Response};
+use selvedge_proto::protos::{
+    ChaincodeEvent, ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec, GetState, Response,
+};
 
 use super::super::super::message::Type;
 use super::super::super::testing::{CHANNEL, TestPeer, like, outcome};
 use super::super::super::{ChaincodeConfig, ChaincodeMode, TransactionParams};
-use crate::container::{Ccid, VmController};
+use crate::container::{Budget, Ccid, VmController};
 
 fn impatient() -> TestPeer {
     let config = ChaincodeConfig {
@@ -160,4 +162,56 @@ async fn a_failed_budget_fails_the_execution_whatever_the_chaincode_answers() {
         outcome(execution).await.unwrap_err(),
         "failed to execute transaction t1: error sending: the pool is full"
     );
+}
+
+#[tokio::test]
+async fn a_cancelled_budget_ends_the_execution_without_an_answer() {
+    let peer = TestPeer::new();
+    let mut cc = peer.chaincode("cc:1.0").await;
+    for (reason, text) in [(Some("the pool is full"), "the pool is full"), (None, "the transaction was given up")] {
+        let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+        let (_, budget) = cc.next_with_budget().await;
+        let budget = budget.unwrap();
+        if let Some(reason) = reason {
+            budget.fail(reason);
+        }
+        budget.cancel();
+        let error = outcome(execution).await.unwrap_err();
+        assert_eq!(error, format!("failed to execute transaction t1: error sending: {text}"));
+    }
+}
+
+#[tokio::test]
+async fn past_the_deadline_every_failure_is_the_timeout() {
+    let peer = impatient();
+    let mut cc = peer.chaincode("cc:1.0").await;
+    let params = peer.params("t1", CHANNEL);
+    let late = TransactionParams { budget: Some(Budget::root(Instant::now(), None)), ..params };
+    let execution = peer.execute(late, "cc");
+    let (_, budget) = cc.next_with_budget().await;
+    budget.unwrap().fail("the guest's clock ran out");
+    let text = "failed to execute transaction t1: error sending: timeout expired while executing transaction";
+    assert_eq!(outcome(execution).await.unwrap_err(), text);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_request_is_an_error_and_dooms_the_transaction() {
+    let peer = TestPeer::new();
+    let mut cc = peer.chaincode("cc:1.0").await;
+    let id = ChaincodeId { name: "broken".into(), ..ChaincodeId::default() };
+    let input = Some(ChaincodeInput::default());
+    let call = ChaincodeSpec { chaincode_id: Some(id), input, ..ChaincodeSpec::default() };
+    let get = GetState { key: "a".into(), collection: "broken".into() };
+    for (kind, payload) in [(Type::GetState, get.encode_to_vec()), (Type::InvokeChaincode, call.encode_to_vec())] {
+        let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+        let tx = cc.next().await;
+        let error = cc.ask_raw(&tx, kind, payload).await.unwrap_err();
+        assert_eq!(error, format!("{} failed: transaction ID: t1: panic during execution", kind.as_str_name()));
+        cc.ask(&tx, Type::GetState, &GetState::default()).await.expect("the next request is answered");
+        cc.complete(&tx, "swallowed");
+        assert_eq!(
+            outcome(execution).await.unwrap_err(),
+            "failed to execute transaction t1: error sending: panic during execution"
+        );
+    }
 }

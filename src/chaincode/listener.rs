@@ -1,0 +1,206 @@
+//! Streams of chaincode in other processes: `protos.ChaincodeSupport/Register` (Fabric: `ChaincodeSupport.Register`,
+//! `Handler.ProcessStream`).
+//!
+//! One task reads a stream and never waits for what it reads to be answered: each request runs beside it and ends with
+//! the stream. Invariant: however a stream ends, the Handler is told, once.
+
+use std::sync::Arc;
+
+use selvedge_proto::protos::ChaincodeMessage;
+use selvedge_proto::protos::chaincode_support_server::ChaincodeSupport;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, error};
+
+use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamAcceptor, StreamError};
+
+/// The service on which chaincode registers.
+pub struct ChaincodeListener {
+    acceptor: Arc<dyn StreamAcceptor>,
+    work: Option<Handle>,
+}
+
+impl ChaincodeListener {
+    /// A listener that gives its streams to this acceptor.
+    pub fn new(acceptor: Arc<dyn StreamAcceptor>) -> Self {
+        Self { acceptor, work: None }
+    }
+
+    /// Has requests worked on there and not by whoever serves the sockets: what a chaincode calls may be a wasm guest,
+    /// which computes.
+    #[must_use]
+    pub fn work_on(self, work: Handle) -> Self {
+        Self { work: Some(work), ..self }
+    }
+}
+
+#[tonic::async_trait]
+impl ChaincodeSupport for ChaincodeListener {
+    type RegisterStream = UnboundedReceiverStream<Result<ChaincodeMessage, Status>>;
+
+    async fn register(
+        &self,
+        request: Request<Streaming<ChaincodeMessage>>,
+    ) -> Result<Response<Self::RegisterStream>, Status> {
+        // Not bounded, but never long: at most one message for each transaction that the chaincode executes.
+        let (sender, messages) = mpsc::unbounded_channel();
+        let peer = self.acceptor.accept(Arc::new(GrpcStream { sender: sender.clone() }));
+        let work = self.work.clone().unwrap_or_else(Handle::current);
+        tokio::spawn(async move {
+            let end = Open(peer).read(request.into_inner(), &work).await;
+            if let Some(status) = end {
+                // A chaincode that is gone needs no reason.
+                let _ = sender.send(Err(status));
+            }
+        });
+        Ok(Response::new(UnboundedReceiverStream::new(messages)))
+    }
+}
+
+/// The Handler's way to the chaincode.
+struct GrpcStream {
+    sender: mpsc::UnboundedSender<Result<ChaincodeMessage, Status>>,
+}
+
+impl ChaincodeStream for GrpcStream {
+    fn send(&self, message: ChaincodeMessage) -> Result<(), StreamError> {
+        self.sender.send(Ok(message)).map_err(|_| StreamError("the chaincode has closed its stream".to_owned()))
+    }
+
+    fn execute(&self, message: ChaincodeMessage, _: Budget) -> Result<Option<Pending>, StreamError> {
+        self.send(message).map(|()| None)
+    }
+}
+
+/// The peer's end of a stream that is being read.
+struct Open(Arc<dyn PeerEnd>);
+
+impl Open {
+    /// Reads until the stream ends; returns what the chaincode is to be told about it.
+    async fn read(self, mut messages: Streaming<ChaincodeMessage>, work: &Handle) -> Option<Status> {
+        let mut requests = JoinSet::new();
+        loop {
+            let message = tokio::select! {
+                message = messages.message() => message,
+                // Only so that the set does not grow; a request answers for itself.
+                Some(_) = requests.join_next() => continue,
+            };
+            match message.map(|message| message.map(|message| self.0.receive(message))) {
+                Ok(Some(Ok(Some(request)))) => drop(requests.spawn_on(request, work)),
+                Ok(Some(Ok(None))) => {}
+                Ok(Some(Err(end))) => {
+                    error!("{end}");
+                    return Some(Status::unknown(end.to_string()));
+                }
+                Ok(None) => {
+                    debug!("received EOF, ending chaincode support stream");
+                    return None;
+                }
+                Err(failure) => {
+                    error!("handling chaincode support stream: receive failed: {failure}");
+                    return Some(Status::unknown(format!("receive failed: {failure}")));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prost::Message;
+    use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
+    use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
+    use selvedge_proto::protos::{ChaincodeId, GetState, Response};
+    use tokio::net::TcpListener;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Endpoint, Server};
+
+    use super::super::message::{self, Type};
+    use super::super::testing::{CHANNEL, TestPeer, like, outcome};
+    use super::*;
+
+    /// A chaincode that dialled the peer.
+    struct Dialled {
+        to_peer: mpsc::UnboundedSender<ChaincodeMessage>,
+        from_peer: Streaming<ChaincodeMessage>,
+    }
+
+    impl Dialled {
+        async fn next(&mut self) -> Result<Option<ChaincodeMessage>, Status> {
+            let next = tokio::time::timeout(Duration::from_secs(10), self.from_peer.message()).await;
+            next.expect("the peer says something in time")
+        }
+
+        async fn expect(&mut self, kind: Type) -> ChaincodeMessage {
+            let message = self.next().await.unwrap().unwrap();
+            assert_eq!(message.r#type(), kind);
+            message
+        }
+    }
+
+    /// A registered chaincode `cc:1.0`.
+    async fn dial(peer: &TestPeer) -> Dialled {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", socket.local_addr().unwrap());
+        let listener = ChaincodeListener::new(Arc::new(peer.support.clone())).work_on(Handle::current());
+        let server = Server::builder().add_service(ChaincodeSupportServer::new(listener));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(socket)));
+        let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+        let (to_peer, messages) = mpsc::unbounded_channel();
+        let id = ChaincodeId { name: "cc:1.0".into(), ..ChaincodeId::default() };
+        to_peer.send(message::bare(Type::Register, id.encode_to_vec().into())).unwrap();
+        let stream =
+            ChaincodeSupportClient::new(channel).register(UnboundedReceiverStream::new(messages)).await.unwrap();
+        let mut chaincode = Dialled { to_peer, from_peer: stream.into_inner() };
+        chaincode.expect(Type::Registered).await;
+        chaincode.expect(Type::Ready).await;
+        chaincode
+    }
+
+    #[tokio::test]
+    async fn a_chaincode_in_another_process_executes_until_it_leaves() {
+        let peer = TestPeer::new();
+        peer.put("cc", [("a".into(), "1".into())]);
+        let mut cc = dial(&peer).await;
+        let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+        let tx = cc.expect(Type::Transaction).await;
+        let get = GetState { key: "a".into(), collection: String::new() };
+        cc.to_peer.send(like(&tx, Type::GetState, get.encode_to_vec())).unwrap();
+        assert_eq!(cc.expect(Type::Response).await.payload, "1");
+        let response = Response { status: 200, payload: "done".into(), ..Response::default() };
+        cc.to_peer.send(like(&tx, Type::Completed, response.encode_to_vec())).unwrap();
+        assert_eq!(outcome(execution).await.unwrap(), "done");
+
+        let execution = peer.execute(peer.params("t2", CHANNEL), "cc");
+        cc.expect(Type::Transaction).await;
+        drop(cc);
+        assert_eq!(
+            outcome(execution).await.unwrap_err(),
+            "failed to execute transaction t2: error sending: chaincode stream terminated"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_message_out_of_turn_ends_the_stream_with_the_reason() {
+        let peer = TestPeer::new();
+        let mut cc = dial(&peer).await;
+        cc.to_peer.send(message::bare(Type::Ready, "".into())).unwrap();
+        let status = cc.next().await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unknown);
+        assert_eq!(
+            status.message(),
+            "error handling message, ending stream: [] Fabric side handler cannot handle message (READY) while in ready state"
+        );
+    }
+}
