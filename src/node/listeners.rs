@@ -37,6 +37,7 @@ pub(super) struct Listeners {
     pub(super) peer: SocketAddr,
     pub(super) chaincode: SocketAddr,
     pub(super) operations: SocketAddr,
+    deliverer: Arc<Deliverer>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
 }
@@ -57,22 +58,23 @@ impl Listeners {
         let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
 
         let stop = watch::Sender::new(false);
-        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow };
+        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
         let deliverer = Arc::new(Deliverer::new(ledgers.clone(), access.clone(), deliver));
         let services = Server::builder()
             .add_service(limited(EndorserServer::new(endorser)))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer))))
-            .add_service(AtomicBroadcastServer::new(AtomicBroadcastService::new(orderers.clone(), deliverer, access)));
+            .add_service(AtomicBroadcastServer::new(AtomicBroadcastService::new(orderers.clone(), access, Arc::clone(&deliverer))));
         let chaincodes = Server::builder().add_service(ChaincodeSupportServer::new(ChaincodeListener::new(acceptor)));
         let servers = vec![
             serve("peer", services, peer, stop.subscribe()),
             serve("chaincode", chaincodes, chaincode, stop.subscribe()),
         ];
-        Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, stop, servers })
+        Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, deliverer, stop, servers })
     }
 
     pub(super) async fn close(self) {
         let _ = self.stop.send(true);
+        self.deliverer.close();
         for mut server in self.servers {
             if tokio::time::timeout(GRACE, &mut server).await.is_err() {
                 server.abort();

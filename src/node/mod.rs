@@ -151,11 +151,7 @@ impl Node {
     /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
     pub async fn stop(self) {
         self.listeners.close().await;
-        for channel in self.ledgers.channels() {
-            if let Some(orderer) = self.orderers.get(&channel) {
-                orderer.shutdown().await;
-            }
-        }
+        self.orderers.shutdown().await;
         self.work.stop();
     }
 }
