@@ -1,0 +1,34 @@
+//! Membership: who somebody is, and what a signature of theirs is worth (Fabric: `msp`, `bccsp`).
+//!
+//! An [`Msp`] is one organisation's list of certificate authorities and administrators. It turns the bytes of a
+//! `SerializedIdentity` into an [`Identity`]; an [`MspManager`] does so for all organisations of a channel. A
+//! [`SigningIdentity`] is the other side: a certificate with its key.
+//!
+//! Invariant: an [`Identity`] exists only for a certificate whose chain to a root of its MSP was verified and which is not
+//! revoked. What it may do on a channel is decided in [`crate::channel`].
+//!
+//! Node OUs, organisational-unit restrictions and idemix are not built yet: an MSP that asks for them is refused, because
+//! to ignore them would let in identities that its owner shut out.
+
+mod cache;
+mod certificate;
+mod chain;
+pub mod development;
+mod ecdsa;
+mod error;
+pub mod folder;
+mod identity;
+mod manager;
+mod organisation;
+mod pem;
+mod revocation;
+mod signing;
+
+pub use cache::Generations;
+pub use error::MspError;
+pub(crate) use identity::expires_at;
+pub use identity::{Identity, Role};
+pub use manager::MspManager;
+pub(crate) use manager::mspid_of;
+pub use organisation::Msp;
+pub use signing::{Signer, SigningIdentity};
