@@ -19,7 +19,8 @@ const FILES: [&str; 11] = [
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=fabric");
     let descriptors = protox::compile(FILES, [Path::new("fabric")])?;
+    // Without `connect`, whose name is also that of a method of the Chaincode service; clients are made of a channel.
     // `Bytes` lets a value travel from the wire to the store without a copy.
-    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_transport(false).bytes(".").btree_map(".").compile_fds(descriptors)?;
     Ok(())
 }
