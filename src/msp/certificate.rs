@@ -68,7 +68,12 @@ impl PublicKey {
     }
 
     /// Checks an authority's signature. High S is accepted here, as in Fabric: authorities do not normalise.
-    pub(crate) fn verify(&self, algorithm: ObjectIdentifier, message: &[u8], signature: &[u8]) -> Result<(), &'static str> {
+    pub(crate) fn verify(
+        &self,
+        algorithm: ObjectIdentifier,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), &'static str> {
         let verification: &'static dyn VerificationAlgorithm = match (self.curve, algorithm) {
             (Some(P256), ECDSA_WITH_SHA256) => &ECDSA_P256_SHA256_ASN1,
             (Some(P256), ECDSA_WITH_SHA384) => &ECDSA_P256_SHA384_ASN1,
@@ -120,7 +125,11 @@ impl Certificate {
                 signs_revocation_lists: key_usage.is_none_or(|usage| usage.crl_sign()),
             }),
             subject_key_id: subject_key_id.map(|(_, id)| id.0.as_bytes().to_vec()),
-            key: PublicKey { algorithm: spki.algorithm.oid, curve, point: spki.subject_public_key.raw_bytes().to_vec() },
+            key: PublicKey {
+                algorithm: spki.algorithm.oid,
+                curve,
+                point: spki.subject_public_key.raw_bytes().to_vec(),
+            },
             signature_algorithm: x509.signature_algorithm().oid,
             signature: x509.signature().raw_bytes().to_vec(),
             unknown_critical,

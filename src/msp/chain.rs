@@ -1,7 +1,8 @@
 //! The way from a certificate to a root (Fabric: `msp/mspimplvalidate.go`, Go's `x509.Certificate.Verify`).
 //!
-//! A chain is judged as of one second after the leaf's own start, not as of now: every peer has to come to the same verdict
-//! about an old transaction, whenever it looks. Whether a certificate has run out is asked at the network's edge only.
+//! A chain is judged as of one second after the leaf's own start, not as of now: every peer has to come to the same
+//! verdict about an old transaction, whenever it looks. Whether a certificate has run out is asked at the network's
+//! edge only.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,7 @@
 //! The MSP that a node makes for itself when it has none (Fabric: what `cryptogen generate` does for one organisation).
 //!
-//! Made once and used from then on. Invariant: the directory is whole or absent. It is written beside its place and renamed,
-//! so a kill in between leaves nothing that looks usable.
+//! Made once and used from then on. Invariant: the directory is whole or absent. It is written beside its place and
+//! renamed, so a kill in between leaves nothing that looks usable.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -38,8 +38,8 @@ pub struct DevelopmentMsp {
     pub orderer: PathBuf,
 }
 
-/// The development MSP in `dir`, made if `dir` does not exist: a CA, peer0, Admin, User1 and orderer. Everything is readable
-/// by the owner only.
+/// The development MSP in `dir`, made if `dir` does not exist: a CA, peer0, Admin, User1 and orderer. Everything is
+/// readable by the owner only.
 ///
 /// # Errors
 /// When the folders cannot be written, or `dir` exists and is something else.
@@ -57,7 +57,8 @@ pub fn ensure(dir: &Path, mspid: &str) -> Result<DevelopmentMsp, MspError> {
     };
     for folder in [&msp.organisation, &msp.peer, &msp.admin, &msp.user, &msp.orderer] {
         if !folder.is_dir() {
-            let cause = format!("it is missing from the development MSP; remove {} to have a new one made", dir.display());
+            let cause =
+                format!("it is missing from the development MSP; remove {} to have a new one made", dir.display());
             return Err(MspError::Folder { path: folder.clone(), cause });
         }
     }

@@ -1,8 +1,9 @@
 //! ECDSA on P-256 over SHA-256, the only signature that identities make (Fabric: `bccsp/sw/ecdsa.go`).
 //!
-//! Arithmetic is aws-lc's, which verifies several times as fast as p256 on the same machine; p256 supplies what aws-lc lacks,
-//! the view of a signature as two scalars. Invariant: a signature whose S is in the upper half of the curve's order is
-//! neither made nor accepted, or anybody could change the bytes of a signed message without breaking its signature.
+//! Arithmetic is aws-lc's, which verifies several times as fast as p256 on the same machine; p256 supplies what aws-lc
+//! lacks, the view of a signature as two scalars. Invariant: a signature whose S is in the upper half of the curve's
+//! order is neither made nor accepted, or anybody could change the bytes of a signed message without breaking its
+//! signature.
 
 use std::fmt;
 
@@ -22,12 +23,15 @@ pub(crate) struct VerifyingKey(ParsedPublicKey);
 impl VerifyingKey {
     /// From an uncompressed point on P-256.
     pub(crate) fn new(point: &[u8]) -> Result<Self, &'static str> {
-        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).map(Self).map_err(|_| "its public key is no point on P-256")
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point)
+            .map(Self)
+            .map_err(|_| "its public key is no point on P-256")
     }
 
     /// Checks a DER signature over SHA-256 of `message`.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), MspError> {
-        let scalars = Signature::from_der(signature).map_err(|_| MspError::Signature("it is not DER of two scalars"))?;
+        let scalars =
+            Signature::from_der(signature).map_err(|_| MspError::Signature("it is not DER of two scalars"))?;
         if scalars.normalize_s() != scalars {
             return Err(MspError::Signature("its S is not in the lower half of the curve's order"));
         }

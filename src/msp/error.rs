@@ -34,7 +34,9 @@ pub enum MspError {
         cause: String,
     },
     /// A certificate authority's certificate was presented as an identity.
-    #[error("An X509 certificate with Basic Constraint: Certificate Authority equals true cannot be used as an identity")]
+    #[error(
+        "An X509 certificate with Basic Constraint: Certificate Authority equals true cannot be used as an identity"
+    )]
     CertificateAuthority,
     /// No chain of signatures leads from the certificate to a root of the MSP.
     #[error("the certificate '{subject}' does not chain to a root of MSP {mspid}: {cause}")]

@@ -1,7 +1,8 @@
 //! MSP folders on disk (Fabric: `msp/configbuilder.go`).
 //!
-//! `cacerts`, `intermediatecerts`, `admincerts`, `crls`, `tlscacerts`, `tlsintermediatecerts` and `config.yaml` say who belongs
-//! to an organisation; `signcerts` and `keystore` make the folder somebody's own. Files count in the order of their names.
+//! `cacerts`, `intermediatecerts`, `admincerts`, `crls`, `tlscacerts`, `tlsintermediatecerts` and `config.yaml` say who
+//! belongs to an organisation; `signcerts` and `keystore` make the folder somebody's own. Files count in the order of
+//! their names.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,9 @@ impl Settings {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(&text)
-            .map_err(|error| MspError::Folder { path: path.to_owned(), cause: format!("it is no MSP configuration: {error}") })
+        serde_saphyr::from_str(&text).map_err(|error| MspError::Folder {
+            path: path.to_owned(),
+            cause: format!("it is no MSP configuration: {error}"),
+        })
     }
 }

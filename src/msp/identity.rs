@@ -12,7 +12,8 @@ use super::MspError;
 use super::certificate::Certificate;
 use super::ecdsa::VerifyingKey;
 
-/// What an identity is in its MSP. Without node OUs there are two: Fabric's CLIENT, PEER and ORDERER satisfy nobody then.
+/// What an identity is in its MSP. Without node OUs there are two: Fabric's CLIENT, PEER and ORDERER satisfy nobody
+/// then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Any valid identity.
@@ -41,10 +42,8 @@ impl Identity {
         certificate: Certificate,
         role: Role,
     ) -> Result<Self, MspError> {
-        let refuse = |cause: &str| MspError::Certificate {
-            subject: certificate.subject_text.clone(),
-            cause: cause.to_owned(),
-        };
+        let refuse =
+            |cause: &str| MspError::Certificate { subject: certificate.subject_text.clone(), cause: cause.to_owned() };
         let point = certificate.key.p256_point().ok_or_else(|| refuse("its key is not ECDSA on P-256"))?;
         let key = VerifyingKey::new(point).map_err(refuse)?;
         Ok(Self(Arc::new(Inner { mspid: mspid.to_owned(), serialized, certificate, key, role })))

@@ -4,11 +4,11 @@
 //! `SerializedIdentity` into an [`Identity`]; an [`MspManager`] does so for all organisations of a channel. A
 //! [`SigningIdentity`] is the other side: a certificate with its key.
 //!
-//! Invariant: an [`Identity`] exists only for a certificate whose chain to a root of its MSP was verified and which is not
-//! revoked. What it may do on a channel is decided in [`crate::channel`].
+//! Invariant: an [`Identity`] exists only for a certificate whose chain to a root of its MSP was verified and which is
+//! not revoked. What it may do on a channel is decided in [`crate::channel`].
 //!
-//! Node OUs, organisational-unit restrictions and idemix are not built yet: an MSP that asks for them is refused, because
-//! to ignore them would let in identities that its owner shut out.
+//! Node OUs, organisational-unit restrictions and idemix are not built yet: an MSP that asks for them is refused,
+//! because to ignore them would let in identities that its owner shut out.
 
 mod cache;
 mod certificate;

@@ -5,15 +5,17 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{FabricMspConfig, MspConfig, MspPrincipal, MspRole, SerializedIdentity, msp_principal, msp_role};
+use selvedge_proto::common::{
+    FabricMspConfig, MspConfig, MspPrincipal, MspRole, SerializedIdentity, msp_principal, msp_role,
+};
 
 use super::cache::Generations;
 use super::certificate::Certificate;
 use super::revocation::RevocationList;
 use super::{Identity, MspError, Role, chain, folder};
 
-/// Identities that one MSP keeps parsed, in each of two generations. Fabric keeps 100; a channel's clients are more, and
-/// an entry is about 3 KiB.
+/// Identities that one MSP keeps parsed, in each of two generations. Fabric keeps 100; a channel's clients are more,
+/// and an entry is about 3 KiB.
 const CACHED_IDENTITIES: usize = 1024;
 
 /// One MSP: its authorities, its administrators, what it revoked. Immutable; a changed configuration makes a new one.
@@ -52,8 +54,8 @@ impl Msp {
     /// From an MSP's definition.
     ///
     /// # Errors
-    /// When a certificate or revocation list is unusable, an administrator is no member, or the definition asks for node
-    /// OUs or organisational units.
+    /// When a certificate or revocation list is unusable, an administrator is no member, or the definition asks for
+    /// node OUs or organisational units.
     pub fn new(config: &FabricMspConfig) -> Result<Self, MspError> {
         let id = config.name.clone();
         refuse_what_is_not_built(config)?;
@@ -94,7 +96,8 @@ impl Msp {
     /// accepted: Fabric asks for expiry only where messages come in from clients ([`Identity::expires_at`]).
     ///
     /// # Errors
-    /// When the bytes name another MSP, or the certificate does not chain to this one, is revoked, or is an authority's.
+    /// When the bytes name another MSP, or the certificate does not chain to this one, is revoked, or is an
+    /// authority's.
     pub fn deserialize(&self, serialized: &[u8]) -> Result<Identity, MspError> {
         if let Some(identity) = self.cache().get(serialized) {
             return Ok(identity);
@@ -117,14 +120,18 @@ impl Msp {
     /// Whether `identity` matches a policy's principal.
     ///
     /// # Errors
-    /// [`MspError::NotAdmin`] or [`MspError::Principal`] when it does not, or when the principal's kind is not built yet.
+    /// [`MspError::NotAdmin`] or [`MspError::Principal`] when it does not, or when the principal's kind is not built
+    /// yet.
     pub fn satisfies(&self, identity: &Identity, principal: &MspPrincipal) -> Result<(), MspError> {
         let refuse = |cause: String| MspError::Principal { mspid: identity.mspid().to_owned(), cause };
         match msp_principal::Classification::try_from(principal.principal_classification) {
             Ok(msp_principal::Classification::Role) => {
                 let role = MspRole::decode(principal.principal.clone()).map_err(|error| refuse(error.to_string()))?;
                 if role.msp_identifier != self.id || identity.mspid() != self.id {
-                    return Err(refuse(format!("the identity is a member of a different MSP (expected {})", role.msp_identifier)));
+                    return Err(refuse(format!(
+                        "the identity is a member of a different MSP (expected {})",
+                        role.msp_identifier
+                    )));
                 }
                 match msp_role::MspRoleType::try_from(role.role) {
                     Ok(msp_role::MspRoleType::Member) => Ok(()),
@@ -132,7 +139,11 @@ impl Msp {
                     _ => Err(refuse("NodeOUs not activated. Cannot tell apart identities.".into())),
                 }
             }
-            Ok(msp_principal::Classification::Identity) if self.deserialize(&principal.principal)?.is_same_as(identity) => Ok(()),
+            Ok(msp_principal::Classification::Identity)
+                if self.deserialize(&principal.principal)?.is_same_as(identity) =>
+            {
+                Ok(())
+            }
             Ok(msp_principal::Classification::Identity) => Err(refuse("the identities do not match".into())),
             _ => Err(refuse(format!("principals of class {} are not supported", principal.principal_classification))),
         }
@@ -164,14 +175,16 @@ impl Msp {
 }
 
 fn check_authority(certificate: &Certificate) -> Result<(), MspError> {
-    let refuse = |cause: &str| MspError::Certificate {
-        subject: certificate.subject_text.clone(),
-        cause: cause.to_owned(),
-    };
+    let refuse =
+        |cause: &str| MspError::Certificate { subject: certificate.subject_text.clone(), cause: cause.to_owned() };
     match &certificate.authority {
         None => Err(refuse("CA Certificate did not have the CA attribute")),
-        Some(authority) if !authority.signs_certificates => Err(refuse("its key usage does not allow signing certificates")),
-        Some(_) if certificate.subject_key_id.is_none() => Err(refuse("CA Certificate problem with Subject Key Identifier extension")),
+        Some(authority) if !authority.signs_certificates => {
+            Err(refuse("its key usage does not allow signing certificates"))
+        }
+        Some(_) if certificate.subject_key_id.is_none() => {
+            Err(refuse("CA Certificate problem with Subject Key Identifier extension"))
+        }
         Some(_) => Ok(()),
     }
 }
@@ -179,10 +192,16 @@ fn check_authority(certificate: &Certificate) -> Result<(), MspError> {
 fn refuse_what_is_not_built(config: &FabricMspConfig) -> Result<(), MspError> {
     let unsupported = |feature, instead| Err(MspError::Unsupported { mspid: config.name.clone(), feature, instead });
     if config.fabric_node_ous.as_ref().is_some_and(|ous| ous.enable) {
-        return unsupported("telling roles by node OUs (NodeOUs.Enable)", "use an MSP that lists its administrators in admincerts");
+        return unsupported(
+            "telling roles by node OUs (NodeOUs.Enable)",
+            "use an MSP that lists its administrators in admincerts",
+        );
     }
     if !config.organizational_unit_identifiers.is_empty() {
-        return unsupported("restricting an MSP to organisational units (OrganizationalUnitIdentifiers)", "remove the restriction");
+        return unsupported(
+            "restricting an MSP to organisational units (OrganizationalUnitIdentifiers)",
+            "remove the restriction",
+        );
     }
     Ok(())
 }

@@ -23,14 +23,16 @@ pub(crate) fn revocation_list(text: &[u8]) -> Result<Vec<u8>, MspError> {
         .and_then(decode)
 }
 
-/// The DER bytes of the first private key in `text`: PKCS#8, or SEC 1 as openssl writes it behind an EC PARAMETERS block.
-/// Wiped from memory when dropped.
+/// The DER bytes of the first private key in `text`: PKCS#8, or SEC 1 as openssl writes it behind an EC PARAMETERS
+/// block. Wiped from memory when dropped.
 pub(crate) fn private_key(text: &[u8]) -> Result<SecretDocument, MspError> {
     let block = block(text, |label| label.ends_with("PRIVATE KEY"))?
         .ok_or_else(|| MspError::Key("there is no PRIVATE KEY block".into()))?;
     match SecretDocument::from_pem(block) {
         Ok(("PRIVATE KEY" | "EC PRIVATE KEY", document)) => Ok(document),
-        Ok((label, _)) => Err(MspError::Key(format!("a {label} is neither PKCS#8 nor SEC 1; encrypted keys are refused"))),
+        Ok((label, _)) => {
+            Err(MspError::Key(format!("a {label} is neither PKCS#8 nor SEC 1; encrypted keys are refused")))
+        }
         Err(_) => Err(MspError::Key("its PEM block is damaged".into())),
     }
 }

@@ -20,8 +20,8 @@ pub(crate) struct RevocationList {
 }
 
 impl RevocationList {
-    /// Reads a PEM list and finds the authority that signed it. A list that none of `authorities` signed is refused: Fabric
-    /// logs and ignores it, and would go on to accept what its owner revoked.
+    /// Reads a PEM list and finds the authority that signed it. A list that none of `authorities` signed is refused:
+    /// Fabric logs and ignores it, and would go on to accept what its owner revoked.
     pub(crate) fn from_pem(text: &[u8], authorities: &[&Certificate]) -> Result<Self, MspError> {
         let der = super::pem::revocation_list(text)?;
         let refuse = |cause: String| MspError::Certificate { subject: "revocation list".into(), cause };

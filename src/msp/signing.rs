@@ -30,8 +30,8 @@ pub struct SigningIdentity {
 }
 
 impl SigningIdentity {
-    /// From an MSP folder's `signcerts` and `keystore`. The certificate is not checked against the folder's authorities:
-    /// that is [`super::Msp`]'s work.
+    /// From an MSP folder's `signcerts` and `keystore`. The certificate is not checked against the folder's
+    /// authorities: that is [`super::Msp`]'s work.
     ///
     /// # Errors
     /// When there is no certificate, or no key in `keystore` belongs to it.
