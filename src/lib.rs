@@ -4,7 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chaincode;
 pub mod container;
 pub mod ledger;
 pub mod msp;
 pub mod ordering;
+pub mod scc;

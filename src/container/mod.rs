@@ -5,11 +5,13 @@
 
 mod budget;
 mod ccid;
+mod controller;
 mod stream;
 mod vm;
 pub mod wasm;
 
 pub use budget::Budget;
 pub use ccid::Ccid;
+pub use controller::VmController;
 pub use stream::{ChaincodeStream, EndStream, PeerEnd, Pending, StreamAcceptor, StreamError};
 pub use vm::{StartContainer, StopContainer, Vm, VmError, VmType};

@@ -1,0 +1,173 @@
+//! What the chaincode side asks of the rest of the peer, as traits (Fabric: the interfaces at the top of `handler.go`).
+//!
+//! The composition root fills an [`Environment`]; nothing here knows who stands behind a trait.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use selvedge_proto::protos::SignedProposal;
+use thiserror::Error;
+
+use crate::container::{Ccid, VmType};
+use crate::ledger::{Ledger, LedgerProvider, SharedSimulator};
+
+/// The parts of the peer that running chaincode needs.
+#[derive(Clone)]
+pub struct Environment {
+    /// The channels' ledgers.
+    pub ledgers: Arc<dyn Ledgers>,
+    /// What is known about a chaincode before it runs.
+    pub definitions: Arc<dyn Definitions>,
+    /// Which chaincodes are the system's, and what they allow.
+    pub system_chaincodes: Arc<dyn SystemChaincodes>,
+    /// The access control lists.
+    pub access: Arc<dyn AccessControl>,
+    /// The channels' application configuration.
+    pub application: Arc<dyn ApplicationConfig>,
+    /// The rules of private data collections.
+    pub collections: Arc<dyn Collections>,
+}
+
+/// The ledgers of the channels this peer is in.
+pub trait Ledgers: Send + Sync + 'static {
+    /// The channel's ledger; none if the peer is not in the channel.
+    fn ledger(&self, channel: &str) -> Option<Arc<Ledger>>;
+}
+
+impl Ledgers for LedgerProvider {
+    fn ledger(&self, channel: &str) -> Option<Arc<Ledger>> {
+        self.get(channel)
+    }
+}
+
+/// What a launch needs to know (Fabric: `ccprovider.ChaincodeContainerInfo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerInfo {
+    /// Name and version.
+    pub ccid: Ccid,
+    /// Where it runs.
+    pub vm: VmType,
+}
+
+/// Definitions of chaincodes (Fabric: `chaincode.Lifecycle`). What is read through the simulator is part of the
+/// transaction's read set.
+#[async_trait]
+pub trait Definitions: Send + Sync + 'static {
+    /// What to launch for a name.
+    async fn container_info(
+        &self,
+        name: &str,
+        simulator: Option<&SharedSimulator>,
+    ) -> Result<ContainerInfo, DefinitionError>;
+
+    /// The version that is defined for an application chaincode, whose package was checked against its instantiation policy.
+    async fn version(&self, name: &str, simulator: Option<&SharedSimulator>) -> Result<String, DefinitionError>;
+}
+
+/// Why there is no definition. The texts are Fabric's (`lscc`).
+#[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DefinitionError {
+    /// A launch outside any channel.
+    #[error("could not get container info for chaincode {0} without a ledger context")]
+    NoLedgerForInfo(String),
+    /// A call outside any channel.
+    #[error("could not get definition for chaincode {0} without a ledger context")]
+    NoLedgerForDefinition(String),
+    /// Not instantiated on this channel.
+    #[error("chaincode {0} not found")]
+    NotFound(String),
+    /// Anything else, already worded for the client.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What is asked about system chaincodes (Fabric: `sysccprovider.SystemChaincodeProvider`).
+pub trait SystemChaincodes: Send + Sync + 'static {
+    /// Whether the name is a system chaincode's, enabled or not.
+    fn is_sys_cc(&self, name: &str) -> bool;
+    /// Whether the name is that of a system chaincode which other chaincodes must not call.
+    fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool;
+    /// The version of every system chaincode.
+    fn version(&self) -> &str;
+}
+
+/// The access control lists of the channels (Fabric: `aclmgmt.ACLProvider`).
+pub trait AccessControl: Send + Sync + 'static {
+    /// Whether the proposal's creator may use the resource on the channel.
+    ///
+    /// # Errors
+    /// [`Denied`] with the text that the client sees.
+    fn check(&self, resource: &str, channel: &str, signed: &SignedProposal) -> Result<(), Denied>;
+}
+
+/// Access was refused, for the reason given.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Denied(pub String);
+
+/// The application part of the channels' configuration.
+pub trait ApplicationConfig: Send + Sync + 'static {
+    /// The channel's application capabilities; none for a channel without application configuration.
+    fn capabilities(&self, channel: &str) -> Option<ApplicationCapabilities>;
+}
+
+/// The application capabilities that decide about requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationCapabilities {
+    /// Keys have endorsement policies of their own (V1_3 and later).
+    pub key_level_endorsement: bool,
+    /// Private data can be purged (V2_5 and later).
+    pub purge_private_data: bool,
+}
+
+/// What is done with a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reading values, ranges or metadata. Hashes are free to read.
+    Read,
+    /// Writing, deleting or purging. Fabric 1.4 checks nothing here.
+    Write,
+}
+
+/// Whether somebody may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Yes.
+    Granted,
+    /// No.
+    Refused,
+}
+
+/// The rules of private data collections (Fabric: `privdata.CollectionStore`).
+pub trait Collections: Send + Sync + 'static {
+    /// Whether the proposal's creator has this access to the collection. Definitions are read through the simulator.
+    ///
+    /// # Errors
+    /// [`Denied`] when the collection's rules cannot be read, with the text that the chaincode sees.
+    fn permission(
+        &self,
+        access: Access,
+        namespace: &str,
+        collection: &str,
+        signed: Option<&SignedProposal>,
+        simulator: &SharedSimulator,
+    ) -> Result<Permission, Denied>;
+}
+
+/// No collection has rules: what does not exist is for the simulator to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCollections;
+
+impl Collections for NoCollections {
+    fn permission(
+        &self,
+        _: Access,
+        _: &str,
+        _: &str,
+        _: Option<&SignedProposal>,
+        _: &SharedSimulator,
+    ) -> Result<Permission, Denied> {
+        Ok(Permission::Granted)
+    }
+}

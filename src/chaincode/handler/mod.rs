@@ -1,0 +1,185 @@
+//! The peer's end of one chaincode stream (Fabric: `Handler` in `core/chaincode/handler.go`).
+//!
+//! The chaincode registers, then it is sent INITs and TRANSACTIONs ([`execute`]), and its requests are answered
+//! ([`request`]: state, metadata, queries, calls of other chaincode). Invariants: nothing is sent to a chaincode that it
+//! did not ask for, but INIT and TRANSACTION; and nothing here waits while a message is taken in.
+//!
+//! `chaincode.keepalive` is left to the transport (HTTP/2 PING): a Node shim exits on a KEEPALIVE message.
+
+mod execute;
+mod invoke;
+mod metadata;
+mod private_data;
+mod query;
+mod query_batch;
+mod request;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
+use tracing::{debug, error, warn};
+
+pub(super) use self::query::OpenQueries;
+use super::message::{self, Type, short, type_name};
+use super::metrics::HandlerMetrics;
+use super::transaction_contexts::TransactionContexts;
+use super::{ChaincodeSupport, RegistrationError};
+use crate::container::{ChaincodeStream, EndStream, PeerEnd, Pending};
+
+/// One chaincode, as the peer talks to it.
+pub struct Handler {
+    me: Weak<Self>,
+    support: ChaincodeSupport,
+    stream: Arc<dyn ChaincodeStream>,
+    state: AtomicU8,
+    /// The id under which this handler stands in the registry. Empty until then: a refused handler owns nothing.
+    id: OnceLock<String>,
+    contexts: TransactionContexts,
+    metrics: HandlerMetrics,
+}
+
+/// How far the chaincode has come. The discriminants are what [`Handler::state`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing but REGISTER is taken.
+    Created,
+    /// Registered, but READY could not be sent. Nothing is taken.
+    Established,
+    /// Everything but REGISTER is taken.
+    Ready,
+}
+
+impl Handler {
+    pub(super) fn new(support: ChaincodeSupport, stream: Arc<dyn ChaincodeStream>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            metrics: HandlerMetrics::new(Arc::clone(support.metrics())),
+            support,
+            stream,
+            state: AtomicU8::new(State::Created as u8),
+            id: OnceLock::new(),
+            contexts: TransactionContexts::default(),
+        })
+    }
+
+    /// Whether transactions can be sent.
+    pub(super) fn is_ready(&self) -> bool {
+        self.state() == State::Ready
+    }
+
+    fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Created,
+            1 => State::Established,
+            _ => State::Ready,
+        }
+    }
+
+    fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// REGISTER. A refused chaincode gets no answer and keeps its stream, as in Fabric; its launch fails with the reason.
+    fn register(&self, payload: Bytes) {
+        let Some(me) = self.me.upgrade() else { return };
+        let id = match ChaincodeId::decode(payload) {
+            Ok(id) if id.name.is_empty() => {
+                error!("error in handling register chaincode, chaincodeID name is empty");
+                return;
+            }
+            Ok(id) => id.name,
+            Err(cause) => {
+                error!("Error in received REGISTER, could NOT unmarshal registration info: {cause}");
+                return;
+            }
+        };
+        let registry = self.support.registry();
+        if let Err(refusal) = registry.register(&id, &me) {
+            warn!("refused the registration of {id}: {refusal}");
+            registry.failed(&id, refusal);
+            return;
+        }
+        self.metrics.name(&id);
+        let _ = self.id.set(id.clone());
+        match self.welcome() {
+            Ok(()) => registry.ready(&id),
+            Err(cause) => {
+                error!("failed to start {id}: {cause}");
+                registry.failed(&id, RegistrationError::Send(cause));
+            }
+        }
+    }
+
+    /// REGISTERED and READY, back to back.
+    fn welcome(&self) -> Result<(), String> {
+        self.send_welcome(Type::Registered, Bytes::new())?;
+        self.set_state(State::Established);
+        self.send_welcome(Type::Ready, self.support.ready_payload())?;
+        self.set_state(State::Ready);
+        Ok(())
+    }
+
+    fn send_welcome(&self, kind: Type, payload: Bytes) -> Result<(), String> {
+        self.stream
+            .send(message::bare(kind, payload))
+            .map_err(|cause| format!("[] error sending {}: {cause}", kind.as_str_name()))
+    }
+
+    /// COMPLETED or ERROR.
+    fn complete(&self, message: ChaincodeMessage) {
+        match self.contexts.get(&message.channel_id, &message.txid) {
+            Some(context) => context.complete(message),
+            None => debug!(
+                "[{}] no transaction on channel [{}] waits for {}",
+                short(&message.txid),
+                message.channel_id,
+                type_name(message.r#type)
+            ),
+        }
+    }
+}
+
+impl PeerEnd for Handler {
+    fn receive(&self, message: ChaincodeMessage) -> Result<Option<Pending>, EndStream> {
+        let kind = Type::try_from(message.r#type).unwrap_or(Type::Undefined);
+        match (self.state(), kind) {
+            (_, Type::Keepalive) => Ok(None),
+            (State::Created, Type::Register) => {
+                self.register(message.payload);
+                Ok(None)
+            }
+            (State::Ready, Type::Completed | Type::Error) => {
+                self.complete(message);
+                Ok(None)
+            }
+            (State::Ready, kind) if request::is_request(kind) => Ok(self.request(kind, message)),
+            (state, _) => Err(illegal(state, &message)),
+        }
+    }
+
+    fn closed(&self) {
+        if let Some(id) = self.id.get() {
+            self.support.registry().deregister(id, self);
+        }
+        self.contexts.close();
+    }
+}
+
+fn illegal(state: State, message: &ChaincodeMessage) -> EndStream {
+    let cannot = |state| {
+        let (txid, kind) = (&message.txid, type_name(message.r#type));
+        format!("[{txid}] Fabric side handler cannot handle message ({kind}) while in {state} state")
+    };
+    EndStream(match state {
+        State::Created => cannot("created"),
+        State::Ready => cannot("ready"),
+        State::Established => format!("handle message: invalid state established for transaction {}", message.txid),
+    })
+}

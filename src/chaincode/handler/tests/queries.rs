@@ -1,0 +1,137 @@
+//! Queries as the chaincode sees them: batches, pages, and iterators that are gone.
+
+use prost::Message;
+use selvedge_proto::protos::{
+    ChaincodeMessage, GetHistoryForKey, GetQueryResult, GetStateByRange, QueryMetadata, QueryResponse,
+    QueryResponseMetadata, QueryStateClose, QueryStateNext,
+};
+use selvedge_proto::queryresult::{KeyModification, Kv};
+use selvedge_proto::{kvrwset, rwset};
+
+use super::super::super::message::Type;
+use super::super::super::testing::{CHANNEL, TestChaincode, TestPeer, outcome};
+
+fn range(metadata: &QueryMetadata) -> GetStateByRange {
+    let metadata = metadata.encode_to_vec().into();
+    GetStateByRange { start_key: "\u{1}".into(), metadata, ..GetStateByRange::default() }
+}
+
+async fn query(
+    cc: &mut TestChaincode,
+    tx: &ChaincodeMessage,
+    kind: Type,
+    request: &impl Message,
+) -> Result<QueryResponse, String> {
+    Ok(QueryResponse::decode(cc.ask(tx, kind, request).await?).unwrap())
+}
+
+fn keys(response: &QueryResponse) -> Vec<String> {
+    let rows = response.results.iter().map(|row| Kv::decode(row.result_bytes.clone()).unwrap());
+    rows.inspect(|row| assert_eq!(row.namespace, "cc")).map(|row| row.key).collect()
+}
+
+/// A chaincode `cc` with this many rows, `k000` and so on.
+async fn with_rows(rows: u32) -> (TestPeer, TestChaincode) {
+    let peer = TestPeer::new();
+    peer.put("cc", (0..rows).map(|n| (format!("k{n:03}"), n.to_string())));
+    let cc = peer.chaincode("cc:1.0").await;
+    (peer, cc)
+}
+
+#[tokio::test]
+async fn a_range_read_fully_and_one_read_half() {
+    for rows in [49, 50, 51, 99, 100, 101, 250] {
+        let (peer, mut cc) = with_rows(rows).await;
+        let execution = peer.execute(peer.params("full", CHANNEL), "cc");
+        let tx = cc.next().await;
+        let mut seen = Vec::new();
+        let mut response = query(&mut cc, &tx, Type::GetStateByRange, &range(&QueryMetadata::default())).await.unwrap();
+        loop {
+            assert!(response.metadata.is_empty() && response.results.len() <= 100);
+            seen.extend(keys(&response));
+            let next = QueryStateNext { id: response.id.clone() };
+            if !response.has_more {
+                let gone = query(&mut cc, &tx, Type::QueryStateNext, &next).await.unwrap_err();
+                assert_eq!(gone, "QUERY_STATE_NEXT failed: transaction ID: full: query iterator not found");
+                break;
+            }
+            response = query(&mut cc, &tx, Type::QueryStateNext, &next).await.unwrap();
+            assert_eq!(response.id, next.id);
+        }
+        assert_eq!(seen, (0..rows).map(|n| format!("k{n:03}")).collect::<Vec<_>>());
+        cc.complete(&tx, "");
+        outcome(execution).await.unwrap();
+
+        let params = peer.params("half", CHANNEL);
+        let simulator = params.simulator.clone().unwrap();
+        let execution = peer.execute(params, "cc");
+        let tx = cc.next().await;
+        let first = query(&mut cc, &tx, Type::GetStateByRange, &range(&QueryMetadata::default())).await.unwrap();
+        let close = QueryStateClose { id: first.id.clone() };
+        for _ in 0..2 {
+            let closed = query(&mut cc, &tx, Type::QueryStateClose, &close).await.unwrap();
+            assert_eq!(closed, QueryResponse { id: first.id.clone(), ..QueryResponse::default() });
+        }
+        let next = QueryStateNext { id: first.id };
+        assert!(query(&mut cc, &tx, Type::QueryStateNext, &next).await.is_err());
+        cc.complete(&tx, "");
+        outcome(execution).await.unwrap();
+        let results = simulator.lock().unwrap().results().unwrap().public;
+        let set = rwset::TxReadWriteSet::decode(results).unwrap().ns_rwset.remove(0);
+        let info = kvrwset::KvrwSet::decode(set.rwset).unwrap().range_queries_info.remove(0);
+        let (end, exhausted) = if rows > 100 { ("k100", false) } else { ("", true) };
+        assert_eq!((info.end_key.as_str(), info.itr_exhausted), (end, exhausted), "{rows} rows, the first batch taken");
+    }
+}
+
+#[tokio::test]
+async fn a_page_comes_in_one_answer_with_the_bookmark_of_the_next() {
+    let (peer, mut cc) = with_rows(250).await;
+    let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+    let tx = cc.next().await;
+    for (page_size, bookmark, first, count, next) in [
+        (120, "", "k000", 120, "k120"),
+        (120, "k120", "k120", 120, "k240"),
+        (120, "k240", "k240", 10, ""),
+        (0, "k249", "k249", 1, ""),
+    ] {
+        let page = QueryMetadata { page_size, bookmark: bookmark.into() };
+        let response = query(&mut cc, &tx, Type::GetStateByRange, &range(&page)).await.unwrap();
+        let end = QueryResponseMetadata::decode(response.metadata.clone()).unwrap();
+        assert_eq!((keys(&response)[0].as_str(), response.results.len(), response.has_more), (first, count, false));
+        assert_eq!((end.fetched_records_count as usize, end.bookmark.as_str()), (count, next));
+    }
+    cc.complete(&tx, "");
+    outcome(execution).await.unwrap();
+}
+
+#[tokio::test]
+async fn history_comes_oldest_first_and_rich_queries_are_refused() {
+    let (peer, mut cc) = with_rows(1).await;
+    peer.put("cc", [("k000".into(), "later".into())]);
+    let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+    let tx = cc.next().await;
+    let history = GetHistoryForKey { key: "k000".into() };
+    let response = query(&mut cc, &tx, Type::GetHistoryForKey, &history).await.unwrap();
+    let values = response.results.iter().map(|row| KeyModification::decode(row.result_bytes.clone()).unwrap().value);
+    assert_eq!(values.collect::<Vec<_>>(), ["0", "later"]);
+    assert!(!response.has_more);
+
+    let rich = GetQueryResult { query: "{}".into(), ..GetQueryResult::default() };
+    assert_eq!(
+        query(&mut cc, &tx, Type::GetQueryResult, &rich).await.unwrap_err(),
+        "GET_QUERY_RESULT failed: transaction ID: t1: ExecuteQuery not supported for leveldb"
+    );
+    cc.complete(&tx, "");
+    outcome(execution).await.unwrap();
+
+    let without = crate::chaincode::TransactionParams { history: None, ..peer.params("t2", CHANNEL) };
+    let execution = peer.execute(without, "cc");
+    let tx = cc.next().await;
+    assert_eq!(
+        query(&mut cc, &tx, Type::GetHistoryForKey, &history).await.unwrap_err(),
+        "GET_HISTORY_FOR_KEY failed: transaction ID: t2: history database not enabled"
+    );
+    cc.complete(&tx, "");
+    outcome(execution).await.unwrap();
+}

@@ -1,0 +1,36 @@
+//! Runs chaincode: launches it, sends it transactions, and answers what it asks of the ledger (Fabric: `core/chaincode`).
+//!
+//! [`ChaincodeSupport`] is the way in: it finds or launches the [`Handler`] of a chaincode and has it execute a
+//! transaction. A `Handler` stands at the peer's end of each chaincode stream and never learns which VM is at the other.
+//! What the rest of the peer contributes comes through the traits of [`Environment`].
+
+mod config;
+mod environment;
+mod error;
+mod handler;
+mod handler_registry;
+mod instance;
+mod launch_state;
+mod message;
+mod metrics;
+mod runtime_launcher;
+mod support;
+mod transaction;
+mod transaction_context;
+mod transaction_contexts;
+
+#[cfg(test)]
+mod testing;
+
+pub use config::{ChaincodeConfig, ChaincodeMode, RuntimeParams};
+pub use environment::{
+    Access, AccessControl, ApplicationCapabilities, ApplicationConfig, Collections, ContainerInfo, DefinitionError,
+    Definitions, Denied, Environment, Ledgers, NoCollections, Permission, SystemChaincodes,
+};
+pub use error::{ExecuteError, InvokeError, LaunchError, RegistrationError, RequestError, SendingError};
+pub use handler::Handler;
+pub use handler_registry::HandlerRegistry;
+pub use instance::ChaincodeInstance;
+pub use metrics::ChaincodeMetrics;
+pub use support::ChaincodeSupport;
+pub use transaction::{Executed, TransactionParams};

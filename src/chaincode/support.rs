@@ -1,0 +1,206 @@
+//! The way in: executes transactions on chaincode, launching it where needed (Fabric: `ChaincodeSupport`).
+//!
+//! Invariant: a root transaction gets a budget here, and every execution below it shares that budget.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::protos::{ChaincodeInput, ChaincodeMessage, Response};
+use tracing::error;
+
+use super::message::Type;
+use super::metrics::ChaincodeMetrics;
+use super::runtime_launcher::RuntimeLauncher;
+use super::transaction_context::Execution;
+use super::{
+    ChaincodeConfig, ChaincodeMode, ContainerInfo, Environment, ExecuteError, Executed, Handler, HandlerRegistry,
+    InvokeError, TransactionParams,
+};
+use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StreamAcceptor, VmController};
+use crate::ledger::SharedSimulator;
+
+/// The chaincode side of the peer. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct ChaincodeSupport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: ChaincodeConfig,
+    ready_payload: Bytes,
+    registry: Arc<HandlerRegistry>,
+    launcher: RuntimeLauncher,
+    environment: Environment,
+    metrics: Arc<ChaincodeMetrics>,
+}
+
+impl ChaincodeSupport {
+    /// The chaincode side of a peer with these VMs.
+    pub fn new(
+        config: ChaincodeConfig,
+        controller: Arc<VmController>,
+        environment: Environment,
+        metrics: Arc<ChaincodeMetrics>,
+    ) -> Self {
+        let registry = Arc::new(HandlerRegistry::new(config.mode));
+        let launcher = RuntimeLauncher {
+            controller,
+            registry: Arc::clone(&registry),
+            startup_timeout: config.startup_timeout,
+            metrics: Arc::clone(&metrics),
+        };
+        let ready_payload = config.runtime_params.map(|params| params.encode()).unwrap_or_default();
+        Self { shared: Arc::new(Shared { config, ready_payload, registry, launcher, environment, metrics }) }
+    }
+
+    /// Sends a TRANSACTION to the chaincode and waits for its response.
+    ///
+    /// # Errors
+    /// [`ExecuteError`], whose text is what the client sees.
+    pub async fn execute(
+        &self,
+        params: &TransactionParams,
+        ccid: &Ccid,
+        input: ChaincodeInput,
+    ) -> Result<Executed, ExecuteError> {
+        let answer = self.invoke(params.clone(), ccid, input).await;
+        conclude(&params.txid, ccid, answer)
+    }
+
+    /// Sends an INIT to the chaincode and waits for its response (Fabric: `ExecuteLegacyInit`). What to launch is given:
+    /// a chaincode that is being instantiated has no definition yet.
+    ///
+    /// # Errors
+    /// [`ExecuteError`], whose text is what the client sees.
+    pub async fn execute_init(
+        &self,
+        params: &TransactionParams,
+        info: &ContainerInfo,
+        input: ChaincodeInput,
+    ) -> Result<Executed, ExecuteError> {
+        let id = info.ccid.to_string();
+        if self.registry().handler(&id).is_none() {
+            self.shared.launcher.launch(info).await.map_err(InvokeError::LaunchInit)?;
+        }
+        let handler = self.registry().handler(&id);
+        let handler = handler.ok_or_else(|| no_handler(&params.channel_id, &info.ccid))?;
+        let answer = self.send(Execution::Init, params.clone(), &info.ccid, input, &handler).await;
+        conclude(&params.txid, &info.ccid, answer)
+    }
+
+    /// The handler of a chaincode, which is launched if it does not run.
+    ///
+    /// # Errors
+    /// [`InvokeError`] when it has no definition or does not come up.
+    pub async fn launch(
+        &self,
+        channel: &str,
+        ccid: &Ccid,
+        simulator: Option<&SharedSimulator>,
+    ) -> Result<Arc<Handler>, InvokeError> {
+        let id = ccid.to_string();
+        if let Some(handler) = self.registry().handler(&id) {
+            return Ok(handler);
+        }
+        let info = match self.shared.environment.definitions.container_info(&ccid.name, simulator).await {
+            Ok(info) => info,
+            Err(source) => {
+                if self.config().mode == ChaincodeMode::Dev {
+                    error!(
+                        "You are attempting to perform an action other than Deploy on Chaincode that is not ready and \
+                         you are in developer mode. Did you forget to Deploy your chaincode?"
+                    );
+                }
+                return Err(InvokeError::ContainerInfo { channel: channel.to_owned(), ccid: ccid.clone(), source });
+            }
+        };
+        let launched = self.shared.launcher.launch(&info).await;
+        launched.map_err(|source| InvokeError::Launch { channel: channel.to_owned(), ccid: ccid.clone(), source })?;
+        self.registry().handler(&id).ok_or_else(|| no_handler(channel, ccid))
+    }
+
+    /// Sends a TRANSACTION and waits for the message that answers it (Fabric: `Invoke`).
+    pub(super) async fn invoke(
+        &self,
+        params: TransactionParams,
+        ccid: &Ccid,
+        input: ChaincodeInput,
+    ) -> Result<ChaincodeMessage, InvokeError> {
+        let handler = self.launch(&params.channel_id, ccid, params.simulator.as_ref()).await?;
+        self.send(Execution::Invoke, params, ccid, input, &handler).await
+    }
+
+    async fn send(
+        &self,
+        execution: Execution,
+        params: TransactionParams,
+        ccid: &Ccid,
+        input: ChaincodeInput,
+        handler: &Handler,
+    ) -> Result<ChaincodeMessage, InvokeError> {
+        let budget = params.budget.clone().unwrap_or_else(|| {
+            let config = self.config();
+            Budget::root(Instant::now() + timeout(config, ccid, &input), config.fuel)
+        });
+        Ok(handler.execute(execution, params, budget, ccid, &input).await?)
+    }
+
+    pub(super) fn config(&self) -> &ChaincodeConfig {
+        &self.shared.config
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.shared.environment
+    }
+
+    pub(super) fn registry(&self) -> &HandlerRegistry {
+        &self.shared.registry
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<ChaincodeMetrics> {
+        &self.shared.metrics
+    }
+
+    pub(super) fn ready_payload(&self) -> Bytes {
+        self.shared.ready_payload.clone()
+    }
+}
+
+impl StreamAcceptor for ChaincodeSupport {
+    fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd> {
+        Handler::new(self.clone(), stream)
+    }
+}
+
+/// An install unpacks, checks and may even build a package, so it has a time limit of its own, as in Fabric 2.
+fn timeout(config: &ChaincodeConfig, ccid: &Ccid, input: &ChaincodeInput) -> Duration {
+    let function = input.args.first().map(|function| &function[..]);
+    match (ccid.name.as_str(), function) {
+        ("lscc", Some(b"install")) | ("_lifecycle", Some(b"InstallChaincode")) => {
+            config.install_timeout.max(config.execute_timeout)
+        }
+        _ => config.execute_timeout,
+    }
+}
+
+fn no_handler(channel: &str, ccid: &Ccid) -> InvokeError {
+    InvokeError::NoHandler { channel: channel.to_owned(), ccid: ccid.clone() }
+}
+
+/// Makes of the chaincode's last message what the endorser wants (Fabric: `processChaincodeExecutionResult`).
+fn conclude(txid: &str, ccid: &Ccid, answer: Result<ChaincodeMessage, InvokeError>) -> Result<Executed, ExecuteError> {
+    let message = answer.map_err(|source| ExecuteError::Failed { txid: txid.to_owned(), source: Box::new(source) })?;
+    if message.r#type() != Type::Completed {
+        return Err(ExecuteError::Returned(String::from_utf8_lossy(&message.payload).into_owned()));
+    }
+    let response = Response::decode(message.payload)
+        .map_err(|source| ExecuteError::MalformedResponse { txid: txid.to_owned(), source })?;
+    let event = message.chaincode_event.map(|mut event| {
+        event.chaincode_id = ccid.name.clone();
+        event.tx_id = txid.to_owned();
+        event
+    });
+    Ok(Executed { response, event })
+}

@@ -1,0 +1,12 @@
+//! System chaincodes: which there are, who may call them, and their deployment (Fabric 1.4: `core/scc`).
+//!
+//! The [`Registry`] answers for them by name, the [`Deployer`] starts them and sends each its INIT for every channel. What a
+//! system chaincode may ask of the peer beyond a ledger, its capabilities, is linked by the VM from its descriptor.
+
+mod deploy;
+mod descriptor;
+mod registry;
+
+pub use deploy::{DeployError, Deployer};
+pub use descriptor::{SystemChaincode, is_enabling};
+pub use registry::Registry;
