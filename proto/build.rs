@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=fabric");
     let descriptors = protox::compile(FILES, [Path::new("fabric")])?;
     // `Bytes` lets a value travel from the wire to the store without a copy.
-    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
+    // Without transport: a generated `connect` would collide with Fabric's `Chaincode/Connect`.
+    tonic_prost_build::configure().bytes(".").btree_map(".").build_transport(false).compile_fds(descriptors)?;
     Ok(())
 }
