@@ -4,4 +4,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
+pub mod cmd;
+pub mod config;
 pub mod container;
+pub mod msp;
+pub mod node;
+pub mod operations;
+pub mod scc;

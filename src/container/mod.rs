@@ -7,6 +7,7 @@ mod budget;
 mod ccid;
 mod stream;
 mod vm;
+pub mod wasm;
 
 pub use budget::Budget;
 pub use ccid::Ccid;
