@@ -57,7 +57,7 @@ fn a_node_without_any_file_keeps_its_data_here_and_warns_of_nothing() {
     assert_eq!(config.peer.address, "127.0.0.1:7051");
     assert!(config.chaincode.wasm.workers >= 1);
     assert_eq!(config.chaincode.system.keys().collect::<Vec<_>>(), ["cscc", "lscc", "qscc"]);
-    assert_eq!(config.warnings, [String::new(); 0]);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn plugins_keep_fabrics_schema_and_add_ours() {
             config: BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]),
         }]
     );
-    assert_eq!(config.warnings, [String::new(); 0]);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
 #[test]
