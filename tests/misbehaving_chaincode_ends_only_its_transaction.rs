@@ -15,7 +15,10 @@ const TABLE: &[(&[&str], &[&str])] = &[
     (&["stack"], &["trapped"]),
     (&["value", "3000000"], &["a value of 3000000 bytes, the limit is 2097152 (chaincode.wasm.limits.value)"]),
     (&["event", "3000000"], &["an event of 3000000 bytes, the limit is 2097152 (chaincode.wasm.limits.value)"]),
-    (&["payload", "3000000"], &["returned a response of 3000000 bytes, the limit is 2097152 (chaincode.wasm.limits.value)"]),
+    (
+        &["payload", "3000000"],
+        &["returned a response of 3000000 bytes, the limit is 2097152 (chaincode.wasm.limits.value)"],
+    ),
     (&["payload", "9000000"], &["chaincode mischief:"]),
     (&["garble"], &["chaincode mischief:", "utf-8"]),
     (&["lie"], &["chaincode mischief:"]),

@@ -11,6 +11,7 @@ mod handler;
 mod handler_registry;
 mod instance;
 mod launch_state;
+mod listener;
 mod message;
 mod metrics;
 mod runtime_launcher;
@@ -31,6 +32,7 @@ pub use error::{ExecuteError, InvokeError, LaunchError, RegistrationError, Reque
 pub use handler::Handler;
 pub use handler_registry::HandlerRegistry;
 pub use instance::ChaincodeInstance;
+pub use listener::ChaincodeListener;
 pub use metrics::ChaincodeMetrics;
 pub use support::ChaincodeSupport;
 pub use transaction::{Executed, TransactionParams};

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInput, Response};
 use tempfile::TempDir;
 
-use super::{ChaincodeExecutor, EndorserParts, Ledgers, SystemChaincodes};
+use super::{ChaincodeExecutor, EndorserParts};
 use crate::chaincode::{ExecuteError, Executed, TransactionParams};
+use crate::chaincode::{Ledgers, SystemChaincodes};
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::channel::{AclChecker, Authenticator, Bundle, Channels};
 use crate::client::{CreatedProposal, create_chaincode_proposal};
@@ -86,8 +87,12 @@ impl SystemChaincodes for Sccs {
         name == "vscc"
     }
 
-    fn version(&self) -> String {
-        "1.4.12".into()
+    fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool {
+        name == "vscc"
+    }
+
+    fn version(&self) -> &str {
+        "1.4.12"
     }
 }
 

@@ -24,7 +24,7 @@ pub use decode::Undecodable;
 pub(crate) use decode::decode;
 pub use error::{EndorserError, Placement};
 pub use service::{DEFAULT_CONCURRENCY, Endorser, EndorserParts};
-pub use support::{ChaincodeExecutor, Ledgers, SystemChaincodes};
+pub use support::ChaincodeExecutor;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -12,7 +12,8 @@ use tonic::{Request, Response, Status};
 
 use super::check::{CheckedProposal, check};
 use super::simulate::simulate;
-use super::{ChaincodeExecutor, EndorserError, Ledgers, Placement, SystemChaincodes, response};
+use super::{ChaincodeExecutor, EndorserError, Placement, response};
+use crate::chaincode::{Ledgers, SystemChaincodes};
 use crate::channel::{AclChecker, Authenticator, resource};
 use crate::msp::Signer;
 

@@ -83,7 +83,7 @@ fn acquire(parts: &EndorserParts, checked: &CheckedProposal) -> Result<Access, E
 /// that read and endorsers are compared byte for byte.
 fn definition(parts: &EndorserParts, name: &str, simulator: Option<&Simulator>) -> Result<Definition, EndorserError> {
     if parts.system_chaincodes.is_sys_cc(name) {
-        return Ok(Definition { version: parts.system_chaincodes.version(), escc: ESCC.into() });
+        return Ok(Definition { version: parts.system_chaincodes.version().to_owned(), escc: ESCC.into() });
     }
     let missing = |cause: String| EndorserError::NotInstantiated { name: name.to_owned(), cause };
     let Some(simulator) = simulator else {

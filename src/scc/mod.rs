@@ -3,10 +3,12 @@
 //! The [`Registry`] answers for them by name, the [`Deployer`] starts them and sends each its INIT for every channel. What a
 //! system chaincode may ask of the peer beyond a ledger, its capabilities, is linked by the VM from its descriptor.
 
+mod capability;
 mod deploy;
 mod descriptor;
 mod registry;
 
+pub use capability::LedgerCapability;
 pub use deploy::{DeployError, Deployer};
 pub use descriptor::{SystemChaincode, is_enabling};
 pub use registry::Registry;

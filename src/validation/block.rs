@@ -9,8 +9,8 @@ use selvedge_proto::common::Block;
 use selvedge_proto::protos::TxValidationCode;
 
 use super::transaction::Rules;
+use crate::chaincode::SystemChaincodes;
 use crate::channel::ChannelResources;
-use crate::endorser::SystemChaincodes;
 use crate::ordering::BlockValidator;
 
 /// Transactions that one more thread pays off for: each costs two signature verifications, a thread about one.

@@ -8,7 +8,7 @@ use selvedge_proto::kvrwset::{HashedRwSet, KvrwSet};
 use selvedge_proto::protos::TxValidationCode;
 use selvedge_proto::rwset::{NsReadWriteSet, TxReadWriteSet};
 
-use crate::endorser::SystemChaincodes;
+use crate::chaincode::SystemChaincodes;
 
 const LSCC: &str = "lscc";
 

@@ -13,7 +13,8 @@ use selvedge_proto::protos::{
 };
 
 use super::results::check_results;
-use crate::endorser::{SystemChaincodes, hash};
+use crate::chaincode::SystemChaincodes;
+use crate::endorser::hash;
 use crate::msp::MspManager;
 
 /// What a channel's transactions are judged by.
