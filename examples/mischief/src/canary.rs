@@ -55,6 +55,6 @@ mod tests {
     fn the_second_report_in_one_process_sees_the_first_mark() {
         report("tx1");
         let second = report("tx2");
-        assert!(second.contains("static holds") && second.contains("static area holds tx"), "{second}");
+        assert!(second.contains("static holds") && second.contains("static area holds"), "{second}");
     }
 }
