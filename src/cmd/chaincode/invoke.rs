@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::protos::{ChaincodeAction, ProposalResponse, ProposalResponsePayload, Response};
@@ -92,8 +92,9 @@ impl Session {
         endorsed: &Endorsed,
     ) -> anyhow::Result<()> {
         let Endorsed { created, peers, responses } = endorsed;
+        // Fabric's text has no colon here, so it is not a context.
         let envelope = create_signed_tx(&created.proposal, &self.signer, responses)
-            .context("could not assemble transaction, err")?;
+            .map_err(|e| anyhow!("could not assemble transaction, err {e}"))?;
         let waiter = match wait {
             Some(timeout) => Some(CommitWaiter::open(peers, &call.channel, &self.signer, timeout).await?),
             None => None,

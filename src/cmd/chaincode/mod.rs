@@ -127,23 +127,19 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
             "TLS is not there yet in this version; leave out --tls and --clientauth and connect to listeners without TLS"
         );
     }
+    let transient = command.transient.as_deref().map(ctor::parse_transient).transpose()?.unwrap_or_default();
     let config = super::load_config()?;
     LogControl::install(&config.logging_spec)?;
-    let session = invoke::Session {
-        signer: super::identity::load(&config)?,
-        transient: command.transient.as_deref().map(ctor::parse_transient).transpose()?.unwrap_or_default(),
-        connect_timeout: command.conn_timeout,
+    let session = || {
+        let signer = super::identity::load(&config)?;
+        anyhow::Ok(invoke::Session { signer, transient, connect_timeout: command.conn_timeout })
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the client's thread")?;
     match &command.verb {
         ChaincodeVerb::Invoke { call, wait_for_event, wait_for_event_timeout } => {
             let call = call.check(&config.peer.address)?;
             let orderer = command.orderer.as_deref().unwrap_or(&call.peers[0]);
             let wait = wait_for_event.then_some(*wait_for_event_timeout);
-            runtime.block_on(session.invoke(&call, orderer, wait))
+            block_on(session()?.invoke(&call, orderer, wait))
         }
         ChaincodeVerb::Query { call, raw, hex } => {
             let rendering = output::Rendering::of_flags(*raw, *hex)?;
@@ -151,10 +147,15 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
             if call.peers.len() > 1 {
                 bail!("'query' command can only be executed against one peer. received {}", call.peers.len());
             }
-            let payload = runtime.block_on(session.query(&call))?;
+            let payload = block_on(session()?.query(&call))?;
             super::print(&rendering.render(&payload))
         }
     }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the client's thread")?.block_on(work)
 }
 
 impl Call {
