@@ -5,8 +5,17 @@
 #![forbid(unsafe_code)]
 
 pub mod chaincode;
+pub mod channel;
+pub mod client;
+pub mod cmd;
+pub mod config;
 pub mod container;
+pub mod endorser;
 pub mod ledger;
 pub mod msp;
+pub mod node;
+pub mod operations;
 pub mod ordering;
 pub mod scc;
+pub mod testing;
+pub mod validation;

@@ -1,5 +1,9 @@
-//! The `selvedge` command.
+//! The `selvedge` command. Everything is in [`selvedge::cmd`].
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    selvedge::cmd::run(std::env::args_os())
+}

@@ -86,6 +86,8 @@ pub enum DefinitionError {
 pub trait SystemChaincodes: Send + Sync + 'static {
     /// Whether the name is a system chaincode's, enabled or not.
     fn is_sys_cc(&self, name: &str) -> bool;
+    /// Whether the name is that of a system chaincode which clients must not call.
+    fn is_sys_cc_and_not_invokable_external(&self, name: &str) -> bool;
     /// Whether the name is that of a system chaincode which other chaincodes must not call.
     fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool;
     /// The version of every system chaincode.

@@ -50,6 +50,10 @@ impl SystemChaincodes for Rules {
         matches!(name, "scc" | "hidden")
     }
 
+    fn is_sys_cc_and_not_invokable_external(&self, _: &str) -> bool {
+        false
+    }
+
     fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool {
         name == "hidden"
     }

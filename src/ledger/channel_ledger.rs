@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
 use prost::Message;
 use redb::Database;
 use selvedge_proto::common::{Block, BlockchainInfo, Envelope};
@@ -13,6 +14,7 @@ use selvedge_proto::protos::ProcessedTransaction;
 use tokio::sync::watch;
 
 use super::commit::Writer;
+use super::state::{CommittedState, public_key};
 use super::store::Snapshot;
 use super::{HistoryQueryExecutor, LedgerError, TxSimulator};
 
@@ -131,6 +133,14 @@ impl Ledger {
         Ok(self.snapshot().transaction(txid)?.is_some())
     }
 
+    /// A committed value outside any simulation, as validation needs it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn get_state(&self, namespace: &str, key: &str) -> Result<Option<Bytes>, LedgerError> {
+        Ok(self.snapshot().get(&public_key(namespace, key.as_bytes()))?.map(|found| found.value))
+    }
+
     /// A simulator over the newest state. It sees that state until its end, and no commit waits for it.
     ///
     /// # Errors
@@ -169,5 +179,23 @@ impl std::fmt::Debug for Ledger {
             .field("channel", &self.channel)
             .field("height", &height)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{HistoryIterator, LedgerProvider, SharedSimulator, StateIterator};
+
+    #[test]
+    fn everything_of_a_transaction_may_move_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        fn moved<T: Send>() {}
+        shared::<Ledger>();
+        shared::<LedgerProvider>();
+        shared::<SharedSimulator>();
+        shared::<HistoryQueryExecutor>();
+        moved::<StateIterator>();
+        moved::<HistoryIterator>();
     }
 }

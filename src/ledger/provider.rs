@@ -27,6 +27,8 @@ const CHANNEL_NAME_LIMIT: usize = 250;
 pub struct LedgerProvider {
     dir: PathBuf,
     ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
+    joining: Mutex<()>,
     _lock: File,
 }
 
@@ -51,19 +53,20 @@ impl LedgerProvider {
                 _ => {}
             }
         }
-        Ok(Self { dir: dir.to_owned(), ledgers: Mutex::new(ledgers), _lock: lock })
+        Ok(Self { dir: dir.to_owned(), ledgers: Mutex::new(ledgers), joining: Mutex::default(), _lock: lock })
     }
 
     /// Joins a channel: makes its ledger with `genesis` as block 0, whose transactions are all valid.
     ///
     /// # Errors
-    /// When the name is not one, the channel exists, the block is not a block 0, or the database fails.
+    /// When the name is not one, the channel exists, the block is not a block 0, or the database fails. Blocks the thread
+    /// until the disk has the channel.
     pub fn create(&self, channel: &str, genesis: &Block) -> Result<Arc<Ledger>, LedgerError> {
         if !is_channel_name(channel) {
             return Err(LedgerError::InvalidChannelId(channel.to_owned()));
         }
-        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
-        if ledgers.contains_key(channel) {
+        let _joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.get(channel).is_some() {
             return Err(LedgerError::LedgerExists);
         }
         // Not with_extension, which would take what follows a dot in the channel's name for one.
@@ -77,6 +80,7 @@ impl LedgerProvider {
         fs::rename(&unfinished, &path).map_err(|source| io("rename", &unfinished, source))?;
         sync_dir(&self.dir)?;
         let ledger = Arc::new(Ledger::open(&path, channel)?);
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
         Ok(ledger)
     }

@@ -1,26 +1,34 @@
-//! Identities and signing (Fabric: `msp`, `bccsp`).
+//! Membership: who somebody is, and what a signature of theirs is worth (Fabric: `msp`, `bccsp`).
 //!
-//! Invariant: a private key never leaves its signer.
+//! An [`Msp`] is one organisation's list of certificate authorities and administrators. It turns the bytes of a
+//! `SerializedIdentity` into an [`Identity`]; an [`MspManager`] does so for all organisations of a channel. A
+//! [`SigningIdentity`] is the other side: a certificate with its key.
+//!
+//! Invariant: an [`Identity`] exists only for a certificate whose chain to a root of its MSP was verified and which is
+//! not revoked. What it may do on a channel is decided in [`crate::channel`].
+//!
+//! Node OUs, organisational-unit restrictions and idemix are not built yet: an MSP that asks for them is refused,
+//! because to ignore them would let in identities that its owner shut out.
 
-use bytes::Bytes;
+mod cache;
+mod certificate;
+mod chain;
+pub mod development;
+mod ecdsa;
+mod error;
+pub mod folder;
+mod identity;
+mod manager;
+mod organisation;
+mod pem;
+mod revocation;
+mod signing;
 
-/// Somebody who can sign in the name of an identity.
-pub trait Signer: Send + Sync {
-    /// The marshalled `SerializedIdentity`, as it stands in a creator field.
-    fn serialize(&self) -> Bytes;
-
-    /// Signs `message`: ECDSA P-256 over SHA-256, ASN.1 DER, low S.
-    ///
-    /// # Errors
-    /// When the key cannot sign.
-    fn sign(&self, message: &[u8]) -> Result<Bytes, MspError>;
-}
-
-/// What goes wrong with identities.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MspError {
-    /// The key could not sign.
-    #[error("signing failed: {0}")]
-    Sign(String),
-}
+pub use cache::Generations;
+pub use error::MspError;
+pub(crate) use identity::expires_at;
+pub use identity::{Identity, Role};
+pub use manager::MspManager;
+pub(crate) use manager::mspid_of;
+pub use organisation::Msp;
+pub use signing::{Signer, SigningIdentity};

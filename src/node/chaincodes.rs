@@ -1,45 +1,15 @@
-//! The system chaincodes of a node: which there are, and their modules.
+//! The modules of a node's system chaincodes, and the settings of what runs chaincode.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::sync::Semaphore;
 
 use crate::chaincode::{ChaincodeConfig, ChaincodeMode, RuntimeParams, SystemChaincodes};
-use crate::config::{self, ByteSize, Config};
+use crate::config::{self, Config};
 use crate::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
-use crate::scc::{Registry, SystemChaincode};
-
-/// Chaincodes of Fabric's that have no module yet. Their names stay reserved; `+lifecycle` never had one.
-const WITHOUT_MODULE: [&str; 2] = ["lscc", "cscc"];
-
-/// Fabric's chaincodes and the plug-ins of core.yaml.
-pub fn registry(config: &Config) -> Registry {
-    let chaincode = &config.chaincode;
-    let whitelist: BTreeMap<_, _> =
-        chaincode.system.iter().filter(|(_, enabled)| **enabled).map(|(name, _)| (name.clone(), "enable".to_owned())).collect();
-    let mut chaincodes = SystemChaincode::builtin(&whitelist);
-    for builtin in &mut chaincodes {
-        builtin.path = chaincode.wasm.system_path.join(format!("{}.wasm", builtin.name));
-        builtin.enabled &= !WITHOUT_MODULE.contains(&builtin.name.as_str());
-    }
-    for plugin in &chaincode.system_plugins {
-        let plugin = SystemChaincode {
-            name: plugin.name.clone(),
-            path: plugin.path.clone(),
-            enabled: plugin.enabled,
-            whitelisted: false,
-            invokable_external: plugin.invokable_external,
-            invokable_cc2cc: plugin.invokable_cc2cc,
-            init_args: Vec::new(),
-            capabilities: plugin.capabilities.clone(),
-            config: plugin.config.clone(),
-        };
-        chaincodes.push(plugin.whitelist(&whitelist));
-    }
-    Registry::new(chaincodes, chaincode.wasm.system_version.clone())
-}
+use crate::scc::Registry;
 
 /// Loads the modules of all chaincodes that run, and registers them with the VM.
 pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::Result<()> {
@@ -68,7 +38,7 @@ pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::
 }
 
 /// The settings of the wasm VM.
-pub fn wasm_config(config: &Config) -> WasmConfig {
+pub(super) fn wasm_config(config: &Config) -> WasmConfig {
     let wasm = &config.chaincode.wasm;
     let limits = &wasm.limits;
     WasmConfig {
@@ -76,14 +46,14 @@ pub fn wasm_config(config: &Config) -> WasmConfig {
         instances: wasm.instances,
         init_instances: wasm.init_instances,
         limits: Limits {
-            memory: bytes(limits.memory),
+            memory: limits.memory.as_usize(),
             table_elements: usize::try_from(limits.tables).unwrap_or(usize::MAX),
-            stack: bytes(limits.stack),
+            stack: limits.stack.as_usize(),
             time: limits.time,
             fuel: limits.fuel,
-            value: bytes(limits.value),
-            host_call_bytes: bytes(limits.host_call_bytes),
-            log_line: bytes(limits.log_line),
+            value: limits.value.as_usize(),
+            host_call_bytes: limits.host_call_bytes.as_usize(),
+            log_line: limits.log_line.as_usize(),
             log_lines: limits.log_lines,
             call_depth: limits.call_depth,
         },
@@ -91,7 +61,7 @@ pub fn wasm_config(config: &Config) -> WasmConfig {
 }
 
 /// The settings of the chaincode side.
-pub fn support_config(config: &Config) -> ChaincodeConfig {
+pub(super) fn support_config(config: &Config) -> ChaincodeConfig {
     let chaincode = &config.chaincode;
     let params = chaincode.runtime_params;
     ChaincodeConfig {
@@ -118,8 +88,4 @@ pub(super) fn endorser_slots(config: &Config) -> usize {
         0 => Semaphore::MAX_PERMITS,
         slots => slots.min(Semaphore::MAX_PERMITS),
     }
-}
-
-fn bytes(size: ByteSize) -> usize {
-    usize::try_from(size.as_bytes()).unwrap_or(usize::MAX)
 }

@@ -6,10 +6,11 @@ use anyhow::{Context, anyhow};
 
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::channel::{Bundle, ChannelResources, Channels};
-use crate::config::{Config, DevelopmentConfig};
+use crate::config::{ByteSize, Config, DevelopmentConfig};
 use crate::ledger::LedgerProvider;
+use crate::msp::Signer;
 use crate::msp::development::DevelopmentMsp;
-use crate::msp::{Signer, verifying_config};
+use crate::msp::folder::verifying_config;
 use crate::ordering::{BatchConfig, Orderer, Orderers};
 use crate::scc::Registry;
 use crate::validation::TransactionValidator;
@@ -59,18 +60,17 @@ pub(super) fn start_orderers(
 }
 
 fn batch_config(config: &DevelopmentConfig) -> BatchConfig {
-    let bytes = |size: crate::config::ByteSize| usize::try_from(size.as_bytes()).unwrap_or(usize::MAX);
     BatchConfig {
         max_message_count: usize::try_from(config.max_message_count).unwrap_or(usize::MAX),
-        absolute_max_bytes: bytes(config.absolute_max_bytes),
-        preferred_max_bytes: bytes(config.preferred_max_bytes),
+        absolute_max_bytes: config.absolute_max_bytes.as_usize(),
+        preferred_max_bytes: config.preferred_max_bytes.as_usize(),
         batch_timeout: config.batch_timeout,
     }
 }
 
 fn ordering_settings(config: &Config) -> OrderingSettings {
     let development = &config.development;
-    let bytes = |size: crate::config::ByteSize| u32::try_from(size.as_bytes()).unwrap_or(u32::MAX);
+    let bytes = |size: ByteSize| u32::try_from(size.as_u64()).unwrap_or(u32::MAX);
     OrderingSettings {
         addresses: vec![config.peer.address.clone()],
         max_message_count: development.max_message_count,

@@ -3,11 +3,10 @@
 //! Invariant: closing takes no new calls and lets those under way finish, for a limited time.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use prometheus_client::registry::Registry as Metrics;
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
@@ -26,7 +25,7 @@ use crate::config::Config;
 use crate::container::StreamAcceptor;
 use crate::endorser::Endorser;
 use crate::ledger::LedgerProvider;
-use crate::operations;
+use crate::operations::Operations;
 use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverService, Deliverer, Orderers};
 
 /// How long calls under way may take once the node stops; a stream of blocks never ends by itself.
@@ -37,6 +36,7 @@ pub(super) struct Listeners {
     pub(super) peer: SocketAddr,
     pub(super) chaincode: SocketAddr,
     pub(super) operations: SocketAddr,
+    deliverer: Arc<Deliverer>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
 }
@@ -49,30 +49,41 @@ impl Listeners {
         orderers: &Arc<Orderers>,
         access: Arc<Access>,
         acceptor: Arc<dyn StreamAcceptor>,
-        metrics: Mutex<Metrics>,
+        operations: Operations,
     ) -> anyhow::Result<Self> {
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
         let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
-        let operations = bind("operations.listenAddress", &config.operations.listen_address).await?;
-        let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
+        let operations_listener = bind("operations.listenAddress", &config.operations.listen_address).await?;
+        let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations_listener.local_addr()?);
 
         let stop = watch::Sender::new(false);
-        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow };
+        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
         let deliverer = Arc::new(Deliverer::new(ledgers.clone(), access.clone(), deliver));
         let services = Server::builder()
-            .add_service(limited(EndorserServer::new(endorser)))
+            .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer))))
-            .add_service(AtomicBroadcastServer::new(AtomicBroadcastService::new(orderers.clone(), deliverer, access)));
-        let chaincodes = Server::builder().add_service(ChaincodeSupportServer::new(ChaincodeListener::new(acceptor)));
+            .add_service(
+                AtomicBroadcastServer::new(AtomicBroadcastService::new(
+                    orderers.clone(),
+                    access,
+                    Arc::clone(&deliverer),
+                ))
+                .max_decoding_message_size(MAX_MESSAGE_SIZE),
+            );
+        let chaincodes = Server::builder().add_service(
+            ChaincodeSupportServer::new(ChaincodeListener::new(acceptor)).max_decoding_message_size(MAX_MESSAGE_SIZE),
+        );
         let servers = vec![
             serve("peer", services, peer, stop.subscribe()),
             serve("chaincode", chaincodes, chaincode, stop.subscribe()),
+            tokio::spawn(serve_operations(operations, operations_listener, stop.subscribe())),
         ];
-        Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, stop, servers })
+        Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, deliverer, stop, servers })
     }
 
     pub(super) async fn close(self) {
         let _ = self.stop.send(true);
+        self.deliverer.close();
         for mut server in self.servers {
             if tokio::time::timeout(GRACE, &mut server).await.is_err() {
                 server.abort();
@@ -85,6 +96,15 @@ async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; choose another address with {key}"))
+}
+
+async fn serve_operations(operations: Operations, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = operations.serve(listener, stopped).await {
+        tracing::error!("the operations listener failed: {error}");
+    }
 }
 
 fn serve(name: &'static str, router: Router, listener: TcpListener, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {

@@ -7,16 +7,18 @@ mod adapters;
 mod chaincodes;
 mod channels;
 mod listeners;
+mod system_chaincodes;
 mod work;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
 
 use self::adapters::{Access, ChannelCapabilities};
 use self::listeners::Listeners;
+pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
 use crate::chaincode::{ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
 use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
@@ -26,8 +28,9 @@ use crate::container::{StreamAcceptor, Vm, VmController, VmType};
 use crate::endorser::{Endorser, EndorserParts};
 use crate::ledger::LedgerProvider;
 use crate::msp::{Msp, Signer, SigningIdentity, development};
+use crate::operations::{HealthChecks, LogControl, Operations};
 use crate::ordering::Orderers;
-use crate::scc::{Deployer, LedgerCapability};
+use crate::scc::{Deployer, LedgerCapability, Registry};
 
 /// A running node.
 pub struct Node {
@@ -51,6 +54,7 @@ impl Node {
     /// # Errors
     /// What keeps it from serving: a directory in use, a broken module, a port that is taken.
     pub async fn start(config: &Config, hooks: Hooks) -> anyhow::Result<Self> {
+        let logging = LogControl::install(&config.logging_spec)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -75,7 +79,8 @@ impl Node {
         let acl = AclChecker::new(Arc::clone(&authenticator));
         let access = Arc::new(Access(acl.clone()));
 
-        let registry = Arc::new(chaincodes::registry(config));
+        let version = config.chaincode.wasm.system_version.as_str();
+        let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
         let capabilities: Vec<Arc<dyn Capability>> =
             vec![Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())), Arc::new(Messages)];
@@ -118,8 +123,13 @@ impl Node {
             signer,
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
-        let listeners =
-            Listeners::open(config, endorser, &ledgers, &orderers, access, acceptor, Mutex::new(metrics)).await?;
+        let operations = Operations {
+            health: HealthChecks::default(),
+            metrics: Arc::new(metrics),
+            logging,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let listeners = Listeners::open(config, endorser, &ledgers, &orderers, access, acceptor, operations).await?;
         Ok(Self { support, ledgers, listeners, orderers, work })
     }
 
@@ -151,11 +161,7 @@ impl Node {
     /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
     pub async fn stop(self) {
         self.listeners.close().await;
-        for channel in self.ledgers.channels() {
-            if let Some(orderer) = self.orderers.get(&channel) {
-                orderer.shutdown().await;
-            }
-        }
+        self.orderers.shutdown().await;
         self.work.stop();
     }
 }

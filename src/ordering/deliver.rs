@@ -15,8 +15,9 @@ use super::DeliverAccess;
 use super::seek::{self, Refusal, Span};
 use crate::ledger::{Ledger, LedgerProvider};
 
-/// Responses that may wait for a slow client. A block may be large, so few.
-pub(super) const RESPONSES: usize = 8;
+/// Responses that may wait for a slow client: enough to read one block while another is sent, and few because a block may
+/// be large.
+pub(super) const RESPONSES: usize = 2;
 
 /// What can be set about Deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

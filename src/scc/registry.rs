@@ -50,16 +50,15 @@ impl Registry {
     pub fn info(&self, chaincode: &SystemChaincode) -> ContainerInfo {
         ContainerInfo { ccid: self.ccid(chaincode), vm: VmType::System }
     }
-
-    /// Whether the name is that of a system chaincode which clients must not call.
-    pub fn is_sys_cc_and_not_invokable_external(&self, name: &str) -> bool {
-        self.get(name).map_or(DEPRECATED.contains(&name), |chaincode| !chaincode.invokable_external)
-    }
 }
 
 impl SystemChaincodes for Registry {
     fn is_sys_cc(&self, name: &str) -> bool {
         self.get(name).is_some() || DEPRECATED.contains(&name)
+    }
+
+    fn is_sys_cc_and_not_invokable_external(&self, name: &str) -> bool {
+        self.get(name).map_or(DEPRECATED.contains(&name), |chaincode| !chaincode.invokable_external)
     }
 
     fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool {

@@ -81,8 +81,7 @@ impl Client {
     /// # Errors
     /// The endorser's refusal.
     pub async fn endorse(&self, proposal: &CreatedProposal) -> Result<ProposalResponse, tonic::Status> {
-        let mut endorser =
-            EndorserClient::new(self.connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE);
+        let mut endorser = EndorserClient::new(self.connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE);
         Ok(endorser.process_proposal(proposal.signed.clone()).await?.into_inner())
     }
 

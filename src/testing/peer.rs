@@ -36,7 +36,8 @@ impl TestPeer {
             })),
         };
         let node = Node::start(&config, hooks).await?;
-        let recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner).take().context("nothing was recorded")?;
+        let recorder =
+            recorder.lock().unwrap_or_else(PoisonError::into_inner).take().context("nothing was recorded")?;
         Ok(Self { node, config, recorder })
     }
 

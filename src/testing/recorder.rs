@@ -187,7 +187,10 @@ fn payload(kind: Type, request: Option<Type>, payload: &Bytes, names: &mut Names
         Type::Register => decoded(payload, |id: ChaincodeId| format!("{:?}", id.name)),
         Type::Ready if !payload.is_empty() => decoded(payload, |params: ChaincodeAdditionalParams| {
             let (batch, keys) = (params.max_size_write_batch, params.max_size_get_multiple_keys);
-            format!("write batch {} {batch}, multiple keys {} {keys}", params.use_write_batch, params.use_get_multiple_keys)
+            format!(
+                "write batch {} {batch}, multiple keys {} {keys}",
+                params.use_write_batch, params.use_get_multiple_keys
+            )
         }),
         Type::Init | Type::Transaction => decoded(payload, input),
         Type::Completed => decoded(payload, response),

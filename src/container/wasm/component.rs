@@ -1,7 +1,7 @@
 //! A chaincode's module, checked, compiled and linked with what it was granted and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -193,7 +193,7 @@ fn check_imports(
 }
 
 /// The interfaces and functions that a component imports; types that it only names are left out.
-fn imported(engine: &Engine, component: &Component) -> Vec<String> {
+pub(super) fn imported(engine: &Engine, component: &Component) -> Vec<String> {
     let imports = component.component_type();
     let imports = imports.imports(engine);
     let offered =
@@ -208,47 +208,4 @@ fn link(engine: &Engine, granted: &[Arc<dyn Capability>]) -> wasmtime::Result<Li
         capability.link(&mut linker)?;
     }
     Ok(linker)
-}
-
-/// What `selvedge scc inspect` shows of a module.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// SHA-256 of the file.
-    pub digest: [u8; 32],
-    /// Its size in bytes.
-    pub size: usize,
-    /// Component or core module.
-    pub kind: componentize::ModuleKind,
-    /// What it imports, each with the capability that it needs, if any.
-    pub imports: Vec<(String, Option<String>)>,
-    /// What it exports.
-    pub exports: Vec<String>,
-}
-
-/// Looks at a module without running it.
-///
-/// # Errors
-/// As [`WasmModule::load`], up to the check of imports.
-pub fn inspect(path: &Path) -> Result<Inspection, LoadError> {
-    let ccid = Ccid::new(path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default(), "");
-    let bad = |source| LoadError::Componentize { ccid: ccid.clone(), path: path.to_owned(), source };
-    let source =
-        std::fs::read(path).map_err(|source| LoadError::Read { ccid: ccid.clone(), path: path.to_owned(), source })?;
-    let kind = componentize::kind(&source).map_err(bad)?;
-    let bytes = componentize::componentize(&source).map_err(bad)?;
-    let engine = Engine::default();
-    let component = Component::new(&engine, bytes).map_err(|source| LoadError::Wasmtime {
-        ccid: ccid.clone(),
-        path: path.to_owned(),
-        source,
-    })?;
-    let imports = imported(&engine, &component)
-        .into_iter()
-        .map(|import| {
-            let capability = capability::capability_name(&import).map(str::to_owned);
-            (import, capability)
-        })
-        .collect();
-    let exports = component.component_type().exports(&engine).map(|(export, _)| export.to_owned()).collect();
-    Ok(Inspection { digest: Sha256::digest(&source).into(), size: source.len(), kind, imports, exports })
 }

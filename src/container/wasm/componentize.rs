@@ -4,6 +4,7 @@
 //! the interface `process`; the general adapter costs ten microseconds a transaction. Invariant: input is outside data;
 //! no module, however broken, gets further than an error.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -26,6 +27,15 @@ pub enum ModuleKind {
     Component,
     /// A core module, as `cargo build --target wasm32-wasip1` makes it.
     CoreModule,
+}
+
+impl fmt::Display for ModuleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Component => "component",
+            Self::CoreModule => "core module for wasm32-wasip1",
+        })
+    }
 }
 
 /// Why a file is no chaincode.

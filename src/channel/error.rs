@@ -1,0 +1,60 @@
+//! What can be wrong with a channel's configuration.
+
+use thiserror::Error;
+
+use crate::msp::MspError;
+
+/// Why a channel configuration was refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The channel's name breaks Fabric's rule.
+    #[error(
+        "invalid channel name '{0}': it must have 1 to 249 characters, begin with a lower-case letter and contain only \
+         lower-case letters, digits, '.' and '-'"
+    )]
+    Name(String),
+    /// The block holds no configuration.
+    #[error("block {number} is no configuration block: {cause}")]
+    NotConfig {
+        /// The block's number.
+        number: u64,
+        /// What is missing or cannot be decoded.
+        cause: String,
+    },
+    /// An organisation of the channel cannot be used.
+    #[error("organisation {organisation} of channel {channel}: {source}")]
+    Organisation {
+        /// The channel.
+        channel: String,
+        /// The organisation's group.
+        organisation: String,
+        /// What is wrong with its MSP.
+        source: MspError,
+    },
+    /// The system has no randomness to give.
+    #[error("could not draw a nonce: the system's random source failed")]
+    Random,
+}
+
+/// Why a policy was not satisfied. The texts are Fabric's and end up in ACL errors.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// An implicit meta policy found too few sub-policies satisfied.
+    #[error(
+        "implicit policy evaluation failed - {satisfied} sub-policies were satisfied, but this policy requires \
+         {required} of the '{sub_policy}' sub-policies to be satisfied"
+    )]
+    Implicit {
+        /// How many were.
+        satisfied: usize,
+        /// How many have to be.
+        required: usize,
+        /// The policy of each organisation that counts.
+        sub_policy: String,
+    },
+    /// There is no such policy.
+    #[error("No such policy: '{0}'")]
+    Unknown(String),
+}

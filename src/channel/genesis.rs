@@ -1,0 +1,228 @@
+//! Block 0 of a channel of one organisation (Fabric: `configtxgen -outputBlock`, `common/genesis`).
+//!
+//! The block holds one CONFIG envelope that nobody signed, because there was nobody to sign it before the channel
+//! existed. Its tree is what configtxgen writes for a profile of one application and one ordering organisation, so
+//! configtxlator and SDKs can read it.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::rand;
+use prost::Message;
+use selvedge_proto::Timestamp;
+use selvedge_proto::common::{
+    BatchSize, BatchTimeout, Block, BlockData, BlockDataHashingStructure, BlockHeader, BlockMetadata, ChannelHeader,
+    ChannelRestrictions, Config, ConfigEnvelope, ConfigGroup, ConsensusType, Consortium, Envelope, FabricMspConfig,
+    HashingAlgorithm, Header, HeaderType, MspConfig, OrdererAddresses, Payload, SignatureHeader, implicit_meta_policy,
+    msp_role::MspRoleType,
+};
+use sha2::{Digest, Sha256};
+
+use super::ChannelError;
+use super::config_tree::{
+    ADMINS, READERS, WRITERS, capability, group, implicit, implicit_policies, signed_by_role, value,
+};
+
+/// The configuration levels of the reference release, Fabric 1.4.
+const CHANNEL_CAPABILITY: &str = "V1_4_3";
+const ORDERER_CAPABILITY: &str = "V1_4_2";
+const APPLICATION_CAPABILITY: &str = "V1_4_2";
+
+const NONCE_LENGTH: usize = 24;
+/// Number of slots in a block's metadata.
+const METADATA_SLOTS: usize = 5;
+/// Fabric's longest channel name.
+const MAX_NAME: usize = 249;
+
+/// What the channel's configuration says about ordering.
+#[derive(Clone, Debug)]
+pub struct OrderingSettings {
+    /// Where clients find the ordering service, as `host:port`.
+    pub addresses: Vec<String>,
+    /// Transactions in a block at most.
+    pub max_message_count: u32,
+    /// Bytes of a block's transactions at most.
+    pub absolute_max_bytes: u32,
+    /// Bytes of a block's transactions, unless a single one is larger.
+    pub preferred_max_bytes: u32,
+    /// How long a transaction waits for others.
+    pub batch_timeout: Duration,
+}
+
+/// The first block of `channel`, whose only organisation, `organisation`, endorses and orders.
+///
+/// # Errors
+/// When the channel's name breaks Fabric's rule, or the system has no randomness.
+pub fn development_block(
+    channel: &str,
+    organisation: &FabricMspConfig,
+    ordering: &OrderingSettings,
+) -> Result<Block, ChannelError> {
+    check_name(channel)?;
+    let config = Config { sequence: 0, channel_group: Some(channel_group(organisation, ordering)) };
+    let envelope = Envelope {
+        payload: Payload {
+            header: Some(header(channel)?),
+            data: ConfigEnvelope { config: Some(config), last_update: None }.encode_to_vec().into(),
+        }
+        .encode_to_vec()
+        .into(),
+        ..Envelope::default()
+    };
+    let transaction = envelope.encode_to_vec();
+    Ok(Block {
+        header: Some(BlockHeader {
+            number: 0,
+            data_hash: Sha256::digest(&transaction).to_vec().into(),
+            ..BlockHeader::default()
+        }),
+        data: Some(BlockData { data: vec![transaction.into()] }),
+        metadata: Some(BlockMetadata { metadata: vec![Vec::new().into(); METADATA_SLOTS] }),
+    })
+}
+
+fn header(channel: &str) -> Result<Header, ChannelError> {
+    let mut nonce = [0; NONCE_LENGTH];
+    rand::fill(&mut nonce).map_err(|_| ChannelError::Random)?;
+    let channel_header = ChannelHeader {
+        r#type: HeaderType::Config as i32,
+        version: 1,
+        timestamp: Some(Timestamp::from(SystemTime::now())),
+        channel_id: channel.to_owned(),
+        // A transaction id is the hash of nonce and creator, and there is no creator.
+        tx_id: hex::encode(Sha256::digest(nonce)),
+        ..ChannelHeader::default()
+    };
+    let signature_header = SignatureHeader { nonce: nonce.to_vec().into(), ..SignatureHeader::default() };
+    Ok(Header {
+        channel_header: channel_header.encode_to_vec().into(),
+        signature_header: signature_header.encode_to_vec().into(),
+    })
+}
+
+fn channel_group(organisation: &FabricMspConfig, ordering: &OrderingSettings) -> ConfigGroup {
+    let mut root = group();
+    implicit_policies(&mut root);
+    let mut addresses = value(&OrdererAddresses { addresses: ordering.addresses.clone() });
+    addresses.mod_policy = "/Channel/Orderer/Admins".into();
+    root.values = [
+        ("HashingAlgorithm".into(), value(&HashingAlgorithm { name: "SHA256".into() })),
+        // The width of a Merkle tree that nobody built: all of a block's data is hashed in one piece.
+        ("BlockDataHashingStructure".into(), value(&BlockDataHashingStructure { width: u32::MAX })),
+        ("OrdererAddresses".into(), addresses),
+        ("Consortium".into(), value(&Consortium { name: "Development".into() })),
+        ("Capabilities".into(), capability(CHANNEL_CAPABILITY)),
+    ]
+    .into();
+    root.groups = [
+        ("Application".into(), application_group(organisation)),
+        ("Orderer".into(), orderer_group(organisation, ordering)),
+    ]
+    .into();
+    root
+}
+
+fn application_group(organisation: &FabricMspConfig) -> ConfigGroup {
+    let mut application = group();
+    implicit_policies(&mut application);
+    application.values.insert("Capabilities".into(), capability(APPLICATION_CAPABILITY));
+    application.groups.insert(organisation.name.clone(), organisation_group(organisation));
+    application
+}
+
+fn orderer_group(organisation: &FabricMspConfig, ordering: &OrderingSettings) -> ConfigGroup {
+    let mut orderer = group();
+    implicit_policies(&mut orderer);
+    orderer.policies.insert("BlockValidation".into(), implicit(implicit_meta_policy::Rule::Any, WRITERS));
+    orderer.values = [
+        ("ConsensusType".into(), value(&ConsensusType { r#type: "solo".into(), ..ConsensusType::default() })),
+        (
+            "BatchSize".into(),
+            value(&BatchSize {
+                max_message_count: ordering.max_message_count,
+                absolute_max_bytes: ordering.absolute_max_bytes,
+                preferred_max_bytes: ordering.preferred_max_bytes,
+            }),
+        ),
+        ("BatchTimeout".into(), value(&BatchTimeout { timeout: format!("{}ms", ordering.batch_timeout.as_millis()) })),
+        ("ChannelRestrictions".into(), value(&ChannelRestrictions::default())),
+        ("Capabilities".into(), capability(ORDERER_CAPABILITY)),
+    ]
+    .into();
+    orderer.groups.insert(organisation.name.clone(), organisation_group(organisation));
+    orderer
+}
+
+fn organisation_group(organisation: &FabricMspConfig) -> ConfigGroup {
+    let mut group = group();
+    let mspid = &organisation.name;
+    for (name, role) in [
+        (READERS, MspRoleType::Member),
+        (WRITERS, MspRoleType::Member),
+        (ADMINS, MspRoleType::Admin),
+        ("Endorsement", MspRoleType::Member),
+    ] {
+        group.policies.insert(name.into(), signed_by_role(mspid, role));
+    }
+    let msp = MspConfig { r#type: 0, config: organisation.encode_to_vec().into() };
+    group.values.insert("MSP".into(), value(&msp));
+    group
+}
+
+/// Fabric's rule for channel names (`configtx.validateChannelID`).
+fn check_name(channel: &str) -> Result<(), ChannelError> {
+    let mut characters = channel.chars();
+    let starts_well = characters.next().is_some_and(|first| first.is_ascii_lowercase());
+    let goes_on_well = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-');
+    if starts_well && goes_on_well && channel.len() <= MAX_NAME {
+        return Ok(());
+    }
+    Err(ChannelError::Name(channel.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Bundle, ChannelResources, Channels, PolicyError};
+    use crate::msp::{Signer, SigningIdentity, development, folder};
+
+    fn settings() -> OrderingSettings {
+        OrderingSettings {
+            addresses: vec!["127.0.0.1:7050".into()],
+            max_message_count: 10,
+            absolute_max_bytes: 10 << 20,
+            preferred_max_bytes: 512 << 10,
+            batch_timeout: Duration::from_millis(2000),
+        }
+    }
+
+    #[test]
+    fn the_block_reads_back_as_a_channel_of_the_organisation() {
+        let place = tempfile::tempdir().expect("a directory");
+        let msp = development::ensure(&place.path().join("d"), "DevMSP").expect("an MSP");
+        let organisation = folder::verifying_config(&msp.organisation, "DevMSP").expect("its definition");
+        let block = development_block("mychannel", &organisation, &settings()).expect("a block");
+        let bundle = Bundle::from_config_block(&block).expect("it is read back");
+        assert_eq!(bundle.channel(), "mychannel");
+        assert_eq!(bundle.orderer_addresses(), ["127.0.0.1:7050"]);
+        assert_eq!(bundle.application_msps().collect::<Vec<_>>(), ["DevMSP"]);
+
+        let channels = Channels::default();
+        channels.put(bundle);
+        let creator = SigningIdentity::load(&msp.user, "DevMSP").expect("a key").serialize();
+        let identity = channels.msp_manager("mychannel").expect("joined").deserialize(&creator).expect("a member");
+        channels.satisfies("mychannel", "/Channel/Application/Writers", &identity).expect("a member writes");
+        let refused = channels.satisfies("mychannel", "/Channel/Application/Admins", &identity);
+        assert!(matches!(refused, Err(PolicyError::Implicit { satisfied: 0, required: 1, .. })), "{refused:?}");
+        let unknown = channels.satisfies("mychannel", "/Channel/Application/Nobody", &identity);
+        assert!(matches!(unknown, Err(PolicyError::Unknown(_))), "{unknown:?}");
+    }
+
+    #[test]
+    fn bad_channel_names_are_refused() {
+        let organisation = FabricMspConfig::default();
+        for name in ["", "A", "1a", "a_b", "ä", &"a".repeat(250)] {
+            let refused = development_block(name, &organisation, &settings());
+            assert!(matches!(refused, Err(ChannelError::Name(_))), "{name}");
+        }
+    }
+}

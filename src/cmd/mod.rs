@@ -1,0 +1,78 @@
+//! The command line (Fabric: `peer`): verbs, flags, exit codes.
+//!
+//! Results go to standard output, everything else to standard error. A verb reads the configuration, calls what does the
+//! work, and words the outcome; `anyhow` lives here and in `main` only. Invariant: exit 0 means that what was asked for was
+//! done; any error is one line, `Error: ...`, and exit 1.
+
+mod chaincode;
+mod identity;
+mod node;
+mod scc;
+mod version;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Environment};
+
+/// A WebAssembly-sandboxed chaincode host for Hyperledger Fabric.
+///
+/// Settings come from core.yaml (in the folder FABRIC_CFG_PATH, else in the current one) and from CORE_* variables.
+#[derive(Parser)]
+#[command(name = "selvedge", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Operate a node: start.
+    #[command(subcommand)]
+    Node(node::NodeVerb),
+    /// Operate chaincode: invoke, query.
+    Chaincode(Box<chaincode::ChaincodeCommand>),
+    /// Look at system chaincodes: list, inspect.
+    #[command(subcommand)]
+    Scc(scc::SccVerb),
+    /// Print the version.
+    Version,
+}
+
+/// Runs a command line, program name first.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // A closed pipe is no reason to say more.
+            let _ = e.print();
+            return if e.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match cli.verb {
+        Verb::Node(verb) => node::run(&verb),
+        Verb::Chaincode(command) => chaincode::run(&command),
+        Verb::Scc(verb) => scc::run(&verb),
+        Verb::Version => print(&version::text()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("Error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load_config() -> anyhow::Result<Config> {
+    Ok(Config::load(&Environment::of_process())?)
+}
+
+/// Writes a result and a line end to standard output.
+fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+}

@@ -1,0 +1,30 @@
+//! Decoding messages from clients, with the error texts of Fabric's decoder.
+
+use bytes::Bytes;
+use prost::{DecodeError, Message};
+use thiserror::Error;
+
+/// Bytes that are not the message they ought to be.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("error unmarshaling {message}: {cause}")]
+pub struct Undecodable {
+    /// The message's name.
+    pub message: &'static str,
+    /// What the decoder met.
+    pub cause: String,
+}
+
+pub(crate) fn decode<M: Message + Default>(message: &'static str, bytes: &Bytes) -> Result<M, Undecodable> {
+    M::decode(bytes.clone()).map_err(|error| Undecodable { message, cause: cause(&error) })
+}
+
+/// Go's decoder says `unexpected EOF` wherever a length or a varint runs past the end. It also skips fields of an
+/// unexpected wire type, which prost refuses; those have no text in Fabric.
+fn cause(error: &DecodeError) -> String {
+    let text = error.to_string();
+    let ran_out = ["buffer underflow", "invalid varint", "delimited length exceeded", "exceeds maximum usize value"];
+    if ran_out.iter().any(|ending| text.ends_with(ending)) {
+        return "unexpected EOF".into();
+    }
+    format!("proto: {}", text.trim_start_matches("failed to decode Protobuf message: "))
+}

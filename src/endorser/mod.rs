@@ -1,0 +1,32 @@
+//! Endorsing proposals (Fabric 1.4: `core/endorser`, `core/common/validation`).
+//!
+//! A proposal goes through three steps, each in a file of its own: [`check`](check::check) decides whether to look at
+//! it at all, `simulate` runs the chaincode, `response` shapes and signs what came out. [`Endorser`] is the gRPC
+//! service that leads it through them.
+//!
+//! Invariant: what a client gets back depends on *where* its proposal failed. A refusal before the simulation is a gRPC
+//! error of code Unknown; a failure from then on is a `Response` with status 500 and no payload; a chaincode that
+//! answers 500 or more has its payload. SDKs tell the three apart by exactly this ([`EndorserError::placement`]).
+//!
+//! Not here yet: the second half of `lscc` deploy and upgrade (the chaincode's Init), distribution of private data,
+//! endorsement plug-ins other than the default one, and the endorser's metrics.
+
+pub mod check;
+mod decode;
+mod error;
+pub mod hash;
+mod response;
+mod service;
+mod simulate;
+mod support;
+
+pub use decode::Undecodable;
+pub(crate) use decode::decode;
+pub use error::{EndorserError, Placement};
+pub use service::{DEFAULT_CONCURRENCY, Endorser, EndorserParts};
+pub use support::ChaincodeExecutor;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

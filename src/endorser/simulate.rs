@@ -1,0 +1,113 @@
+//! Running the chaincode of a proposal (Fabric: `Endorser.SimulateProposal`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::protos::{ChaincodeData, ChaincodeEvent, Response};
+
+use super::check::{CheckedProposal, invocation_input};
+use super::service::EndorserParts;
+use super::{EndorserError, response::FIRST_UNENDORSABLE};
+use crate::chaincode::TransactionParams;
+use crate::container::Ccid;
+use crate::ledger::{HistoryQueryExecutor, TxSimulator};
+
+/// Where the definitions of instantiated chaincodes stand.
+const LSCC: &str = "lscc";
+/// The default endorsement plug-in, and the only one.
+const ESCC: &str = "escc";
+
+/// System chaincodes that get no simulator: they work on ledgers themselves, and their results are not a transaction's.
+const WITHOUT_SIMULATOR: [&str; 2] = ["qscc", "cscc"];
+
+/// What a simulation gave.
+pub(super) struct Simulated {
+    pub(super) response: Response,
+    pub(super) event: Option<ChaincodeEvent>,
+    /// A marshalled `TxReadWriteSet`; empty where there was no simulator.
+    pub(super) results: Bytes,
+    /// The version under which the chaincode ran.
+    pub(super) version: String,
+    /// The proposal payload's `input`, which the proposal's hash covers.
+    pub(super) input: Bytes,
+}
+
+struct Definition {
+    version: String,
+    escc: String,
+}
+
+type Simulator = Arc<Mutex<TxSimulator>>;
+
+pub(super) async fn simulate(parts: &EndorserParts, checked: &CheckedProposal) -> Result<Simulated, EndorserError> {
+    let name = &checked.chaincode_id.name;
+    let (simulator, history) = acquire(parts, checked)?;
+    let (input_bytes, input) = invocation_input(&checked.proposal.payload)?;
+    let definition = definition(parts, name, simulator.as_ref())?;
+    if definition.escc != ESCC {
+        return Err(EndorserError::Plugin(definition.escc));
+    }
+    let params = TransactionParams {
+        txid: checked.txid().to_owned(),
+        channel_id: checked.channel().to_owned(),
+        signed_proposal: Some(Arc::clone(&checked.signed)),
+        proposal: Some(Arc::clone(&checked.proposal)),
+        simulator: simulator.clone(),
+        history,
+        budget: None,
+    };
+    let ccid = Ccid::new(name.clone(), definition.version.clone());
+    let executed = parts.executor.execute(&params, &ccid, input).await?;
+    drop(params);
+    // The simulator pins a snapshot; it is let go before the response is signed.
+    let results = simulator.map_or_else(|| Ok(Bytes::new()), |simulator| results(name, &simulator))?;
+    let event = executed.event.filter(|_| executed.response.status < FIRST_UNENDORSABLE);
+    Ok(Simulated { response: executed.response, event, results, version: definition.version, input: input_bytes })
+}
+
+type Access = (Option<Simulator>, Option<Arc<HistoryQueryExecutor>>);
+
+fn acquire(parts: &EndorserParts, checked: &CheckedProposal) -> Result<Access, EndorserError> {
+    let channel = checked.channel();
+    if channel.is_empty() || WITHOUT_SIMULATOR.contains(&checked.chaincode_id.name.as_str()) {
+        return Ok((None, None));
+    }
+    let ledger = parts.ledgers.ledger(channel).ok_or_else(|| EndorserError::NoLedger(channel.to_owned()))?;
+    let simulator = ledger.new_tx_simulator(checked.txid())?;
+    let history = ledger.new_history_query_executor()?;
+    Ok((Some(Arc::new(Mutex::new(simulator))), Some(Arc::new(history))))
+}
+
+/// The chaincode's definition. For user chaincode it is read through the simulator, because Fabric's read sets hold
+/// that read and endorsers are compared byte for byte.
+fn definition(parts: &EndorserParts, name: &str, simulator: Option<&Simulator>) -> Result<Definition, EndorserError> {
+    if parts.system_chaincodes.is_sys_cc(name) {
+        return Ok(Definition { version: parts.system_chaincodes.version().to_owned(), escc: ESCC.into() });
+    }
+    let missing = |cause: String| EndorserError::NotInstantiated { name: name.to_owned(), cause };
+    let Some(simulator) = simulator else {
+        // The line break is Fabric's.
+        return Err(missing(format!("could not get definition for chaincode {name} without a ledger context\n")));
+    };
+    let not_found = || missing(format!("chaincode {name} not found"));
+    if name.is_empty() {
+        return Err(not_found());
+    }
+    let entry = lock(simulator).get_state(LSCC, name)?.ok_or_else(not_found)?;
+    let data = ChaincodeData::decode(entry)
+        .map_err(|error| missing(format!("chaincode {name} has bad definition: {error}")))?;
+    Ok(Definition { version: data.version, escc: if data.escc.is_empty() { ESCC.into() } else { data.escc } })
+}
+
+fn results(name: &str, simulator: &Simulator) -> Result<Bytes, EndorserError> {
+    let results = lock(simulator).results()?;
+    if results.private.is_some() {
+        return Err(EndorserError::PrivateData(name.to_owned()));
+    }
+    Ok(results.public)
+}
+
+fn lock(simulator: &Simulator) -> std::sync::MutexGuard<'_, TxSimulator> {
+    simulator.lock().unwrap_or_else(PoisonError::into_inner)
+}

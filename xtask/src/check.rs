@@ -1,0 +1,16 @@
+//! `cargo xtask check`: what a machine can say about the source without running it.
+
+use anyhow::Result;
+
+use crate::setup::{self, Workspace, require_compiler, require_component};
+
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    require_compiler()?;
+    require_component("rustfmt", "fmt")?;
+    require_component("clippy", "clippy")?;
+    setup::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    setup::run(&mut workspace.cargo(&clippy))?;
+    let doc = ["doc", "--release", "--workspace", "--no-deps", "--locked"];
+    setup::run(workspace.cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))
+}

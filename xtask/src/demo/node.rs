@@ -1,0 +1,236 @@
+//! The demo's node and the command line that talks to it.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Afterwards;
+use crate::setup::Built;
+
+/// Compiling three modules on a busy machine takes a while the first time.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A node in a directory of its own, on ports that were free.
+pub(super) struct Demo {
+    pub(super) directory: PathBuf,
+    pub(super) operations: String,
+    client: Client,
+    afterwards: Afterwards,
+    child: Option<Child>,
+}
+
+/// Runs the command line against the node.
+#[derive(Clone)]
+pub(super) struct Client {
+    selvedge: PathBuf,
+    directory: PathBuf,
+}
+
+/// What a command answered.
+pub(super) struct Answer {
+    pub(super) success: bool,
+    /// Standard output without the line end.
+    pub(super) output: String,
+    /// Standard error.
+    pub(super) errors: String,
+    pub(super) elapsed: Duration,
+}
+
+impl Answer {
+    /// The output, if the command succeeded.
+    pub(super) fn succeeded(&self) -> Result<&str> {
+        ensure!(self.success, "the command failed: {}", self.errors.trim());
+        Ok(&self.output)
+    }
+}
+
+impl Demo {
+    pub(super) fn prepare(built: &Built, afterwards: Afterwards) -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("selvedge-demo-{}", std::process::id()));
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let [listen, chaincode, operations] = free_addresses()?;
+        let core = core_yaml(&listen, &chaincode, &operations, &built.chaincodes);
+        fs::write(directory.join("core.yaml"), core).context("cannot write core.yaml")?;
+        let client = Client { selvedge: built.selvedge.clone(), directory: directory.clone() };
+        Ok(Self { directory, operations, client, afterwards, child: None })
+    }
+
+    pub(super) fn explain(&self) -> String {
+        format!(
+            "export FABRIC_CFG_PATH={}   # core.yaml: addresses, data, asset and mischief",
+            self.directory.display()
+        )
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Starts the node and waits until it is healthy.
+    pub(super) fn start(&mut self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(self.log_path()).context("cannot write the log")?;
+        let mut command = self.client.command(&["node", "start"]);
+        command.stdout(log.try_clone().context("cannot share the log")?).stderr(log);
+        if self.afterwards == Afterwards::Keep {
+            // A group of its own outlives the terminal's ^C.
+            command.process_group(0);
+        }
+        self.child = Some(command.spawn().context("cannot start the node")?);
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            self.ensure_running()?;
+            if is_healthy(&self.operations) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the node was not healthy within {} s", START_TIMEOUT.as_secs());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks the node to end and expects exit 0.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("no node is running")?;
+        let asked =
+            Command::new("kill").args(["-TERM", &child.id().to_string()]).status().context("cannot run kill")?;
+        ensure!(asked.success(), "kill -TERM failed");
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            if let Some(status) = child.try_wait().context("cannot wait for the node")? {
+                ensure!(status.success(), "the node ended with {status}");
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                self.child = Some(child);
+                bail!("the node had not ended {} s after SIGTERM", STOP_TIMEOUT.as_secs());
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(super) fn ensure_running(&mut self) -> Result<()> {
+        let child = self.child.as_mut().context("no node is running")?;
+        match child.try_wait().context("cannot look at the node")? {
+            None => Ok(()),
+            Some(status) => bail!("the node is gone ({status})"),
+        }
+    }
+
+    /// Leaves the node to the reader. Returns what he can do with it.
+    pub(super) fn keep(&mut self) -> String {
+        let pid = self.child.take().map_or(0, |child| child.id());
+        let selvedge = self.client.selvedge.display();
+        format!(
+            "The node goes on (process {pid}, log {log}). Try:\n\
+             \n  export FABRIC_CFG_PATH={directory}\n  alias selvedge={selvedge}\n  selvedge scc list\n  \
+             selvedge chaincode invoke -C {channel} -n asset -c '{{\"Args\":[\"create\",\"a2\",\"Bob\",\"3\"]}}' --waitForEvent\n  \
+             selvedge chaincode query -C {channel} -n asset -c '{{\"Args\":[\"history\",\"a1\"]}}'\n  \
+             selvedge chaincode query -C {channel} -n mischief -c '{{\"Args\":[\"loop\"]}}'\n  \
+             curl -s http://{operations}/metrics\n  kill -TERM {pid}; rm -r {directory}",
+            log = self.log_path().display(),
+            directory = self.directory.display(),
+            channel = super::CHANNEL,
+            operations = self.operations,
+        )
+    }
+
+    pub(super) fn log_path(&self) -> PathBuf {
+        self.directory.join("node.log")
+    }
+
+    pub(super) fn log_tail(&self, lines: usize) -> String {
+        let log = fs::read_to_string(self.log_path()).unwrap_or_else(|e| format!("(no log: {e})"));
+        let all: Vec<&str> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+}
+
+impl Drop for Demo {
+    /// Nothing of a failed demo goes on running.
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn run(&self, args: &[String]) -> Result<Answer> {
+        let words: Vec<&str> = args.iter().map(String::as_str).collect();
+        let start = Instant::now();
+        let output = self.command(&words).output().context("cannot run selvedge")?;
+        Ok(Answer {
+            success: output.status.success(),
+            output: String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+            elapsed: start.elapsed(),
+        })
+    }
+
+    /// In an environment without settings of the reader's own.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.selvedge);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CORE_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(args).current_dir(&self.directory).env("FABRIC_CFG_PATH", &self.directory);
+        command.env_remove("FABRIC_LOGGING_SPEC");
+        command
+    }
+}
+
+/// The wall time is shorter than the default so that nobody has to watch an endless loop for long.
+fn core_yaml(listen: &str, chaincode: &str, operations: &str, modules: &Path) -> String {
+    let plugin = |name: &str| {
+        format!(
+            "    - enabled: true\n      name: {name}\n      path: {}\n      invokableExternal: true\n      \
+             invokableCC2CC: true\n",
+            modules.join(format!("{name}.wasm")).display()
+        )
+    };
+    format!(
+        "peer:\n  listenAddress: {listen}\n  chaincodeListenAddress: {chaincode}\n  fileSystemPath: data\n\
+         operations:\n  listenAddress: {operations}\n\
+         chaincode:\n  system:\n    qscc: enable\n    asset: enable\n    mischief: enable\n  systemPlugins:\n{}{}  \
+         wasm:\n    systemPath: {}\n    limits:\n      time: 1s\n\
+         network:\n  development:\n    channel: {}\n",
+        plugin("asset"),
+        plugin("mischief"),
+        modules.display(),
+        super::CHANNEL,
+    )
+}
+
+/// Three that nobody listened on a moment ago.
+fn free_addresses() -> Result<[String; 3]> {
+    let bind = || TcpListener::bind("127.0.0.1:0").context("no port is free");
+    let listeners = [bind()?, bind()?, bind()?];
+    let mut addresses = [const { String::new() }; 3];
+    for (address, listener) in addresses.iter_mut().zip(&listeners) {
+        *address = listener.local_addr().context("a listener without an address")?.to_string();
+    }
+    Ok(addresses)
+}
+
+fn is_healthy(address: &str) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream
+            .write_all(format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}

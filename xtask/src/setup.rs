@@ -1,0 +1,108 @@
+//! Where things are, what the machine must have, and how a command is run and timed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::guests;
+
+/// This repository and where it is built.
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+    pub(crate) target: PathBuf,
+}
+
+/// What the node and the chaincodes were built into.
+pub(crate) struct Built {
+    /// The node and command line.
+    pub(crate) selvedge: PathBuf,
+    /// The folder with the chaincodes' modules.
+    pub(crate) chaincodes: PathBuf,
+}
+
+impl Workspace {
+    pub(crate) fn locate() -> Result<Self> {
+        // Asked at run time: a target directory may be shared by several clones.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("start this as `cargo xtask`")?;
+        let root = Path::new(&manifest).parent().context("xtask is not in a workspace")?.to_owned();
+        // Relative to the current directory, as cargo takes it.
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(target) => std::path::absolute(target).context("CARGO_TARGET_DIR is no path")?,
+            None => root.join("target"),
+        };
+        Ok(Self { root, target })
+    }
+
+    /// `cargo` in this repository, with the release profile's target directory.
+    pub(crate) fn cargo(&self, args: &[&str]) -> Command {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).args(args);
+        cargo
+    }
+
+    /// The modules of `scc/` and `examples/`, beside the node's program.
+    pub(crate) fn build_guests(&self) -> Result<Vec<PathBuf>> {
+        guests::build(&self.root, &self.release())
+    }
+
+    /// Everything that a node needs to run.
+    pub(crate) fn build_all(&self) -> Result<Built> {
+        require_compiler()?;
+        self.build_guests()?;
+        run(&mut self.cargo(&["build", "--release", "--locked", "--bin", "selvedge"]))?;
+        Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
+    }
+
+    fn release(&self) -> PathBuf {
+        self.target.join("release")
+    }
+}
+
+/// A C compiler, which builds the cryptographic library.
+pub(crate) fn require_compiler() -> Result<()> {
+    if works(Command::new("cc").arg("--version")) {
+        return Ok(());
+    }
+    bail!("there is no C compiler `cc`; install one (Debian: apt-get install -y build-essential)")
+}
+
+/// A part of the Rust toolchain that is not always installed.
+pub(crate) fn require_component(name: &str, subcommand: &str) -> Result<()> {
+    let present = || works(Command::new("cargo").args([subcommand, "--version"]));
+    if present() {
+        return Ok(());
+    }
+    eprintln!("xtask: {name} is not installed; rustup component add {name}");
+    let added = Command::new("rustup").args(["component", "add", name]).status().is_ok_and(|status| status.success());
+    if added && present() {
+        return Ok(());
+    }
+    bail!("`cargo {subcommand}` is missing and could not be installed; install it by `rustup component add {name}`")
+}
+
+/// Runs a command whose output goes where ours goes.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+/// Does something and says how long it took.
+pub(crate) fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+    let start = Instant::now();
+    Ok((work()?, start.elapsed()))
+}
+
+/// A command as one would type it.
+pub(crate) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+fn works(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
