@@ -30,7 +30,7 @@ async fn a_launch_an_invoke_a_range_and_a_call_of_another_chaincode() -> anyhow:
     let client = peer.client().await?;
     client.submit("asset", &["create", "a1", "Ada", "7"]).await?;
     recorder.take();
-    client.query("asset", &["puts", "3"]).await?;
+    client.query("asset", &["ops", "3"]).await?;
     check("three-puts", &recorder.take())?;
 
     for number in 0..101 {

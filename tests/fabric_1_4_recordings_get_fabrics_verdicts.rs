@@ -16,7 +16,7 @@ use selvedge::chaincode::{ExecuteError, Executed, TransactionParams};
 use selvedge::channel::{AclChecker, Authenticator, Bundle, Channels};
 use selvedge::container::Ccid;
 use selvedge::endorser::check::{check, invocation_input};
-use selvedge::endorser::{ChaincodeExecutor, Endorser, EndorserParts, Ledgers, SystemChaincodes, hash};
+use selvedge::chaincode::{Ledgers, SystemChaincodes};
 use selvedge::ledger::{Ledger, LedgerProvider};
 use selvedge::msp::{Msp, MspError, MspManager, SigningIdentity};
 use selvedge::ordering::BlockValidator;
@@ -89,8 +89,12 @@ impl SystemChaincodes for Sccs {
         matches!(name, "escc" | "vscc")
     }
 
-    fn version(&self) -> String {
-        "1.4.12".into()
+    fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool {
+        matches!(name, "cscc" | "escc" | "vscc")
+    }
+
+    fn version(&self) -> &str {
+        "1.4.12"
     }
 }
 

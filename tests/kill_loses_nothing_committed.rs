@@ -66,7 +66,7 @@ async fn twenty_kills_in_a_stream_of_invokes() -> anyhow::Result<()> {
     let yaml = format!("{yaml}network:\n  development:\n    batchTimeout: 5ms\n");
     std::fs::write(folder.path().join("core.yaml"), yaml)?;
 
-    let mut committed = BTreeMap::new();
+    let mut committed: BTreeMap<String, u32> = BTreeMap::new();
     for round in 0..KILLS {
         let node = start(folder.path())?;
         let client = connect(folder.path(), &addresses[0]).await?;
@@ -79,8 +79,8 @@ async fn twenty_kills_in_a_stream_of_invokes() -> anyhow::Result<()> {
                 let client = client.clone();
                 tokio::spawn(async move {
                     let mut seen = Vec::new();
-                    for number in 0.. {
-                        let (id, value) = (format!("k{round}-{stream}-{number}"), number);
+                    for value in 0_u32.. {
+                        let id = format!("k{round}-{stream}-{value}");
                         match client.submit("asset", &["create", &id, "Ada", &value.to_string()]).await {
                             Ok(TxValidationCode::Valid) => seen.push((id, value)),
                             Ok(_) => {}

@@ -13,6 +13,7 @@ use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
 use selvedge_proto::protos::deliver_server::DeliverServer;
 use selvedge_proto::protos::endorser_server::EndorserServer;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -50,6 +51,7 @@ impl Listeners {
         access: Arc<Access>,
         acceptor: Arc<dyn StreamAcceptor>,
         operations: Operations,
+        work: Handle,
     ) -> anyhow::Result<Self> {
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
         let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
@@ -71,7 +73,7 @@ impl Listeners {
                 .max_decoding_message_size(MAX_MESSAGE_SIZE),
             );
         let chaincodes = Server::builder().add_service(
-            ChaincodeSupportServer::new(ChaincodeListener::new(acceptor)).max_decoding_message_size(MAX_MESSAGE_SIZE),
+            ChaincodeSupportServer::new(ChaincodeListener::new(acceptor).work_on(work)).max_decoding_message_size(MAX_MESSAGE_SIZE),
         );
         let servers = vec![
             serve("peer", services, peer, stop.subscribe()),

@@ -37,7 +37,7 @@ impl LogControl {
     pub fn install(spec: &str) -> Result<Self, LogSpecError> {
         let spec: LogSpec = spec.parse()?;
         let (filter, handle) = reload::Layer::new(spec.targets());
-        let lines = layer().event_format(FabricFormat::default()).with_writer(std::io::stderr);
+        let lines = layer().event_format(FabricFormat::default()).with_ansi(false).with_writer(std::io::stderr);
         let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
         // The handle outlives its subscriber in tests only.
         Ok(Self::new(spec, move |targets| drop(handle.reload(targets))))

@@ -153,7 +153,7 @@ impl Vm for WasmVm {
         let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone());
         {
             let mut containers = lock(&self.containers);
-            if containers.contains_key(&name) {
+            if containers.get(&name).is_some_and(|current| current.exit().borrow().is_none()) {
                 return Err(VmError::AlreadyRunning(name));
             }
             containers.insert(name, Arc::clone(&container));
