@@ -11,7 +11,10 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail, ensure};
 
 const TARGET: &str = "wasm32-wasip1";
-const PROFILE: &str = "guest";
+
+/// The template's profile, for every guest: one build of the standard library serves all. Names stay in the module, for
+/// the backtrace of a trap.
+const PROFILE: [&str; 5] = ["lto=true", "codegen-units=1", "panic='abort'", "debug=false", "strip='debuginfo'"];
 
 /// The workspace's guests, by crate.
 const GUESTS: [&str; 3] = ["qscc", "asset", "mischief"];
@@ -27,7 +30,7 @@ const DEBIAN_LIBC: &str = "/usr/lib/wasm32-wasi";
 
 /// What can build for the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Toolchain {
+enum Toolchain {
     /// The toolchain that runs this, with the target installed.
     Rustup,
     /// Debian's, with the linker of the toolchain that runs this.
@@ -39,32 +42,30 @@ pub enum Toolchain {
 
 /// Builds the workspace's guests and copies them to `scc` in the folder of the node's executable, where it looks for
 /// them. Returns the copies.
-pub fn build(root: &Path, release_dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn build(root: &Path, release_dir: &Path) -> Result<Vec<PathBuf>> {
     let target_dir = release_dir.parent().context("the release folder has no parent")?.join("guests");
     let mut cargo = toolchain()?.cargo(root);
-    cargo.args(["--profile", PROFILE, "--locked"]).arg("--target-dir").arg(&target_dir);
-    cargo.args(GUESTS.iter().flat_map(|name| ["-p", name]));
-    run(&mut cargo)?;
+    cargo.arg("--locked").args(GUESTS.iter().flat_map(|name| ["-p", name]));
+    run(cargo.arg("--target-dir").arg(&target_dir))?;
 
     let scc = release_dir.join("scc");
     fs::create_dir_all(&scc).with_context(|| format!("cannot create {}", scc.display()))?;
-    let built = target_dir.join(TARGET).join(PROFILE);
-    GUESTS.iter().map(|name| copy_if_changed(&module(&built, name), &scc)).collect()
+    GUESTS.iter().map(|name| copy_if_changed(&module(&target_dir, name), &scc)).collect()
 }
 
-/// Builds one crate outside this workspace, such as a copy of the template, in its release profile. Returns its module.
-pub fn build_crate(dir: &Path, target_dir: &Path) -> Result<PathBuf> {
+/// Builds one crate outside this workspace, such as a copy of the template. Returns its module.
+pub(crate) fn build_crate(dir: &Path, target_dir: &Path) -> Result<PathBuf> {
     let manifest = dir.join("Cargo.toml");
     let manifest = fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
     let name = package_name(&manifest).context("no package name in Cargo.toml")?;
-    run(toolchain()?.cargo(dir).arg("--release").arg("--target-dir").arg(target_dir))?;
-    let module = module(&target_dir.join(TARGET).join("release"), name);
+    run(toolchain()?.cargo(dir).arg("--target-dir").arg(target_dir))?;
+    let module = module(target_dir, name);
     ensure!(module.exists(), "{} was not built: is its crate-type cdylib?", module.display());
     Ok(module)
 }
 
 /// Finds a toolchain; installs one where it can.
-pub fn toolchain() -> Result<Toolchain> {
+fn toolchain() -> Result<Toolchain> {
     if has_target()? {
         return Ok(Toolchain::Rustup);
     }
@@ -88,8 +89,9 @@ pub fn toolchain() -> Result<Toolchain> {
 impl Toolchain {
     /// `cargo build` for the target, in `dir`.
     fn cargo(&self, dir: &Path) -> Command {
-        // Absolute paths would make the module, and so its digest, depend on who built it.
-        let mut flags = vec![format!("--remap-path-prefix={}=.", dir.display())];
+        // An absolute path would make the module, and so its digest, depend on who built it. The same flags for every
+        // crate, or the standard library would be built for each.
+        let mut flags: Vec<String> = Vec::new();
         flags.extend(cargo_home().map(|home| format!("--remap-path-prefix={}=cargo", home.display())));
         let mut cargo = match self {
             Self::Rustup => Command::new("cargo"),
@@ -105,7 +107,8 @@ impl Toolchain {
                 cargo
             }
         };
-        cargo.current_dir(dir).args(["build", "--target", TARGET]);
+        cargo.current_dir(dir).args(["build", "--release", "--target", TARGET]);
+        cargo.args(PROFILE.iter().flat_map(|setting| ["--config".to_owned(), format!("profile.release.{setting}")]));
         if matches!(self, Self::Debian { .. }) {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
@@ -153,8 +156,8 @@ fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
 }
 
-fn module(dir: &Path, package: &str) -> PathBuf {
-    dir.join(package.replace('-', "_")).with_extension("wasm")
+fn module(target_dir: &Path, package: &str) -> PathBuf {
+    target_dir.join(TARGET).join("release").join(package.replace('-', "_")).with_extension("wasm")
 }
 
 /// An untouched copy keeps its time, so that nothing that depends on it is made again.
@@ -207,6 +210,6 @@ mod tests {
     #[test]
     fn the_package_name_is_found() {
         assert_eq!(package_name("[package]\nname = \"my-cc\"\n[lib]\nname = \"x\""), Some("my-cc"));
-        assert_eq!(module(Path::new("/t"), "my-cc"), Path::new("/t/my_cc.wasm"));
+        assert_eq!(module(Path::new("/t"), "my-cc"), Path::new("/t/wasm32-wasip1/release/my_cc.wasm"));
     }
 }

@@ -37,7 +37,7 @@ impl Chaincode for Mischief {
 /// | `memory [MiB]` | takes and writes memory, 1 MiB at a time; without a number until there is none |
 /// | `recurse` | recursion without an end, in small frames (the sandbox's stack) |
 /// | `stack` | the same in frames of 4 KiB (the module's own stack) |
-/// | `canary` | reports `clean`, or what another transaction left in statics or heap; then leaves its own mark |
+/// | `canary` | reports `clean`, or what another transaction left in statics or heap; leaves its own mark |
 /// | `chain <n> [name ...]` | canary, n reads and n writes, then the same in the chaincodes named, one in the other |
 /// | `log <lines> <bytes>` | writes to the log |
 /// | `print <lines> <bytes>` | writes to standard output and standard error |
