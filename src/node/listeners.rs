@@ -73,7 +73,8 @@ impl Listeners {
                 .max_decoding_message_size(MAX_MESSAGE_SIZE),
             );
         let chaincodes = Server::builder().add_service(
-            ChaincodeSupportServer::new(ChaincodeListener::new(acceptor).work_on(work)).max_decoding_message_size(MAX_MESSAGE_SIZE),
+            ChaincodeSupportServer::new(ChaincodeListener::new(acceptor).work_on(work))
+                .max_decoding_message_size(MAX_MESSAGE_SIZE),
         );
         let servers = vec![
             serve("peer", services, peer, stop.subscribe()),

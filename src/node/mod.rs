@@ -129,7 +129,8 @@ impl Node {
             logging,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let listeners = Listeners::open(config, endorser, &ledgers, &orderers, access, acceptor, operations, work.handle()).await?;
+        let listeners =
+            Listeners::open(config, endorser, &ledgers, &orderers, access, acceptor, operations, work.handle()).await?;
         Ok(Self { support, ledgers, listeners, orderers, work })
     }
 
