@@ -28,8 +28,9 @@ async fn a_launch_an_invoke_a_range_and_a_call_of_another_chaincode() -> anyhow:
     check("launch", &launch)?;
 
     let client = peer.client().await?;
-    client.submit("asset", &["create", "a1", "Ada", "7"]).await?;
     recorder.take();
+    client.submit("asset", &["create", "a1", "Ada", "7"]).await?;
+    check("create-with-event", &recorder.take())?;
     client.query("asset", &["ops", "3"]).await?;
     check("three-puts", &recorder.take())?;
 

@@ -121,6 +121,19 @@ pub enum LimitError {
         /// The limit.
         limit: u64,
     },
+    /// The guest's stack grew past its limit. How much a call takes is the compiler's choice, so another endorser's may
+    /// suffice.
+    #[error("used up its stack of {limit} bytes (chaincode.wasm.limits.stack)")]
+    Stack {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// One call of the host handed over too much.
+    #[error("handed over more than {limit} bytes in one call of the host (chaincode.wasm.limits.hostCallBytes)")]
+    HostCall {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A value, event or response is too large.
     #[error("{what} of {size} bytes, the limit is {limit} (chaincode.wasm.limits.value)")]
     Value {
@@ -154,8 +167,17 @@ impl LimitError {
     /// swallowed it would endorse a write set that others do not.
     pub fn depends_on_this_node(&self) -> bool {
         match self {
-            Self::Time { .. } | Self::Deadline | Self::Cancelled | Self::Places { .. } | Self::Pool(_) => true,
-            Self::Memory { .. } | Self::TableElements { .. } | Self::Fuel { .. } | Self::Value { .. } => false,
+            Self::Time { .. }
+            | Self::Deadline
+            | Self::Cancelled
+            | Self::Stack { .. }
+            | Self::Places { .. }
+            | Self::Pool(_) => true,
+            Self::Memory { .. }
+            | Self::TableElements { .. }
+            | Self::Fuel { .. }
+            | Self::HostCall { .. }
+            | Self::Value { .. } => false,
         }
     }
 }

@@ -189,8 +189,14 @@ fn limit_behind(error: &wasmtime::Error, state: &InstanceState) -> Option<LimitE
     if let Some(full) = error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>() {
         return Some(LimitError::Pool(full.to_string()));
     }
+    let limits = state.meter.limits();
+    // wasmtime has no type for it.
+    if error.root_cause().to_string().contains("fuel allocated for hostcalls") {
+        return Some(LimitError::HostCall { limit: limits.host_call_bytes });
+    }
     match error.downcast_ref::<Trap>()? {
-        Trap::OutOfFuel => Some(LimitError::Fuel { limit: state.meter.limits().fuel? }),
+        Trap::OutOfFuel => Some(LimitError::Fuel { limit: limits.fuel? }),
+        Trap::StackOverflow => Some(LimitError::Stack { limit: limits.stack }),
         _ => None,
     }
 }
