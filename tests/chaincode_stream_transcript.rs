@@ -21,7 +21,8 @@ fn check(name: &str, recorded: &[Recorded]) -> anyhow::Result<()> {
 async fn a_launch_an_invoke_a_range_and_a_call_of_another_chaincode() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plugins = [Plugin::guest("asset", "asset")?];
-    let peer = TestPeer::start(folder.path(), &plugins, &[("CHAINCODE_WASM_SYSTEMVERSION", "1.4.12")]).await?;
+    let settings = [("CHAINCODE_WASM_SYSTEMVERSION", "1.4.12"), ("NETWORK_DEVELOPMENT_BATCHTIMEOUT", "2ms")];
+    let peer = TestPeer::start(folder.path(), &plugins, &settings).await?;
     let recorder = peer.recorder();
     let mut launch = recorder.take();
     launch.retain(|recorded| recorded.chaincode.starts_with("asset"));
