@@ -154,6 +154,11 @@ impl Node {
         &self.support
     }
 
+    /// The runtime on which proposals are processed and guests run.
+    pub fn work(&self) -> tokio::runtime::Handle {
+        self.work.handle()
+    }
+
     /// The channels' ledgers.
     pub fn ledgers(&self) -> &Arc<LedgerProvider> {
         &self.ledgers

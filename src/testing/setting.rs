@@ -67,8 +67,10 @@ pub fn guest_path(guest: &str) -> anyhow::Result<PathBuf> {
 /// When core.yaml cannot be written or the configuration is not valid.
 pub fn config(folder: &Path, plugins: &[Plugin], overrides: &[(&str, &str)]) -> anyhow::Result<Config> {
     std::fs::write(folder.join("core.yaml"), core_yaml(plugins, "127.0.0.1:0")?)?;
-    let variables: BTreeMap<_, _> =
+    let mut variables: BTreeMap<_, _> =
         overrides.iter().map(|(name, value)| (format!("CORE_{name}"), (*value).to_owned())).collect();
+    let logging = std::env::var("FABRIC_LOGGING_SPEC").unwrap_or_else(|_| "error".to_owned());
+    variables.insert("FABRIC_LOGGING_SPEC".to_owned(), logging);
     let environment = Environment { variables, directory: folder.to_owned(), executable: None };
     Ok(Config::load(&environment)?)
 }

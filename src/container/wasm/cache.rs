@@ -4,9 +4,9 @@
 //! a keyed hash over the rest, under a key that only this node's user can read. A stale, damaged or foreign entry is a
 //! miss, never an error. What the key does not protect against is said in `docs/security.md`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,9 @@ use wasmtime::component::Component;
 const KEY_FILE: &str = "key";
 const KEY_LENGTH: usize = 32;
 const TAG_LENGTH: usize = 32;
+
+/// SHA-256 of a module as it came.
+pub(super) type Digest256 = [u8; 32];
 
 /// A folder of compiled modules, readable by this user alone.
 pub(super) struct ModuleCache {
@@ -34,20 +37,19 @@ impl ModuleCache {
         Ok(Self { folder: folder.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
     }
 
-    /// The component compiled from `source`, if an intact entry for exactly this engine exists.
-    pub(super) fn load(&self, engine: &Engine, source: &[u8]) -> Option<Component> {
-        let mut content = Vec::new();
-        File::open(self.path(engine, source)).ok()?.read_to_end(&mut content).ok()?;
+    /// The component compiled from the module of this digest, if an intact entry for exactly this engine exists.
+    pub(super) fn load(&self, engine: &Engine, digest: &Digest256) -> Option<Component> {
+        let content = fs::read(self.path(engine, digest)).ok()?;
         let (tag, compiled) = content.split_at_checked(TAG_LENGTH)?;
         hmac::verify(&self.key, compiled, tag).ok()?;
         selvedge_aot::load(engine, &Verified::promise(compiled)).ok()
     }
 
     /// Keeps a compiled component. Readers see the whole entry or none.
-    pub(super) fn store(&self, engine: &Engine, source: &[u8], component: &Component) -> io::Result<()> {
+    pub(super) fn store(&self, engine: &Engine, digest: &Digest256, component: &Component) -> io::Result<()> {
         let compiled = component.serialize().map_err(io::Error::other)?;
         let tag = hmac::sign(&self.key, &compiled);
-        let path = self.path(engine, source);
+        let path = self.path(engine, digest);
         let temporary = path.with_extension(format!("{}.new", std::process::id()));
         let mut file = owner_only().create(true).truncate(true).open(&temporary)?;
         file.write_all(tag.as_ref())?;
@@ -55,11 +57,11 @@ impl ModuleCache {
         fs::rename(temporary, path)
     }
 
-    fn path(&self, engine: &Engine, source: &[u8]) -> PathBuf {
+    fn path(&self, engine: &Engine, digest: &Digest256) -> PathBuf {
         let mut settings = Sha256Hasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut settings);
         let mut name = settings.0;
-        name.update(Sha256::digest(source));
+        name.update(digest);
         self.folder.join(format!("{}.cwasm", hex::encode(name.finalize())))
     }
 }
@@ -107,6 +109,7 @@ mod tests {
     use super::*;
 
     const SOURCE: &[u8] = br#"(component (core module (func (export "f"))))"#;
+    const DIGEST: Digest256 = [1; 32];
 
     fn entry(folder: &Path) -> PathBuf {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -119,12 +122,12 @@ mod tests {
         let engine = Engine::default();
         let component = Component::new(&engine, wat::parse_bytes(SOURCE).unwrap()).unwrap();
         let cache = ModuleCache::open(folder.path()).unwrap();
-        assert!(cache.load(&engine, SOURCE).is_none(), "an empty cache is a miss");
+        assert!(cache.load(&engine, &DIGEST).is_none(), "an empty cache is a miss");
 
-        cache.store(&engine, SOURCE, &component).unwrap();
-        assert!(cache.load(&engine, SOURCE).is_some());
-        assert!(cache.load(&engine, b"another module").is_none());
-        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, SOURCE).is_some(), "the key is kept");
+        cache.store(&engine, &DIGEST, &component).unwrap();
+        assert!(cache.load(&engine, &DIGEST).is_some());
+        assert!(cache.load(&engine, &[2; 32]).is_none());
+        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, &DIGEST).is_some(), "the key is kept");
 
         let path = entry(folder.path());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -133,13 +136,13 @@ mod tests {
             let mut damaged = intact.clone();
             damaged[damage] ^= 1;
             fs::write(&path, damaged).unwrap();
-            assert!(cache.load(&engine, SOURCE).is_none(), "byte {damage} altered");
+            assert!(cache.load(&engine, &DIGEST).is_none(), "byte {damage} altered");
         }
         fs::write(&path, &intact[..TAG_LENGTH - 1]).unwrap();
-        assert!(cache.load(&engine, SOURCE).is_none(), "cut short");
+        assert!(cache.load(&engine, &DIGEST).is_none(), "cut short");
 
         fs::write(&path, &intact).unwrap();
         fs::write(folder.path().join(KEY_FILE), [7; KEY_LENGTH]).unwrap();
-        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, SOURCE).is_none(), "another key");
+        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, &DIGEST).is_none(), "another key");
     }
 }

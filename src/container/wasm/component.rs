@@ -102,9 +102,10 @@ impl WasmModule {
             source,
         })?;
         let wasmtime = |source| LoadError::Wasmtime { ccid: spec.ccid.clone(), path: spec.path.clone(), source };
-        let component = match cache.and_then(|cache| cache.load(engine, &source)) {
+        let digest: [u8; 32] = Sha256::digest(&source).into();
+        let component = match cache.and_then(|cache| cache.load(engine, &digest)) {
             Some(component) => component,
-            None => compile(engine, cache, &source, &spec)?,
+            None => compile(engine, cache, &source, &digest, &spec)?,
         };
         let granted: Vec<_> =
             capabilities.iter().filter(|capability| spec.capabilities.contains(capability.name())).cloned().collect();
@@ -112,7 +113,7 @@ impl WasmModule {
         let linker = link(engine, &granted).map_err(wasmtime)?;
         let pre: InstancePre<InstanceState> = linker.instantiate_pre(&component).map_err(wasmtime)?;
         let pre = SystemChaincodePre::new(pre).map_err(wasmtime)?;
-        Ok(Self { digest: Sha256::digest(&source).into(), ccid: spec.ccid, config: spec.config, pre })
+        Ok(Self { digest, ccid: spec.ccid, config: spec.config, pre })
     }
 
     /// Name and version.
@@ -146,6 +147,7 @@ fn compile(
     engine: &Engine,
     cache: Option<&ModuleCache>,
     source: &[u8],
+    digest: &[u8; 32],
     spec: &ModuleSpec,
 ) -> Result<Component, LoadError> {
     let (ccid, path) = (&spec.ccid, &spec.path);
@@ -160,7 +162,7 @@ fn compile(
         source,
     })?;
     if let Some(cache) = cache
-        && let Err(error) = cache.store(engine, source, &component)
+        && let Err(error) = cache.store(engine, digest, &component)
     {
         tracing::warn!(chaincode = %ccid, "the compiled module could not be cached: {error}");
     }
