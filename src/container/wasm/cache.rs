@@ -4,14 +4,14 @@
 //! a keyed hash over the rest, under a key that only this node's user can read. A stale, damaged or foreign entry is a
 //! miss, never an error. What the key does not protect against is said in `docs/security.md`.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::{hmac, rand};
-use selvedge_aot::Verified;
+use aws_lc_rs::{constant_time, hmac, rand};
+use selvedge_aot::Staged;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -19,6 +19,8 @@ use wasmtime::component::Component;
 const KEY_FILE: &str = "key";
 const KEY_LENGTH: usize = 32;
 const TAG_LENGTH: usize = 32;
+/// What is read, hashed and staged at a time.
+const CHUNK: usize = 64 << 10;
 
 /// SHA-256 of a module as it came.
 pub(super) type Digest256 = [u8; 32];
@@ -39,10 +41,22 @@ impl ModuleCache {
 
     /// The component compiled from the module of this digest, if an intact entry for exactly this engine exists.
     pub(super) fn load(&self, engine: &Engine, digest: &Digest256) -> Option<Component> {
-        let content = fs::read(self.path(engine, digest)).ok()?;
-        let (tag, compiled) = content.split_at_checked(TAG_LENGTH)?;
-        hmac::verify(&self.key, compiled, tag).ok()?;
-        selvedge_aot::load(engine, &Verified::promise(compiled)).ok()
+        let mut entry = File::open(self.path(engine, digest)).ok()?;
+        let mut tag = [0; TAG_LENGTH];
+        entry.read_exact(&mut tag).ok()?;
+        let mut hash = hmac::Context::with_key(&self.key);
+        let mut staged = Staged::new().ok()?;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let length = entry.read(&mut chunk).ok()?;
+            if length == 0 {
+                break;
+            }
+            hash.update(&chunk[..length]);
+            staged.write_all(&chunk[..length]).ok()?;
+        }
+        constant_time::verify_slices_are_equal(hash.sign().as_ref(), &tag).ok()?;
+        selvedge_aot::load(engine, &staged.promise_verified().ok()?).ok()
     }
 
     /// Keeps a compiled component. Readers see the whole entry or none.
