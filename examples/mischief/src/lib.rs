@@ -46,6 +46,7 @@ impl Chaincode for Mischief {
 /// | `event <bytes>` | an event of that size |
 /// | `value <bytes>` | a write of that size |
 /// | `queries <n>` | n range queries, left open to the end |
+/// | `repeat <n> <name> [arg ...]` | invokes another chaincode n times; fails if one call fails |
 /// | `swallow <name> [arg ...]` | invokes another chaincode and succeeds whatever it answers |
 /// | `garble` | a response whose message is not UTF-8 |
 /// | `lie` | a write whose value reaches past the end of memory |
@@ -76,6 +77,7 @@ pub fn invoke(stub: &Stub) -> Result<Response, Error> {
         "event" => stub.set_event("large", filled(0)?)?.into(),
         "value" => stub.put_state("large", filled(0)?)?.into(),
         "queries" => queries(stub, number(0)?)?.into(),
+        "repeat" => repeat_call(stub, number(0)?, parameters.get(1..).unwrap_or_default())?.into(),
         "swallow" => swallow(stub, &parameters).into(),
         "garble" => return Ok(Response::error(not_text())),
         "lie" => stub.put_state("lie", beyond_memory())?.into(),
@@ -149,6 +151,17 @@ fn repeat(lines: usize, line: &str, write: impl Fn(&str)) -> Payload {
 fn queries(stub: &Stub, count: usize) -> Result<String, Error> {
     let open = (0..count).map(|_| stub.get_state_by_range("", "")).collect::<Result<Vec<_>, _>>()?;
     Ok(open.len().to_string())
+}
+
+fn repeat_call(stub: &Stub, times: usize, callee: &[String]) -> Result<String, Error> {
+    let (name, args) = callee.split_first().ok_or("a name is missing")?;
+    for _ in 0..times {
+        let answer = stub.invoke_chaincode(name, args, "")?;
+        if !answer.is_success() {
+            return Err(Error::new(format!("{name}: {}", answer.message)));
+        }
+    }
+    Ok(times.to_string())
 }
 
 fn swallow(stub: &Stub, parameters: &[String]) -> String {

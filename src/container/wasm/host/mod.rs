@@ -13,6 +13,7 @@ mod state;
 use bytes::Bytes;
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, Linker};
 
 pub use self::messages::Messages;
@@ -25,14 +26,34 @@ use super::instance::InstanceState;
 pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     type View = HasSelf<InstanceState>;
     chaincode::blobs::add_to_linker::<_, View>(linker, |state| state)?;
-    chaincode::chaincodes::add_to_linker::<_, View>(linker, |state| state)?;
     chaincode::config::add_to_linker::<_, View>(linker, |state| state)?;
     chaincode::events::add_to_linker::<_, View>(linker, |state| state)?;
     chaincode::logging::add_to_linker::<_, View>(linker, |state| state)?;
     chaincode::private_data::add_to_linker::<_, View>(linker, |state| state)?;
     chaincode::state::add_to_linker::<_, View>(linker, |state| state)?;
     chaincode::transaction::add_to_linker::<_, View>(linker, |state| state)?;
+    peer::link_chaincodes(linker)?;
     super::process::link(linker)
+}
+
+/// Before a call that may run other guests: fuel is one allowance for the whole transaction, so what the caller has left
+/// goes along.
+fn lend_fuel(store: &StoreContextMut<'_, InstanceState>) {
+    let meter = &store.data().meter;
+    if meter.limits().fuel.is_some()
+        && let Ok(left) = store.get_fuel()
+    {
+        meter.budget().set_fuel(left);
+    }
+}
+
+/// After such a call: what the callees left of it comes back.
+fn take_back_fuel(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::Result<()> {
+    let meter = &store.data().meter;
+    match meter.budget().fuel() {
+        Some(left) if meter.limits().fuel.is_some() => store.set_fuel(left),
+        _ => Ok(()),
+    }
 }
 
 impl InstanceState {
