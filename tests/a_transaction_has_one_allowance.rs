@@ -29,3 +29,30 @@ async fn fuel_that_a_callee_burns_is_gone_for_its_caller() -> anyhow::Result<()>
     peer.stop().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_node_holds_for_a_transaction_is_limited_in_all() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = peer(&folder, &[("CHAINCODE_WASM_LIMITS_HOSTMEMORY", "4 MiB")]).await?;
+    let client = peer.client().await?;
+    let full = "the limit is 4194304 (chaincode.wasm.limits.hostMemory)";
+    for (what, call) in [
+        ("large writes", ["values", "100", "100000"]),
+        ("many small writes", ["values", "100000", "1"]),
+        ("reads of long keys", ["keys", "100", "100000"]),
+    ] {
+        let response = client.call("one", &call).await?;
+        assert!(response.status == 500 && response.message.contains(full), "{what}: {}", response.message);
+    }
+    client.query("two", &["values", "20", "100000"]).await.context("half of it is fine")?;
+    assert_eq!(repeated(&client, "1", &["values", "20", "100000"]).await?, "fine");
+    let callees = repeated(&client, "3", &["values", "20", "100000"]).await?;
+    assert!(callees.contains(full), "what callees write counts too: {callees}");
+
+    let code = client.submit("one", &["values", "20", "100000"]).await?;
+    assert_eq!(code.as_str_name(), "VALID");
+    let response = client.call("one", &["queries", "100"]).await?;
+    assert!(response.message.contains(full), "rows of open queries: {}", response.message);
+    peer.stop().await;
+    Ok(())
+}

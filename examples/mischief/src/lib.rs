@@ -45,6 +45,8 @@ impl Chaincode for Mischief {
 /// | `status <n>` | a response with that status |
 /// | `event <bytes>` | an event of that size |
 /// | `value <bytes>` | a write of that size |
+/// | `values <n> <bytes>` | n writes of that size |
+/// | `keys <n> <bytes>` | n reads of keys of that length |
 /// | `queries <n>` | n range queries, left open to the end |
 /// | `repeat <n> <name> [arg ...]` | invokes another chaincode n times; fails if one call fails |
 /// | `swallow <name> [arg ...]` | invokes another chaincode and succeeds whatever it answers |
@@ -76,6 +78,20 @@ pub fn invoke(stub: &Stub) -> Result<Response, Error> {
         "status" => return Ok(Response { status: signed(text(0))?, ..Response::success(()) }),
         "event" => stub.set_event("large", filled(0)?)?.into(),
         "value" => stub.put_state("large", filled(0)?)?.into(),
+        "values" => {
+            let value = filled(1)?;
+            for key in 0..number(0)? {
+                stub.put_state(&key.to_string(), &value)?;
+            }
+            ().into()
+        }
+        "keys" => {
+            let prefix = filled(1)?;
+            for key in 0..number(0)? {
+                let _ = stub.get_state(&format!("{prefix}{key}"))?;
+            }
+            ().into()
+        }
         "queries" => queries(stub, number(0)?)?.into(),
         "repeat" => repeat_call(stub, number(0)?, parameters.get(1..).unwrap_or_default())?.into(),
         "swallow" => swallow(stub, &parameters).into(),

@@ -22,7 +22,11 @@ use super::transaction::{Random, Transaction};
 const BACKTRACE_FRAMES: usize = 8;
 
 /// Bytes that stay on the host; the guest holds a handle.
-pub struct Blob(pub Bytes);
+pub struct Blob {
+    pub(super) bytes: Bytes,
+    /// What the node holds for this handle alone, in bytes.
+    pub(super) held: usize,
+}
 
 /// What an instance's host functions work on.
 pub struct InstanceState {
@@ -55,12 +59,14 @@ impl InstanceState {
         &self.transaction
     }
 
-    /// Hands bytes to the guest as a handle.
+    /// Hands bytes to the guest as a handle. They count as held for the transaction until the guest drops it.
     ///
     /// # Errors
-    /// wasmtime's, when the guest holds too many handles.
+    /// [`LimitError`] when that is more than a transaction may have; wasmtime's, when the guest holds too many handles.
     pub fn push_blob(&mut self, bytes: Bytes) -> wasmtime::Result<Resource<Blob>> {
-        Ok(self.table.push(Blob(bytes))?)
+        let held = bytes.len();
+        self.meter.hold(held)?;
+        Ok(self.table.push(Blob { bytes, held })?)
     }
 }
 
@@ -143,7 +149,7 @@ fn complete(
     let state = store.data_mut();
     let payload = match response.payload {
         bindings::Payload::Bytes(bytes) => Bytes::from(bytes),
-        bindings::Payload::Blob(blob) => state.table.delete(blob).map(|blob| blob.0).map_err(|error| {
+        bindings::Payload::Blob(blob) => state.table.delete(blob).map(|blob| blob.bytes).map_err(|error| {
             ExecutionError::Trapped { chaincode: module.name(), what: format!("returned a bad blob: {error}") }
         })?,
     };

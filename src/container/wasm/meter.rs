@@ -67,6 +67,16 @@ impl Meter {
         Ok(())
     }
 
+    /// The node is about to hold so much more for the transaction.
+    ///
+    /// # Errors
+    /// [`LimitError`] when that is more than it may.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), LimitError> {
+        let held = self.budget.hold(bytes as u64);
+        let limit = self.limits.host_memory;
+        if held > limit { Err(LimitError::HostMemory { held, limit }) } else { Ok(()) }
+    }
+
     /// The guest runs again after a host call.
     pub(super) fn resume(&mut self) {
         self.running_since = self.ticks.load(Ordering::Relaxed);

@@ -43,10 +43,7 @@ impl InstanceState {
         if let Err(refused) = self.check_value("a message", message.payload.len()) {
             return Ok(Err(refused));
         }
-        self.meter.charge()?;
-        let answer = self.exchange.exchange(message.r#type(), message.payload).await;
-        self.meter.resume();
-        self.check_doomed()?;
+        let answer = self.exchange(message.r#type(), message.payload).await?;
         Ok(answer.map(|answer| answer.encode_to_vec()))
     }
 }

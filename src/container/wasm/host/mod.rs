@@ -1,7 +1,8 @@
 //! The host side of the contract: each function turns a guest's call into one ChaincodeMessage and waits for its answer.
 //!
 //! Invariant: channel and transaction id come from the transaction, never from the guest. Every call that reaches the
-//! peer goes through [`InstanceState::request`], which stops the guest's clock and passes on what dooms a transaction.
+//! peer goes through [`InstanceState::exchange`], which stops the guest's clock, counts what the node will hold, and passes
+//! on what dooms a transaction.
 
 mod local;
 mod messages;
@@ -12,6 +13,7 @@ mod state;
 
 use bytes::Bytes;
 use selvedge_proto::Message;
+use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_message::Type;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, Linker};
@@ -59,10 +61,28 @@ fn take_back_fuel(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::R
 impl InstanceState {
     /// One request to the peer. The inner error is the text of its ERROR; the outer one ends the transaction.
     async fn request(&mut self, kind: Type, payload: &impl Message) -> wasmtime::Result<Result<Bytes, String>> {
+        let payload = Bytes::from(payload.encode_to_vec());
+        let answer = self.exchange(kind, payload).await?;
+        Ok(answer.and_then(|answer| match answer.r#type() {
+            Type::Response => Ok(answer.payload),
+            Type::Error => Err(String::from_utf8_lossy(&answer.payload).into_owned()),
+            other => Err(format!("{} was answered by {}", kind.as_str_name(), other.as_str_name())),
+        }))
+    }
+
+    /// The same, with the answer as it came.
+    async fn exchange(&mut self, kind: Type, payload: Bytes) -> wasmtime::Result<Result<ChaincodeMessage, String>> {
+        // Keys that are read and what is written stay in the read-write set.
+        self.meter.hold(payload.len() + ENTRY)?;
         self.meter.charge()?;
-        let answer = self.exchange.request(kind, payload).await;
+        let answer = self.exchange.exchange(kind, payload).await;
         self.meter.resume();
         self.check_doomed()?;
+        if let Ok(answer) = &answer
+            && is_query(kind)
+        {
+            self.meter.hold(answer.payload.len())?;
+        }
         Ok(answer)
     }
 
@@ -79,6 +99,17 @@ impl InstanceState {
         let limit = self.meter.limits().value;
         if size <= limit { Ok(()) } else { Err(LimitError::Value { what, size, limit }.to_string()) }
     }
+}
+
+/// About what the node needs for an entry of the read-write set, beside key and value.
+const ENTRY: usize = 128;
+
+/// Whether the answer holds rows: their keys stay in the read-write set, and those of an open query with their values.
+fn is_query(kind: Type) -> bool {
+    matches!(
+        kind,
+        Type::GetStateByRange | Type::GetQueryResult | Type::GetHistoryForKey | Type::QueryStateNext
+    )
 }
 
 /// A present value, or none for the empty bytes that stand for a missing key.
