@@ -42,9 +42,9 @@ impl WasmConfig {
 /// What one transaction may use; keys under `chaincode.wasm.limits`.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Linear memory of one instance in bytes (`memory`).
+    /// Linear memory of one instance in bytes, all its memories together (`memory`).
     pub memory: usize,
-    /// Elements of all tables of one instance (`tables`).
+    /// Elements of one table (`tables`).
     pub table_elements: usize,
     /// Stack of the guest in bytes (`stack`).
     pub stack: usize,
@@ -170,6 +170,9 @@ pub enum LimitError {
         /// Depth of nesting that slots are kept for.
         call_depth: u32,
     },
+    /// The machine has no more memory for the instance.
+    #[error("got no more memory from this machine: {0}; lower chaincode.wasm.instances or chaincode.wasm.limits.memory")]
+    Machine(String),
     /// The pool was empty although a place was granted.
     #[error("found no free slot in the instance pool (chaincode.wasm.instances): {0}")]
     Pool(String),
@@ -185,6 +188,7 @@ impl LimitError {
             | Self::Cancelled
             | Self::Stack { .. }
             | Self::Places { .. }
+            | Self::Machine(_)
             | Self::Pool(_) => true,
             Self::Memory { .. }
             | Self::TableElements { .. }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
-use super::bindings::{self, SystemChaincode};
+use super::bindings;
 use super::component::WasmModule;
 use super::config::LimitError;
 use super::exchange::Exchange;
@@ -134,10 +134,18 @@ async fn call(
     module: &WasmModule,
     entry: Entry,
 ) -> wasmtime::Result<bindings::Response> {
-    let guest: SystemChaincode = module.pre().instantiate_async(&mut *store).await?;
+    let guest = module.pre().instantiate_async(&mut *store).await.map_err(instantiation)?;
     match entry {
         Entry::Init => guest.call_init(store).await,
         Entry::Invoke => guest.call_invoke(store).await,
+    }
+}
+
+/// A guest's own start may fail like any call of it; the rest is this machine's.
+fn instantiation(error: wasmtime::Error) -> wasmtime::Error {
+    match error.is::<Trap>() || error.is::<LimitError>() || error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        true => error,
+        false => LimitError::Machine(format!("{error:#}")).into(),
     }
 }
 
