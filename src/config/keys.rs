@@ -51,6 +51,7 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("chaincode.wasm.limits.fuel", "0"),
     ("chaincode.wasm.limits.value", "64 MiB"),
     ("chaincode.wasm.limits.hostCallBytes", "4 MiB"),
+    ("chaincode.wasm.limits.hostMemory", "256 MiB"),
     ("chaincode.wasm.limits.logLine", "8 KiB"),
     ("chaincode.wasm.limits.logLines", "1000"),
     ("chaincode.wasm.limits.callDepth", "8"),

@@ -44,6 +44,8 @@ pub struct WasmLimits {
     pub value: ByteSize,
     /// `hostCallBytes`: what one call may copy out of a guest.
     pub host_call_bytes: ByteSize,
+    /// `hostMemory`: what the node may hold for one transaction.
+    pub host_memory: ByteSize,
     /// `logLine`: a longer line is cut.
     pub log_line: ByteSize,
     /// `logLines`: lines that one transaction may log.
@@ -104,6 +106,7 @@ fn limits(values: &mut Values<'_>, execute_timeout: Duration) -> WasmLimits {
         fuel: Some(values.number("chaincode.wasm.limits.fuel", 0..=u64::MAX)).filter(|fuel| *fuel > 0),
         value: values.size("chaincode.wasm.limits.value", ByteSize::kib(1)..=message),
         host_call_bytes: values.size("chaincode.wasm.limits.hostCallBytes", ByteSize::kib(64)..=message),
+        host_memory: values.size("chaincode.wasm.limits.hostMemory", ByteSize::mib(1)..=ByteSize::mib(65_536)),
         log_line: values.size("chaincode.wasm.limits.logLine", ByteSize::bytes(80)..=ByteSize::mib(1)),
         log_lines: values.number("chaincode.wasm.limits.logLines", 0..=1_000_000),
         call_depth: values.number("chaincode.wasm.limits.callDepth", 0..=64),

@@ -6,7 +6,7 @@
 //! endorse a write set that differs from its peers'.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ struct Shared {
     deadline: Instant,
     guest_time: AtomicU64,
     fuel: Option<AtomicU64>,
+    held: AtomicU64,
+    log_lines: AtomicU32,
     cancelled: AtomicBool,
     cancel: Notify,
     failure: OnceLock<String>,
@@ -36,6 +38,8 @@ impl Budget {
             deadline,
             guest_time: AtomicU64::new(0),
             fuel: fuel.map(AtomicU64::new),
+            held: AtomicU64::new(0),
+            log_lines: AtomicU32::new(0),
             cancelled: AtomicBool::new(false),
             cancel: Notify::new(),
             failure: OnceLock::new(),
@@ -77,6 +81,21 @@ impl Budget {
         if let Some(fuel) = &self.shared.fuel {
             fuel.store(left, Ordering::Relaxed);
         }
+    }
+
+    /// Adds to the bytes that the node holds for this transaction; returns the sum.
+    pub fn hold(&self, bytes: u64) -> u64 {
+        self.shared.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes)
+    }
+
+    /// Takes back what was added for bytes that the node holds no more.
+    pub fn let_go(&self, bytes: u64) {
+        self.shared.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a log line of this transaction; returns how many came before it.
+    pub fn log_line(&self) -> u32 {
+        self.shared.log_lines.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Tells everything that works for this transaction to stop.
@@ -133,6 +152,10 @@ mod tests {
 
         nested.set_fuel(3);
         assert_eq!(root.fuel(), Some(3));
+        assert_eq!((root.hold(5), nested.hold(2)), (5, 7));
+        nested.let_go(5);
+        assert_eq!(root.hold(0), 2);
+        assert_eq!((root.log_line(), nested.log_line()), (0, 1));
         nested.fail("first");
         nested.fail("second");
         assert_eq!(root.failure(), Some("first"));

@@ -53,6 +53,7 @@ pub(super) fn wasm_config(config: &Config) -> WasmConfig {
             fuel: limits.fuel,
             value: limits.value.as_usize(),
             host_call_bytes: limits.host_call_bytes.as_usize(),
+            host_memory: limits.host_memory.as_u64(),
             log_line: limits.log_line.as_usize(),
             log_lines: limits.log_lines,
             call_depth: limits.call_depth,

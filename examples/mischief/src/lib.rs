@@ -45,7 +45,10 @@ impl Chaincode for Mischief {
 /// | `status <n>` | a response with that status |
 /// | `event <bytes>` | an event of that size |
 /// | `value <bytes>` | a write of that size |
+/// | `values <n> <bytes>` | n writes of that size |
+/// | `keys <n> <bytes>` | n reads of keys of that length |
 /// | `queries <n>` | n range queries, left open to the end |
+/// | `repeat <n> <name> [arg ...]` | invokes another chaincode n times; fails if one call fails |
 /// | `swallow <name> [arg ...]` | invokes another chaincode and succeeds whatever it answers |
 /// | `garble` | a response whose message is not UTF-8 |
 /// | `lie` | a write whose value reaches past the end of memory |
@@ -75,7 +78,22 @@ pub fn invoke(stub: &Stub) -> Result<Response, Error> {
         "status" => return Ok(Response { status: signed(text(0))?, ..Response::success(()) }),
         "event" => stub.set_event("large", filled(0)?)?.into(),
         "value" => stub.put_state("large", filled(0)?)?.into(),
+        "values" => {
+            let value = filled(1)?;
+            for key in 0..number(0)? {
+                stub.put_state(&key.to_string(), &value)?;
+            }
+            ().into()
+        }
+        "keys" => {
+            let prefix = filled(1)?;
+            for key in 0..number(0)? {
+                let _ = stub.get_state(&format!("{prefix}{key}"))?;
+            }
+            ().into()
+        }
         "queries" => queries(stub, number(0)?)?.into(),
+        "repeat" => repeat_call(stub, number(0)?, parameters.get(1..).unwrap_or_default())?.into(),
         "swallow" => swallow(stub, &parameters).into(),
         "garble" => return Ok(Response::error(not_text())),
         "lie" => stub.put_state("lie", beyond_memory())?.into(),
@@ -149,6 +167,17 @@ fn repeat(lines: usize, line: &str, write: impl Fn(&str)) -> Payload {
 fn queries(stub: &Stub, count: usize) -> Result<String, Error> {
     let open = (0..count).map(|_| stub.get_state_by_range("", "")).collect::<Result<Vec<_>, _>>()?;
     Ok(open.len().to_string())
+}
+
+fn repeat_call(stub: &Stub, times: usize, callee: &[String]) -> Result<String, Error> {
+    let (name, args) = callee.split_first().ok_or("a name is missing")?;
+    for _ in 0..times {
+        let answer = stub.invoke_chaincode(name, args, "")?;
+        if !answer.is_success() {
+            return Err(Error::new(format!("{name}: {}", answer.message)));
+        }
+    }
+    Ok(times.to_string())
 }
 
 fn swallow(stub: &Stub, parameters: &[String]) -> String {

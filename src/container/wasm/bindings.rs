@@ -8,8 +8,6 @@ wasmtime::component::bindgen!({
     imports: {
         "selvedge:chaincode/state": async | trappable,
         "selvedge:chaincode/private-data": async | trappable,
-        "selvedge:chaincode/chaincodes": async | trappable,
-        "selvedge:chaincode/messages": async | trappable,
         default: trappable,
     },
     exports: { default: async },

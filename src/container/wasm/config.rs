@@ -42,9 +42,9 @@ impl WasmConfig {
 /// What one transaction may use; keys under `chaincode.wasm.limits`.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Linear memory of one instance in bytes (`memory`).
+    /// Linear memory of one instance in bytes, all its memories together (`memory`).
     pub memory: usize,
-    /// Elements of all tables of one instance (`tables`).
+    /// Elements of one table (`tables`).
     pub table_elements: usize,
     /// Stack of the guest in bytes (`stack`).
     pub stack: usize,
@@ -56,6 +56,9 @@ pub struct Limits {
     pub value: usize,
     /// Bytes that a guest may hand over in one call of the host (`hostCallBytes`).
     pub host_call_bytes: usize,
+    /// Bytes that the node may hold for one transaction beside its instances: keys it read, keys and values it wrote, rows
+    /// of its queries, blocks it asked for (`hostMemory`).
+    pub host_memory: u64,
     /// Bytes of one log line; the rest of a longer one is dropped (`logLine`).
     pub log_line: usize,
     /// Log lines of one transaction; later ones are dropped (`logLines`).
@@ -75,6 +78,8 @@ impl Default for Limits {
             fuel: None,
             value: 64 << 20,
             host_call_bytes: 4 << 20,
+            // An endorsement of more than 100 MiB cannot be sent; what was read for it may be as much again.
+            host_memory: 256 << 20,
             log_line: 8 << 10,
             log_lines: 1_000,
             call_depth: 8,
@@ -134,6 +139,14 @@ pub enum LimitError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The node holds too much for the transaction.
+    #[error("had the node hold {held} bytes for its transaction, the limit is {limit} (chaincode.wasm.limits.hostMemory)")]
+    HostMemory {
+        /// What the node would hold.
+        held: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A value, event or response is too large.
     #[error("{what} of {size} bytes, the limit is {limit} (chaincode.wasm.limits.value)")]
     Value {
@@ -157,6 +170,9 @@ pub enum LimitError {
         /// Depth of nesting that slots are kept for.
         call_depth: u32,
     },
+    /// The machine has no more memory for the instance.
+    #[error("got no more memory from this machine: {0}; lower chaincode.wasm.instances or chaincode.wasm.limits.memory")]
+    Machine(String),
     /// The pool was empty although a place was granted.
     #[error("found no free slot in the instance pool (chaincode.wasm.instances): {0}")]
     Pool(String),
@@ -172,11 +188,13 @@ impl LimitError {
             | Self::Cancelled
             | Self::Stack { .. }
             | Self::Places { .. }
+            | Self::Machine(_)
             | Self::Pool(_) => true,
             Self::Memory { .. }
             | Self::TableElements { .. }
             | Self::Fuel { .. }
             | Self::HostCall { .. }
+            | Self::HostMemory { .. }
             | Self::Value { .. } => false,
         }
     }

@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use selvedge_proto::Message;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_message::Type;
 
@@ -40,20 +39,10 @@ impl Exchange {
         Self { peer, slot, channel_id, txid }
     }
 
-    /// Sends a request and returns the payload of RESPONSE.
+    /// Sends a request and returns the answer as it came.
     ///
     /// # Errors
-    /// The text of the peer's ERROR.
-    pub(super) async fn request(&self, kind: Type, payload: &impl Message) -> Result<Bytes, String> {
-        let answer = self.exchange(kind, payload.encode_to_vec().into()).await?;
-        match answer.r#type() {
-            Type::Response => Ok(answer.payload),
-            Type::Error => Err(String::from_utf8_lossy(&answer.payload).into_owned()),
-            other => Err(format!("{} was answered by {}", kind.as_str_name(), other.as_str_name())),
-        }
-    }
-
-    /// Sends a request and returns the answer as it came.
+    /// A text, when there is none.
     pub(super) async fn exchange(&self, kind: Type, payload: Bytes) -> Result<ChaincodeMessage, String> {
         let message = ChaincodeMessage {
             r#type: kind.into(),

@@ -10,7 +10,7 @@ use thiserror::Error;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
-use super::bindings::{self, SystemChaincode};
+use super::bindings;
 use super::component::WasmModule;
 use super::config::LimitError;
 use super::exchange::Exchange;
@@ -22,7 +22,11 @@ use super::transaction::{Random, Transaction};
 const BACKTRACE_FRAMES: usize = 8;
 
 /// Bytes that stay on the host; the guest holds a handle.
-pub struct Blob(pub Bytes);
+pub struct Blob {
+    pub(super) bytes: Bytes,
+    /// What the node holds for this handle alone, in bytes.
+    pub(super) held: usize,
+}
 
 /// What an instance's host functions work on.
 pub struct InstanceState {
@@ -55,12 +59,14 @@ impl InstanceState {
         &self.transaction
     }
 
-    /// Hands bytes to the guest as a handle.
+    /// Hands bytes to the guest as a handle. They count as held for the transaction until the guest drops it.
     ///
     /// # Errors
-    /// wasmtime's, when the guest holds too many handles.
+    /// [`LimitError`] when that is more than a transaction may have; wasmtime's, when the guest holds too many handles.
     pub fn push_blob(&mut self, bytes: Bytes) -> wasmtime::Result<Resource<Blob>> {
-        Ok(self.table.push(Blob(bytes))?)
+        let held = bytes.len();
+        self.meter.hold(held)?;
+        Ok(self.table.push(Blob { bytes, held })?)
     }
 }
 
@@ -128,10 +134,18 @@ async fn call(
     module: &WasmModule,
     entry: Entry,
 ) -> wasmtime::Result<bindings::Response> {
-    let guest: SystemChaincode = module.pre().instantiate_async(&mut *store).await?;
+    let guest = module.pre().instantiate_async(&mut *store).await.map_err(instantiation)?;
     match entry {
         Entry::Init => guest.call_init(store).await,
         Entry::Invoke => guest.call_invoke(store).await,
+    }
+}
+
+/// A guest's own start may fail like any call of it; the rest is this machine's.
+fn instantiation(error: wasmtime::Error) -> wasmtime::Error {
+    match error.is::<Trap>() || error.is::<LimitError>() || error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        true => error,
+        false => LimitError::Machine(format!("{error:#}")).into(),
     }
 }
 
@@ -143,7 +157,7 @@ fn complete(
     let state = store.data_mut();
     let payload = match response.payload {
         bindings::Payload::Bytes(bytes) => Bytes::from(bytes),
-        bindings::Payload::Blob(blob) => state.table.delete(blob).map(|blob| blob.0).map_err(|error| {
+        bindings::Payload::Blob(blob) => state.table.delete(blob).map(|blob| blob.bytes).map_err(|error| {
             ExecutionError::Trapped { chaincode: module.name(), what: format!("returned a bad blob: {error}") }
         })?,
     };

@@ -18,9 +18,8 @@ pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
         if to == STDERR {
             state.output.keep(&bytes);
         }
-        for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.trim().is_empty()) {
-            state.log_line(if to == STDERR { Level::WARN } else { Level::INFO }, line);
-        }
+        let level = if to == STDERR { Level::WARN } else { Level::INFO };
+        state.log_lines(level, &String::from_utf8_lossy(&bytes));
         Ok(())
     })?;
     process.func_wrap("now", |store: StoreContextMut<'_, InstanceState>, (): ()| {

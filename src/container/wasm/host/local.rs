@@ -25,7 +25,8 @@ impl transaction::Host for InstanceState {
 
     fn arg(&mut self, index: u32) -> wasmtime::Result<Option<Resource<Blob>>> {
         let arg = self.transaction.input.args.get(index as usize).cloned();
-        arg.map(|arg| self.push_blob(arg)).transpose()
+        // The message holds it already.
+        Ok(arg.map(|bytes| self.table.push(Blob { bytes, held: 0 })).transpose()?)
     }
 
     fn transient(&mut self) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
@@ -63,18 +64,19 @@ impl blobs::Host for InstanceState {}
 
 impl blobs::HostBlob for InstanceState {
     fn size(&mut self, this: Resource<Blob>) -> wasmtime::Result<u64> {
-        Ok(self.table.get(&this)?.0.len() as u64)
+        Ok(self.table.get(&this)?.bytes.len() as u64)
     }
 
     fn read(&mut self, this: Resource<Blob>, offset: u64, length: u32) -> wasmtime::Result<Vec<u8>> {
-        let bytes = &self.table.get(&this)?.0;
+        let bytes = &self.table.get(&this)?.bytes;
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = start.saturating_add(length as usize).min(bytes.len());
         Ok(bytes[start..end].to_vec())
     }
 
     fn drop(&mut self, this: Resource<Blob>) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
+        let blob = self.table.delete(this)?;
+        self.meter.budget().let_go(blob.held as u64);
         Ok(())
     }
 }
@@ -94,15 +96,18 @@ impl logging::Host for InstanceState {
             logging::Level::Warn => Level::WARN,
             logging::Level::Error => Level::ERROR,
         };
-        self.log_line(level, &message);
+        self.log_lines(level, &message);
         Ok(())
     }
 }
 
 impl InstanceState {
-    /// One line into the peer's log, under the chaincode's name.
-    pub(in crate::container::wasm) fn log_line(&mut self, level: Level, message: &str) {
+    /// Lines into the peer's log, under the chaincode's name. Each stands alone, so that no guest can forge another's.
+    pub(in crate::container::wasm) fn log_lines(&self, level: Level, text: &str) {
         let chaincode = &self.module.ccid().name;
-        self.output.log(chaincode, &self.transaction.txid, self.meter.limits(), level, message);
+        let (budget, limits) = (self.meter.budget(), self.meter.limits());
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            self.output.log(chaincode, &self.transaction.txid, budget, limits, level, line);
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! `interface messages`: raw requests, for shims ported from other languages. Granted as `messages`.
 
+use bytes::Bytes;
 use selvedge_proto::Message;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_message::Type;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 
+use super::{lend_fuel, take_back_fuel};
 use crate::container::wasm::Capability;
-use crate::container::wasm::bindings::selvedge::chaincode::messages;
 use crate::container::wasm::instance::InstanceState;
 
 /// The capability to send raw requests.
@@ -18,13 +19,21 @@ impl Capability for Messages {
     }
 
     fn link(&self, linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-        messages::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)
+        let mut messages = linker.instance("selvedge:chaincode/messages@0.1.0")?;
+        messages.func_wrap_async("exchange", |mut store, (message,): (Vec<u8>,)| {
+            Box::new(async move {
+                lend_fuel(&store);
+                let answer = store.data_mut().exchange_raw(message).await;
+                take_back_fuel(&mut store)?;
+                Ok((answer?,))
+            })
+        })
     }
 }
 
-impl messages::Host for InstanceState {
-    async fn exchange(&mut self, message: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, String>> {
-        let message = match ChaincodeMessage::decode(message.as_slice()) {
+impl InstanceState {
+    async fn exchange_raw(&mut self, message: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, String>> {
+        let message = match ChaincodeMessage::decode(Bytes::from(message)) {
             Ok(message) if is_request(message.r#type()) => message,
             Ok(message) => {
                 return Ok(Err(format!("a chaincode may not send {}", message.r#type().as_str_name())));
@@ -34,10 +43,7 @@ impl messages::Host for InstanceState {
         if let Err(refused) = self.check_value("a message", message.payload.len()) {
             return Ok(Err(refused));
         }
-        self.meter.charge()?;
-        let answer = self.exchange.exchange(message.r#type(), message.payload).await;
-        self.meter.resume();
-        self.check_doomed()?;
+        let answer = self.exchange(message.r#type(), message.payload).await?;
         Ok(answer.map(|answer| answer.encode_to_vec()))
     }
 }

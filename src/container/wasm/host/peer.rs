@@ -1,35 +1,45 @@
 //! `interface chaincodes` and `interface events`: what a transaction says to others.
 
+use bytes::Bytes;
 use selvedge_proto::Message;
 use selvedge_proto::protos::{
     ChaincodeEvent, ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec, Response, chaincode_message::Type,
 };
+use wasmtime::component::Linker;
 
-use crate::container::wasm::bindings::selvedge::chaincode::chaincodes::{self, ChaincodeResponse};
+use super::{lend_fuel, take_back_fuel};
+use crate::container::wasm::bindings::selvedge::chaincode::chaincodes::ChaincodeResponse;
 use crate::container::wasm::bindings::selvedge::chaincode::events;
 use crate::container::wasm::instance::InstanceState;
 
-impl chaincodes::Host for InstanceState {
-    async fn invoke(
-        &mut self,
-        name: String,
-        args: Vec<Vec<u8>>,
-        channel: String,
-    ) -> wasmtime::Result<Result<ChaincodeResponse, String>> {
-        // Fabric's notation for a chaincode on another channel.
-        let name = if channel.is_empty() { name } else { format!("{name}/{channel}") };
-        let request = ChaincodeSpec {
-            chaincode_id: Some(ChaincodeId { name, ..Default::default() }),
-            input: Some(ChaincodeInput { args: args.into_iter().map(Into::into).collect(), ..Default::default() }),
-            ..Default::default()
-        };
-        let answer = self.request(Type::InvokeChaincode, &request).await?;
-        Ok(answer.and_then(|payload| callee_response(payload)))
+type Call = (String, Vec<Vec<u8>>, String);
+
+/// Gives `interface chaincodes` to a linker. By hand, because a call needs the store: the caller's fuel is there.
+pub(super) fn link_chaincodes(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    let mut chaincodes = linker.instance("selvedge:chaincode/chaincodes@0.1.0")?;
+    chaincodes.func_wrap_async("invoke", |mut store, call: Call| {
+        Box::new(async move {
+            let request = invocation(call);
+            lend_fuel(&store);
+            let answer = store.data_mut().request(Type::InvokeChaincode, &request).await;
+            take_back_fuel(&mut store)?;
+            Ok((answer?.and_then(callee_response),))
+        })
+    })
+}
+
+fn invocation((name, args, channel): Call) -> ChaincodeSpec {
+    // Fabric's notation for a chaincode on another channel.
+    let name = if channel.is_empty() { name } else { format!("{name}/{channel}") };
+    ChaincodeSpec {
+        chaincode_id: Some(ChaincodeId { name, ..Default::default() }),
+        input: Some(ChaincodeInput { args: args.into_iter().map(Into::into).collect(), ..Default::default() }),
+        ..Default::default()
     }
 }
 
 /// The callee's own last message: COMPLETED with its response, or ERROR with a text.
-fn callee_response(payload: bytes::Bytes) -> Result<ChaincodeResponse, String> {
+fn callee_response(payload: Bytes) -> Result<ChaincodeResponse, String> {
     let message = ChaincodeMessage::decode(payload)
         .map_err(|error| format!("the answer to INVOKE_CHAINCODE is no ChaincodeMessage: {error}"))?;
     if message.r#type() != Type::Completed {
