@@ -22,8 +22,8 @@ pub(super) fn load(config: &Config) -> anyhow::Result<SigningIdentity> {
             // Only a node makes identities: one made here would be unknown to the channel.
             if !development.is_dir() {
                 bail!(
-                    "there is no identity to sign with: {} does not exist; start the node once with these settings, or set \
-                     CORE_PEER_MSPCONFIGPATH and CORE_PEER_LOCALMSPID",
+                    "there is no identity to sign with: {} does not exist; run `selvedge node start` once with these \
+                     settings (FABRIC_CFG_PATH, or this directory), or set CORE_PEER_MSPCONFIGPATH and CORE_PEER_LOCALMSPID",
                     development.display()
                 );
             }

@@ -62,10 +62,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("Error: {e:#}");
+            eprintln!("Error: {}", with_causes(&e));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, like `{:#}`, but for those that the text before them tells already: errors of this project
+/// contain their source's text, so that they are whole wherever they are shown.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        told if told.ends_with(&cause) => text,
+        _ => format!("{text}: {cause}"),
+    })
 }
 
 fn load_config() -> anyhow::Result<Config> {
@@ -75,4 +85,17 @@ fn load_config() -> anyhow::Result<Config> {
 /// Writes a result and a line end to standard output.
 fn print(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::with_causes;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow!("no such file").context("cannot read a: no such file").context("cannot start");
+        assert_eq!(with_causes(&error), "cannot start: cannot read a: no such file");
+    }
 }

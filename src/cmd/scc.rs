@@ -28,7 +28,7 @@ pub(super) fn run(verb: &SccVerb) -> anyhow::Result<()> {
             list(&crate::node::system_chaincodes(&config), &config.chaincode.wasm.system_version)
         }
         SccVerb::Inspect { file } => {
-            describe(&inspect(file).with_context(|| format!("cannot inspect {}", file.display()))?)
+            describe(&inspect(file).context("cannot inspect the module")?)
         }
     };
     super::print(text.trim_end())
@@ -39,11 +39,8 @@ fn list(chaincodes: &[SystemChaincode], version: &str) -> String {
         ["NAME", "VERSION", "ENABLED", "WHITELISTED", "EXTERNAL", "CC2CC", "DIGEST", "PATH"].map(str::to_owned);
     let rows = chaincodes.iter().map(|chaincode| {
         let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
-        let (digest, path) = if chaincode.path.as_os_str().is_empty() {
-            ("-".to_owned(), "-".to_owned())
-        } else {
-            (digest(&chaincode.path), chaincode.path.display().to_string())
-        };
+        // Only the built-in ones without code are not enabled and have no file.
+        let code = chaincode.enabled || chaincode.path.exists();
         [
             chaincode.name.clone(),
             version.to_owned(),
@@ -51,8 +48,8 @@ fn list(chaincodes: &[SystemChaincode], version: &str) -> String {
             yes(chaincode.whitelisted),
             yes(chaincode.invokable_external),
             yes(chaincode.invokable_cc2cc),
-            digest,
-            path,
+            if code { digest(&chaincode.path) } else { "-".to_owned() },
+            chaincode.path.display().to_string(),
         ]
     });
     table(std::iter::once(header).chain(rows).collect())
@@ -106,7 +103,11 @@ mod tests {
 
     #[test]
     fn a_chaincode_without_a_module_is_listed_all_the_same() {
-        let lifecycle = SystemChaincode { name: "+lifecycle".to_owned(), ..SystemChaincode::default() };
+        let lifecycle = SystemChaincode {
+            name: "+lifecycle".to_owned(),
+            path: PathBuf::from("builtin:+lifecycle"),
+            ..SystemChaincode::default()
+        };
         let missing = SystemChaincode {
             name: "qscc".to_owned(),
             path: PathBuf::from("/nonexistent/qscc.wasm"),
@@ -115,7 +116,7 @@ mod tests {
         };
         let text = list(&[lifecycle, missing], "0.1.0");
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["+lifecycle", "0.1.0", "no", "no", "no", "no", "-", "-"]);
+        assert_eq!(lines[1], ["+lifecycle", "0.1.0", "no", "no", "no", "no", "-", "builtin:+lifecycle"]);
         assert_eq!(lines[2], ["qscc", "0.1.0", "yes", "no", "no", "no", "no", "file", "/nonexistent/qscc.wasm"]);
     }
 }

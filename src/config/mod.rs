@@ -124,7 +124,8 @@ impl Config {
     fn build(environment: &Environment, file: Option<PathBuf>, document: &Document) -> Result<Self, ConfigError> {
         let base = file.as_deref().and_then(Path::parent).unwrap_or(&environment.directory).to_owned();
         let mut values = Values::new(document, &environment.variables, &base);
-        report_keys(document, &environment.variables, &mut values.warnings);
+        let not_yet: Vec<_> = keys::NOT_YET.iter().copied().filter(|key| values.is_changed(key)).collect();
+        report_keys(document, &environment.variables, &not_yet, &mut values.warnings);
         for key in ["peer.tls.enabled", "operations.tls.enabled"] {
             values.read(key, refuse_tls);
         }
@@ -200,7 +201,12 @@ fn check_channel(name: &str) -> Result<(), String> {
 }
 
 /// Says what has no effect. One line for everything of Fabric's, because a file of Fabric's is full of it.
-fn report_keys(document: &Document, variables: &BTreeMap<String, String>, warnings: &mut Vec<String>) {
+fn report_keys(
+    document: &Document,
+    variables: &BTreeMap<String, String>,
+    not_yet: &[&str],
+    warnings: &mut Vec<String>,
+) {
     let unknown = |key: &str, nearest: Option<&str>| match nearest {
         Some(nearest) => format!("{key} is not a known key and has no effect; did you mean {nearest}?"),
         None => format!("{key} is not a known key and has no effect"),
@@ -212,7 +218,8 @@ fn report_keys(document: &Document, variables: &BTreeMap<String, String>, warnin
             warnings.push(unknown(name, keys::nearest(&path).map(keys::variable).as_deref()));
         }
     }
-    if !document.unused.is_empty() {
-        warnings.push(format!("without effect in this version: {}", document.unused.join(", ")));
+    let unused: Vec<&str> = document.unused.iter().map(String::as_str).chain(not_yet.iter().copied()).collect();
+    if !unused.is_empty() {
+        warnings.push(format!("without effect in this version: {}", unused.join(", ")));
     }
 }

@@ -48,6 +48,11 @@ impl<'a> Values<'a> {
         self.find(key).1 != Origin::Default
     }
 
+    /// Whether somebody wrote another value than the default.
+    pub(super) fn is_changed(&self, key: &str) -> bool {
+        self.find(key).0 != default_of(key)
+    }
+
     /// Any text.
     pub(super) fn text(&self, key: &str) -> String {
         self.find(key).0

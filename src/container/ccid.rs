@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A chaincode's name and version. Displayed as `name:version`, the id that chaincode registers with.
+/// A chaincode's name and version. Displayed as `name:version`, the id that chaincode registers with; the name alone
+/// where the version is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ccid {
     /// The chaincode's name, which is also the namespace of its state.
@@ -25,6 +26,9 @@ impl Ccid {
 
 impl fmt::Display for Ccid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.name, self.version)
+        match self.version.as_str() {
+            "" => f.write_str(&self.name),
+            version => write!(f, "{}:{version}", self.name),
+        }
     }
 }

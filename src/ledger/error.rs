@@ -16,7 +16,7 @@ pub enum LedgerError {
     #[error("the ledger's database is damaged: {0}; restore the data directory from a copy or join the channel anew")]
     Corrupted(String),
     /// A file of the data directory failed.
-    #[error("{action} {}: {source}", path.display())]
+    #[error("the ledger cannot {action} {}: {source}; see peer.fileSystemPath", path.display())]
     Io {
         /// What was being done, as in "open".
         action: &'static str,

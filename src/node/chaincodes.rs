@@ -22,7 +22,17 @@ pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::
                 capabilities: chaincode.capabilities.iter().cloned().collect::<BTreeSet<_>>(),
                 config: chaincode.config.clone(),
             });
-            let module = module.context("a system chaincode cannot be loaded")?;
+            let module = module.with_context(|| match chaincode.is_builtin() {
+                true => format!(
+                    "system chaincode {name} cannot be loaded (its module is looked for in chaincode.wasm.systemPath, the \
+                     folder `scc` beside the program where that is empty; `{name}: disable` under chaincode.system does \
+                     without)",
+                    name = chaincode.name
+                ),
+                false => {
+                    format!("system chaincode {} cannot be loaded (see its entry in chaincode.systemPlugins)", chaincode.name)
+                }
+            })?;
             tracing::info!(
                 "system chaincode {}({}) version {} digest {} registered",
                 chaincode.name,

@@ -55,6 +55,12 @@ impl Node {
     /// What keeps it from serving: a directory in use, a broken module, a port that is taken.
     pub async fn start(config: &Config, hooks: Hooks) -> anyhow::Result<Self> {
         let logging = LogControl::install(&config.logging_spec)?;
+        tracing::info!(
+            "selvedge {}, settings from {}, data in {}",
+            env!("CARGO_PKG_VERSION"),
+            config.file.as_ref().map_or("no core.yaml".into(), |file| file.display().to_string()),
+            config.peer.file_system_path.display()
+        );
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -68,8 +74,9 @@ impl Node {
         let made = development::ensure(&config.peer.development_path(), mspid)
             .context("the development identities cannot be made")?;
         let msp_folder = config.peer.msp_config_path.as_deref().unwrap_or(&made.peer);
-        let local = Arc::new(Msp::load(msp_folder, mspid)?);
-        let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(msp_folder, mspid)?);
+        let of_peer = "the node's own MSP cannot be used (peer.mspConfigPath, peer.localMspId)";
+        let local = Arc::new(Msp::load(msp_folder, mspid).context(of_peer)?);
+        let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(msp_folder, mspid).context(of_peer)?);
         let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
 
         let channels = Arc::new(Channels::default());
@@ -187,6 +194,11 @@ pub async fn start(config: Config) -> anyhow::Result<()> {
         config.peer.id,
         config.peer.network_id,
         node.peer_address()
+    );
+    tracing::info!(
+        "chaincode registers at {}; http://{}/ has healthz, metrics, logspec and version",
+        node.chaincode_address(),
+        node.operations_address()
     );
     let name = tokio::select! {
         _ = terminate.recv() => "SIGTERM",

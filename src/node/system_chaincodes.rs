@@ -1,21 +1,18 @@
 //! From a configuration to the list of system chaincodes (Fabric 1.4: `scc.CreateSysCCs`, `loadSysCCs`).
 
-use std::path::PathBuf;
-
 use crate::config::{Config, PluginConfig};
 use crate::scc::SystemChaincode;
 
 /// The node's own system chaincodes, then the plug-ins, in the order of their deployment. A path is that of the module;
-/// it is empty where there is none (`+lifecycle`).
+/// where there is none (`+lifecycle`) it is a name to show.
 pub fn system_chaincodes(config: &Config) -> Vec<SystemChaincode> {
     let chaincode = &config.chaincode;
     let builtin = SystemChaincode::builtin(&chaincode.system).into_iter().map(|builtin| {
         let builtin = SystemChaincode { enabled: builtin.enabled && has_module(&builtin.name), ..builtin };
-        let path = if builtin.enabled {
-            chaincode.wasm.system_path.join(format!("{}.wasm", builtin.name))
-        } else {
-            PathBuf::new()
-        };
+        if !builtin.enabled {
+            return builtin;
+        }
+        let path = chaincode.wasm.system_path.join(format!("{}.wasm", builtin.name));
         SystemChaincode { path, ..builtin }
     });
     let plugins = chaincode.system_plugins.iter().map(|plugin| of_plugin(plugin).whitelist(&chaincode.system));

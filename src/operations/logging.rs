@@ -92,8 +92,10 @@ where
         };
         let number = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
         write!(writer, "{time} [{logger}] -> {level} {number:03x} ")?;
-        ctx.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut message = String::new();
+        ctx.field_format().format_fields(Writer::new(&mut message), event)?;
+        // What a chaincode says may have lines; indented, none of them can pass for one of ours.
+        writeln!(writer, "{}", message.replace('\n', "\n    "))
     }
 }
 
@@ -123,11 +125,14 @@ mod tests {
         let layer = layer().event_format(FabricFormat::default()).with_writer(move || writer.clone()).with_ansi(false);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!(target: "selvedge::scc::deploy", channel = "mychannel", "deployed");
+            tracing::warn!("said\n2026-11-21 [node] a second line");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).expect("is text");
         let (time, rest) = text.split_once(" UTC ").expect("has a time");
         assert_eq!(time.len(), "2026-11-21 10:51:00.123".len());
-        assert_eq!(rest, "[scc.deploy] -> INFO 001 deployed channel=\"mychannel\"\n");
+        let (first, second) = rest.split_once('\n').expect("has two lines");
+        assert_eq!(first, "[scc.deploy] -> INFO 001 deployed channel=\"mychannel\"");
+        assert!(second.ends_with("said\n    2026-11-21 [node] a second line\n"), "{second}");
     }
 
     #[test]

@@ -213,13 +213,17 @@ struct BlockWriter {
 
 impl BlockWriter {
     fn write(&self, batch: Batch) -> Result<(), String> {
+        let started = Instant::now();
         let info = self.ledger.chain_info().map_err(|error| error.to_string())?;
         let mut block = block::new_block(info.height, info.current_block_hash, batch);
         self.sign(&mut block)?;
         let codes = self.validator.validate(self.ledger.channel_id(), &block);
         let committed = self.ledger.commit(block, &codes).map_err(|error| error.to_string())?;
-        let height = info.height + 1;
-        tracing::debug!(channel = self.ledger.channel_id(), height, codes = ?committed.codes, "committed a block");
+        let (channel, number, codes) = (self.ledger.channel_id(), info.height, committed.codes);
+        tracing::debug!(channel, number, ?codes, "validated a block");
+        // Fabric's line (`kvledger.commit`).
+        let (count, milliseconds) = (codes.len(), started.elapsed().as_millis());
+        tracing::info!("[{channel}] Committed block [{number}] with {count} transaction(s) in {milliseconds}ms");
         Ok(())
     }
 

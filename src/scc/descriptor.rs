@@ -61,6 +61,11 @@ impl SystemChaincode {
         self
     }
 
+    /// Whether it is one of those that Fabric brings, and not a plug-in.
+    pub fn is_builtin(&self) -> bool {
+        Self::builtin(&BTreeMap::new()).iter().any(|builtin| builtin.name == self.name)
+    }
+
     /// Whether it is to be run.
     pub fn runs(&self) -> bool {
         self.enabled && self.whitelisted

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
+
+/// What to write instead.
+const EXAMPLE: &str = r#"write for instance '{"Args":["f","a"]}'"#;
 
 /// `{"Args":[...]}`, or `{"Function":"f","Args":[...]}`, which puts the function in front.
 pub(super) fn parse(text: &str) -> anyhow::Result<Vec<Bytes>> {
@@ -17,8 +20,9 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Vec<Bytes>> {
     if text == "{}" {
         bail!("empty {KEYS}");
     }
-    let Value::Object(object) = serde_json::from_str(text).context("chaincode argument error")? else {
-        bail!("chaincode argument error: {text} is not an object; write for instance {{\"Args\":[\"f\"]}}");
+    let value = serde_json::from_str(text).map_err(|e| anyhow!("chaincode argument error: {e} of {text}; {EXAMPLE}"))?;
+    let Value::Object(object) = value else {
+        bail!("chaincode argument error: {text} is not an object; {EXAMPLE}");
     };
     let given = object.len();
     let mut fields: BTreeMap<String, Value> =
@@ -28,14 +32,16 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Vec<Bytes>> {
     if given > 1 + usize::from(function.is_some()) {
         bail!("non-empty {KEYS}");
     }
-    let Value::Array(args) = args else { bail!("chaincode argument error: 'Args' is not a list of texts") };
+    let Value::Array(args) = args else {
+        bail!("chaincode argument error: 'Args' is not a list of texts; {EXAMPLE}")
+    };
     function
         .into_iter()
         .map(|function| (function, "'Function' is not a text"))
         .chain(args.into_iter().map(|arg| (arg, "'Args' is not a list of texts")))
         .map(|(value, otherwise)| match value {
             Value::String(text) => Ok(Bytes::from(text)),
-            _ => bail!("chaincode argument error: {otherwise}"),
+            _ => bail!("chaincode argument error: {otherwise}; {EXAMPLE}"),
         })
         .collect()
 }
@@ -81,9 +87,9 @@ mod tests {
             (r#"{"Function":"f"}"#, format!("non-empty {keys}")),
             (r#"{"Args":["f"],"Other":1}"#, format!("non-empty {keys}")),
             (r#"{"Function":"f","Args":["f"],"Other":1}"#, format!("non-empty {keys}")),
-            (r#"{"Args":"f"}"#, "chaincode argument error: 'Args' is not a list of texts".to_owned()),
-            (r#"{"Args":[1]}"#, "chaincode argument error: 'Args' is not a list of texts".to_owned()),
-            (r#"{"Function":1,"Args":[]}"#, "chaincode argument error: 'Function' is not a text".to_owned()),
+            (r#"{"Args":"f"}"#, format!("chaincode argument error: 'Args' is not a list of texts; {EXAMPLE}")),
+            (r#"{"Args":[1]}"#, format!("chaincode argument error: 'Args' is not a list of texts; {EXAMPLE}")),
+            (r#"{"Function":1,"Args":[]}"#, format!("chaincode argument error: 'Function' is not a text; {EXAMPLE}")),
         ];
         for (text, expected) in table {
             assert_eq!(parse(text).map_err(|e| format!("{e:#}")), Err(expected), "{text}");

@@ -27,7 +27,7 @@ pub(super) struct ChaincodeCommand {
     #[arg(long, global = true, value_name = "JSON")]
     transient: Option<String>,
     /// How long to wait for a connection.
-    #[arg(long = "connTimeout", global = true, default_value = "3s", value_parser = duration)]
+    #[arg(long = "connTimeout", global = true, default_value = "3s", value_parser = duration, value_name = "DURATION")]
     conn_timeout: Duration,
     #[command(flatten)]
     tls: TlsFlags,
@@ -37,29 +37,30 @@ pub(super) struct ChaincodeCommand {
 
 /// Fabric's flags around TLS: accepted, so that a script gets an answer that says what is missing.
 #[derive(Args)]
+#[command(next_help_heading = "TLS (not there yet)")]
 struct TlsFlags {
-    /// Use TLS to the orderer (not there yet).
+    /// Use TLS to the orderer; refused.
     #[arg(
         long, global = true,
         action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false
     )]
     tls: bool,
-    /// Authenticate to the orderer by a TLS certificate (not there yet).
+    /// Authenticate to the orderer by a TLS certificate; refused.
     #[arg(
         long = "clientauth", global = true,
         action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false
     )]
     client_auth: bool,
-    /// The orderer's TLS root certificates (without effect yet).
+    /// The orderer's TLS root certificates.
     #[arg(long = "cafile", global = true, value_name = "FILE")]
     _ca_file: Option<String>,
-    /// This client's TLS certificate (without effect yet).
+    /// This client's TLS certificate.
     #[arg(long = "certfile", global = true, value_name = "FILE")]
     _cert_file: Option<String>,
-    /// This client's TLS key (without effect yet).
+    /// This client's TLS key.
     #[arg(long = "keyfile", global = true, value_name = "FILE")]
     _key_file: Option<String>,
-    /// The name in the orderer's TLS certificate (without effect yet).
+    /// The name in the orderer's TLS certificate.
     #[arg(long = "ordererTLSHostnameOverride", global = true, value_name = "HOST")]
     _host_override: Option<String>,
 }
@@ -77,7 +78,7 @@ enum ChaincodeVerb {
         )]
         wait_for_event: bool,
         /// How long to wait for that.
-        #[arg(long = "waitForEventTimeout", default_value = "30s", value_parser = duration)]
+        #[arg(long = "waitForEventTimeout", default_value = "30s", value_parser = duration, value_name = "DURATION")]
         wait_for_event_timeout: Duration,
     },
     /// Invoke a chaincode and print what it answers; nothing is committed.
@@ -108,8 +109,8 @@ struct Call {
     /// Peer to connect to, once for each; peer.address where it is left out.
     #[arg(long = "peerAddresses", value_name = "HOST:PORT")]
     peer_addresses: Vec<String>,
-    /// The peers' TLS root certificates, in the order of --peerAddresses (without effect yet).
-    #[arg(long = "tlsRootCertFiles", value_name = "FILE")]
+    /// The peers' TLS root certificates, in the order of --peerAddresses.
+    #[arg(long = "tlsRootCertFiles", help_heading = "TLS (not there yet)", value_name = "FILE")]
     _tls_root_cert_files: Vec<String>,
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::common::{Envelope, Status};
 use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
@@ -30,13 +30,24 @@ impl Peer {
         let mut client = EndorserClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_SIZE)
             .max_encoding_message_size(MAX_MESSAGE_SIZE);
-        let response = client.process_proposal(proposal).await.map_err(RpcError);
-        Ok(response.with_context(|| format!("error endorsing {verb}"))?.into_inner())
+        let response = client.process_proposal(proposal).await.map_err(|status| {
+            let hint = if is_unknown_creator(&status) { DENIED } else { "" };
+            anyhow!("error endorsing {verb}: {}{hint}", RpcError(status))
+        });
+        Ok(response?.into_inner())
     }
 
     pub(super) fn deliver(&self) -> DeliverClient<Channel> {
         DeliverClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
     }
+}
+
+/// What can be done about `access denied`, which is all that a peer tells a stranger (in Fabric too).
+const DENIED: &str = "; either the peer has no such channel (-C), or this identity is not of the channel's organisation \
+                      (CORE_PEER_MSPCONFIGPATH, CORE_PEER_LOCALMSPID); the peer's log says which";
+
+fn is_unknown_creator(status: &tonic::Status) -> bool {
+    status.message().starts_with("access denied: channel [")
 }
 
 /// Hands a transaction to an orderer and waits for its acknowledgement: that it will be ordered, not that it is committed.
@@ -58,12 +69,26 @@ pub(super) async fn broadcast(address: &str, timeout: Duration, envelope: Envelo
 }
 
 async fn connect(address: &str, timeout: Duration) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .with_context(|| format!("{address:?} is not an address; write host:port"))?;
+    let no_address = || format!("{address:?} is not an address; write host:port");
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(no_address)?;
+    endpoint.uri().port().with_context(no_address)?;
     match tokio::time::timeout(timeout, endpoint.connect()).await {
-        Ok(channel) => channel.context("failed to create new connection"),
-        Err(_) => bail!("failed to create new connection: context deadline exceeded (--connTimeout)"),
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(e)) => bail!(
+            "failed to create new connection: {}; is a node running there? `selvedge node start` starts one, \
+             --peerAddresses and --orderer (or core.yaml's peer.address) name another",
+            innermost(&e)
+        ),
+        Err(_) => bail!(
+            "failed to create new connection: context deadline exceeded after {} ms; allow more with --connTimeout",
+            timeout.as_millis()
+        ),
     }
+}
+
+/// The cause of all: what is around it says no more than that a connection failed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().map_or_else(String::new, ToString::to_string)
 }
 
 /// A gRPC status, displayed as Go's clients do: `rpc error: code = Unknown desc = ...`.

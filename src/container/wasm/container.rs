@@ -123,7 +123,8 @@ impl WasmContainer {
         match instance::run(state, entry).await {
             Ok(completed) => complete(completed),
             Err(failure) => {
-                tracing::warn!(chaincode = %self.module.ccid(), "{failure}");
+                // Whoever called has it in his answer, and logs it.
+                tracing::debug!(chaincode = %self.module.ccid(), "{failure}");
                 error(failure.to_string())
             }
         }
