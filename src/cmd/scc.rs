@@ -27,9 +27,7 @@ pub(super) fn run(verb: &SccVerb) -> anyhow::Result<()> {
             let config = super::load_config()?;
             list(&crate::node::system_chaincodes(&config), &config.chaincode.wasm.system_version)
         }
-        SccVerb::Inspect { file } => {
-            describe(&inspect(file).context("cannot inspect the module")?)
-        }
+        SccVerb::Inspect { file } => describe(&inspect(file).context("cannot inspect the module")?),
     };
     super::print(text.trim_end())
 }

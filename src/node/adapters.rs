@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
 use crate::channel::{AclChecker, ChannelResources, Channels, resource};
-use crate::ordering::{self, DeliverAccess};
+use crate::operations::HealthCheck;
+use crate::ordering::{self, DeliverAccess, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -38,5 +40,18 @@ impl ApplicationConfig for ChannelCapabilities {
         // The configuration's own list is not read yet: V1_4_2, which the development channel has, stands for it.
         self.0.msp_manager(channel)?;
         Some(ApplicationCapabilities { key_level_endorsement: true, purge_private_data: false })
+    }
+}
+
+/// Whether the embedded orderers commit what they are sent: one whose ledger failed has stopped for good.
+pub(super) struct OrderersWork(pub(super) Arc<Orderers>);
+
+#[async_trait]
+impl HealthCheck for OrderersWork {
+    async fn check(&self) -> Result<(), String> {
+        match self.0.failure() {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
     }
 }

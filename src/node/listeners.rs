@@ -13,23 +13,28 @@ use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
 use selvedge_proto::protos::deliver_server::DeliverServer;
 use selvedge_proto::protos::endorser_server::EndorserServer;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
-use super::adapters::Access;
 use crate::chaincode::ChaincodeListener;
 use crate::config::Config;
-use crate::container::StreamAcceptor;
 use crate::endorser::Endorser;
-use crate::ledger::LedgerProvider;
 use crate::operations::Operations;
-use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverService, Deliverer, Orderers};
+use crate::ordering::{AtomicBroadcastService, DeliverService, Deliverer};
 
 /// How long calls under way may take once the node stops; a stream of blocks never ends by itself.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// What is served.
+pub(super) struct Services {
+    pub(super) endorser: Endorser,
+    pub(super) deliverer: Arc<Deliverer>,
+    pub(super) broadcast: AtomicBroadcastService,
+    pub(super) chaincode: ChaincodeListener,
+    pub(super) operations: Operations,
+}
 
 /// What listens, and how to stop it.
 pub(super) struct Listeners {
@@ -42,43 +47,24 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) async fn open(
-        config: &Config,
-        endorser: Endorser,
-        ledgers: &Arc<LedgerProvider>,
-        orderers: &Arc<Orderers>,
-        access: Arc<Access>,
-        acceptor: Arc<dyn StreamAcceptor>,
-        operations: Operations,
-        work: Handle,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Config, services: Services) -> anyhow::Result<Self> {
+        let Services { endorser, deliverer, broadcast, chaincode: registrations, operations: shown } = services;
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
         let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
-        let operations_listener = bind("operations.listenAddress", &config.operations.listen_address).await?;
-        let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations_listener.local_addr()?);
+        let operations = bind("operations.listenAddress", &config.operations.listen_address).await?;
+        let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
 
         let stop = watch::Sender::new(false);
-        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
-        let deliverer = Arc::new(Deliverer::new(ledgers.clone(), access.clone(), deliver));
         let services = Server::builder()
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer))))
-            .add_service(
-                AtomicBroadcastServer::new(AtomicBroadcastService::new(
-                    orderers.clone(),
-                    access,
-                    Arc::clone(&deliverer),
-                ))
-                .max_decoding_message_size(MAX_MESSAGE_SIZE),
-            );
-        let chaincodes = Server::builder().add_service(
-            ChaincodeSupportServer::new(ChaincodeListener::new(acceptor).work_on(work))
-                .max_decoding_message_size(MAX_MESSAGE_SIZE),
-        );
+            .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
+        let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
+        let registrations = Server::builder().add_service(registrations);
         let servers = vec![
             serve("peer", services, peer, stop.subscribe()),
-            serve("chaincode", chaincodes, chaincode, stop.subscribe()),
-            tokio::spawn(serve_operations(operations, operations_listener, stop.subscribe())),
+            serve("chaincode", registrations, chaincode, stop.subscribe()),
+            tokio::spawn(serve_operations(shown, operations, stop.subscribe())),
         ];
         Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, deliverer, stop, servers })
     }

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
 
-use self::adapters::{Access, ChannelCapabilities};
-use self::listeners::Listeners;
+use self::adapters::{Access, ChannelCapabilities, OrderersWork};
+use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
-use crate::chaincode::{ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
+use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
 use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
 use crate::config::Config;
 use crate::container::wasm::{Capability, Messages, WasmVm};
@@ -29,7 +29,7 @@ use crate::endorser::{Endorser, EndorserParts};
 use crate::ledger::LedgerProvider;
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
-use crate::ordering::Orderers;
+use crate::ordering::{AtomicBroadcastService, DeliverConfig, Deliverer, Orderers};
 use crate::scc::{Deployer, LedgerCapability, Registry};
 
 /// A running node.
@@ -41,11 +41,14 @@ pub struct Node {
     work: WorkRuntime,
 }
 
+/// Puts something around an acceptor.
+pub type WrapAcceptor = Box<dyn FnOnce(Arc<dyn StreamAcceptor>) -> Arc<dyn StreamAcceptor> + Send>;
+
 /// What a test or a benchmark puts between the parts.
 #[derive(Default)]
 pub struct Hooks {
     /// Wraps the acceptor that the wasm VM gives its streams to.
-    pub acceptor: Option<Box<dyn FnOnce(Arc<dyn StreamAcceptor>) -> Arc<dyn StreamAcceptor> + Send>>,
+    pub acceptor: Option<WrapAcceptor>,
 }
 
 impl Node {
@@ -130,14 +133,23 @@ impl Node {
             signer,
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
-        let operations = Operations {
-            health: HealthChecks::default(),
-            metrics: Arc::new(metrics),
-            logging,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
+        let mut health = HealthChecks::default();
+        health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
+        let services = Services {
+            endorser,
+            broadcast: AtomicBroadcastService::new(Arc::clone(&orderers), access, Arc::clone(&deliverer)),
+            deliverer,
+            chaincode: ChaincodeListener::new(acceptor).work_on(work.handle()),
+            operations: Operations {
+                health,
+                metrics: Arc::new(metrics),
+                logging,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
         };
-        let listeners =
-            Listeners::open(config, endorser, &ledgers, &orderers, access, acceptor, operations, work.handle()).await?;
+        let listeners = Listeners::open(config, services).await?;
         Ok(Self { support, ledgers, listeners, orderers, work })
     }
 

@@ -38,6 +38,12 @@ impl Orderers {
         self.channels.read().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
     }
 
+    /// The first orderer that has stopped because its ledger failed: its channel and the reason.
+    pub fn failure(&self) -> Option<String> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.iter().find_map(|(channel, orderer)| Some(format!("channel {channel}: {}", orderer.failure()?)))
+    }
+
     /// Shuts all of them down, one after the other.
     pub async fn shutdown(&self) {
         let channels = std::mem::take(&mut *self.channels.write().unwrap_or_else(PoisonError::into_inner));

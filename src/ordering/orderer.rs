@@ -117,6 +117,11 @@ impl Orderer {
         }
     }
 
+    /// Why the orderer has stopped, if its ledger failed.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
     /// Takes no more envelopes, orders and commits those that are queued, and returns when they are durable.
     pub async fn shutdown(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -20,7 +20,8 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Vec<Bytes>> {
     if text == "{}" {
         bail!("empty {KEYS}");
     }
-    let value = serde_json::from_str(text).map_err(|e| anyhow!("chaincode argument error: {e} of {text}; {EXAMPLE}"))?;
+    let value =
+        serde_json::from_str(text).map_err(|e| anyhow!("chaincode argument error: {e} of {text}; {EXAMPLE}"))?;
     let Value::Object(object) = value else {
         bail!("chaincode argument error: {text} is not an object; {EXAMPLE}");
     };
@@ -32,9 +33,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Vec<Bytes>> {
     if given > 1 + usize::from(function.is_some()) {
         bail!("non-empty {KEYS}");
     }
-    let Value::Array(args) = args else {
-        bail!("chaincode argument error: 'Args' is not a list of texts; {EXAMPLE}")
-    };
+    let Value::Array(args) = args else { bail!("chaincode argument error: 'Args' is not a list of texts; {EXAMPLE}") };
     function
         .into_iter()
         .map(|function| (function, "'Function' is not a text"))

@@ -25,6 +25,9 @@ use super::meter::Meter;
 use super::transaction::Transaction;
 use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamError};
 
+/// Slots by transaction id, then channel.
+type Replies = HashMap<String, Vec<(String, Arc<ReplySlot>)>>;
+
 /// One chaincode's container.
 pub(super) struct WasmContainer {
     module: Arc<WasmModule>,
@@ -33,7 +36,7 @@ pub(super) struct WasmContainer {
     /// The peer's end; none before it is connected and after the container has stopped.
     peer: Mutex<Option<Arc<dyn PeerEnd>>>,
     /// Where answers go, by transaction id and then channel: a chaincode may call itself on another channel.
-    replies: Mutex<HashMap<String, Vec<(String, Arc<ReplySlot>)>>>,
+    replies: Mutex<Replies>,
     /// The exit code, once stopped.
     exit: watch::Sender<Option<i32>>,
 }
