@@ -166,7 +166,8 @@ fn read_height(demo: &Demo, transcript: &Transcript) -> Result<u64> {
 fn read_asset(demo: &Demo, transcript: &Transcript, value: u64) -> Result<()> {
     let answer = transcript.run(demo, &query("asset", &["read", "a1"], &[]))?;
     let expected = format!(r#"{{"id":"a1","owner":"Ada","value":{value}}}"#);
-    ensure!(answer.succeeded()? == expected, "expected {expected}");
+    let found = answer.succeeded()?;
+    ensure!(found == expected, "a1 is {found}, expected {expected}");
     Ok(())
 }
 
