@@ -23,6 +23,8 @@ pub(super) fn render(registry: &Registry) -> Result<String, fmt::Error> {
             Some((name, rest)) if rest.starts_with(['{', ' ']) => {
                 writeln!(text, "{}{rest}", name.trim_end_matches("_total"))?;
             }
+            // The registry ends each text with a full stop; Fabric's have theirs.
+            _ if line.starts_with("# HELP ") && line.ends_with("..") => writeln!(text, "{}", &line[..line.len() - 1])?,
             _ if line == "# EOF" || line.starts_with("# UNIT ") => {}
             _ => writeln!(text, "{line}")?,
         }
@@ -43,7 +45,7 @@ mod tests {
         let mut registry = Registry::default();
         let received: Counter = Counter::default();
         received.inc_by(3);
-        registry.register("endorser_proposals_received", "The number of proposals received", received);
+        registry.register("endorser_proposals_received", "The number of proposals received.", received);
         let failures = Family::<Vec<(String, String)>, Counter>::default();
         failures.get_or_create(&vec![("chaincode".to_owned(), "mycc:1.0".to_owned())]).inc();
         registry.register("chaincode_launch_failures", "Failures", failures);
@@ -53,6 +55,7 @@ mod tests {
 
         let text = render(&registry).expect("can be written");
         for line in [
+            "# HELP endorser_proposals_received The number of proposals received.",
             "# TYPE endorser_proposals_received counter",
             "endorser_proposals_received 3",
             "chaincode_launch_failures{chaincode=\"mycc:1.0\"} 1",

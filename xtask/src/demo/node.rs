@@ -63,11 +63,8 @@ impl Demo {
         Ok(Self { directory, operations, client, afterwards, child: None })
     }
 
-    pub(super) fn explain(&self) -> String {
-        format!(
-            "export FABRIC_CFG_PATH={}   # core.yaml: addresses, data, asset and mischief",
-            self.directory.display()
-        )
+    pub(super) fn core_yaml(&self) -> Result<String> {
+        fs::read_to_string(self.directory.join("core.yaml")).context("cannot read core.yaml")
     }
 
     pub(super) fn client(&self) -> Client {
@@ -95,8 +92,8 @@ impl Demo {
         }
     }
 
-    /// Asks the node to end and expects exit 0.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    /// Asks the node to end and expects exit 0, which it returns.
+    pub(super) fn stop(&mut self) -> Result<String> {
         let mut child = self.child.take().context("no node is running")?;
         let asked =
             Command::new("kill").args(["-TERM", &child.id().to_string()]).status().context("cannot run kill")?;
@@ -105,7 +102,7 @@ impl Demo {
         loop {
             if let Some(status) = child.try_wait().context("cannot wait for the node")? {
                 ensure!(status.success(), "the node ended with {status}");
-                return Ok(());
+                return Ok(status.code().unwrap_or_default().to_string());
             }
             if Instant::now() > deadline {
                 self.child = Some(child);
@@ -123,21 +120,46 @@ impl Demo {
         }
     }
 
+    /// Resident memory in bytes (`VmRSS`).
+    pub(super) fn resident_memory(&self) -> Result<u64> {
+        let child = self.child.as_ref().context("no node is running")?;
+        let path = format!("/proc/{}/status", child.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        let kibibytes: u64 = kibibytes.and_then(|number| number.parse().ok()).context("the status has no VmRSS")?;
+        Ok(kibibytes << 10)
+    }
+
     /// Leaves the node to the reader. Returns what he can do with it.
     pub(super) fn keep(&mut self) -> String {
         let pid = self.child.take().map_or(0, |child| child.id());
-        let selvedge = self.client.selvedge.display();
+        let programs = self.client.selvedge.parent().unwrap_or(Path::new(".")).display();
+        let (directory, log, operations) = (self.directory.display(), self.log_path(), &self.operations);
+        let call = |verb: &str, chaincode: &str, args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|arg| format!("{arg:?}")).collect();
+            format!(
+                "selvedge chaincode {verb} -C {} -n {chaincode} -c '{{\"Args\":[{}]}}'",
+                super::CHANNEL,
+                args.join(",")
+            )
+        };
         format!(
-            "The node goes on (process {pid}, log {log}). Try:\n\
-             \n  export FABRIC_CFG_PATH={directory}\n  alias selvedge={selvedge}\n  selvedge scc list\n  \
-             selvedge chaincode invoke -C {channel} -n asset -c '{{\"Args\":[\"create\",\"a2\",\"Bob\",\"3\"]}}' --waitForEvent\n  \
-             selvedge chaincode query -C {channel} -n asset -c '{{\"Args\":[\"history\",\"a1\"]}}'\n  \
-             selvedge chaincode query -C {channel} -n mischief -c '{{\"Args\":[\"loop\"]}}'\n  \
-             curl -s http://{operations}/metrics\n  kill -TERM {pid}; rm -r {directory}",
-            log = self.log_path().display(),
-            directory = self.directory.display(),
-            channel = super::CHANNEL,
-            operations = self.operations,
+            "\nThe node goes on as process {pid}. Commands to try:\n\n\
+             export FABRIC_CFG_PATH={directory} PATH={programs}:$PATH\n\
+             selvedge scc list\n\
+             {create} --waitForEvent\n\
+             {list}\n\
+             {history}\n\
+             {forever}\n\
+             curl -s http://{operations}/metrics | grep shim_requests_completed\n\
+             tail -n 20 {log}\n\
+             \nAnd in the end:\n\n\
+             kill -TERM {pid}; while kill -0 {pid} 2>&-; do sleep 0.1; done; rm -r {directory}",
+            create = call("invoke", "asset", &["create", "a2", "Bob", "3"]),
+            list = call("query", "asset", &["list", "", ""]),
+            history = call("query", "asset", &["history", "a1"]),
+            forever = call("query", "mischief", &["loop"]),
+            log = log.display(),
         )
     }
 
@@ -145,8 +167,12 @@ impl Demo {
         self.directory.join("node.log")
     }
 
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_else(|e| format!("(no log: {e})"))
+    }
+
     pub(super) fn log_tail(&self, lines: usize) -> String {
-        let log = fs::read_to_string(self.log_path()).unwrap_or_else(|e| format!("(no log: {e})"));
+        let log = self.log();
         let all: Vec<&str> = log.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
@@ -192,22 +218,17 @@ impl Client {
 /// The wall time is shorter than the default so that nobody has to watch an endless loop for long.
 fn core_yaml(listen: &str, chaincode: &str, operations: &str, modules: &Path) -> String {
     let plugin = |name: &str| {
-        format!(
-            "    - enabled: true\n      name: {name}\n      path: {}\n      invokableExternal: true\n      \
-             invokableCC2CC: true\n",
-            modules.join(format!("{name}.wasm")).display()
-        )
+        let path = modules.join(format!("{name}.wasm"));
+        let path = path.display();
+        format!("    - {{enabled: true, name: {name}, path: {path}, invokableExternal: true, invokableCC2CC: true}}\n")
     };
     format!(
         "peer:\n  listenAddress: {listen}\n  chaincodeListenAddress: {chaincode}\n  fileSystemPath: data\n\
          operations:\n  listenAddress: {operations}\n\
-         chaincode:\n  system:\n    qscc: enable\n    asset: enable\n    mischief: enable\n  systemPlugins:\n{}{}  \
-         wasm:\n    systemPath: {}\n    limits:\n      time: 1s\n\
-         network:\n  development:\n    channel: {}\n",
+         chaincode:\n  system: {{qscc: enable, asset: enable, mischief: enable}}\n  systemPlugins:\n{}{}  \
+         wasm:\n    limits:\n      time: 2s\n",
         plugin("asset"),
         plugin("mischief"),
-        modules.display(),
-        super::CHANNEL,
     )
 }
 
