@@ -140,7 +140,9 @@ pub enum LimitError {
         limit: usize,
     },
     /// The node holds too much for the transaction.
-    #[error("had the node hold {held} bytes for its transaction, the limit is {limit} (chaincode.wasm.limits.hostMemory)")]
+    #[error(
+        "had the node hold {held} bytes for its transaction, the limit is {limit} (chaincode.wasm.limits.hostMemory)"
+    )]
     HostMemory {
         /// What the node would hold.
         held: u64,
@@ -171,7 +173,9 @@ pub enum LimitError {
         call_depth: u32,
     },
     /// The machine has no more memory for the instance.
-    #[error("got no more memory from this machine: {0}; lower chaincode.wasm.instances or chaincode.wasm.limits.memory")]
+    #[error(
+        "got no more memory from this machine: {0}; lower chaincode.wasm.instances or chaincode.wasm.limits.memory"
+    )]
     Machine(String),
     /// The pool was empty although a place was granted.
     #[error("found no free slot in the instance pool (chaincode.wasm.instances): {0}")]

@@ -171,7 +171,9 @@ mod tests {
     async fn a_guest_that_gives_way_does_not_pay_for_the_others() {
         let mut meter = meter(100);
         pass(&meter, 1);
-        let UpdateDeadline::YieldCustom(1, turn) = meter.tick().unwrap() else { panic!("a tick makes the guest yield") };
+        let UpdateDeadline::YieldCustom(1, turn) = meter.tick().unwrap() else {
+            panic!("a tick makes the guest yield")
+        };
         pass(&meter, 70);
         turn.await;
         pass(&meter, 1);

@@ -106,10 +106,7 @@ const ENTRY: usize = 128;
 
 /// Whether the answer holds rows: their keys stay in the read-write set, and those of an open query with their values.
 fn is_query(kind: Type) -> bool {
-    matches!(
-        kind,
-        Type::GetStateByRange | Type::GetQueryResult | Type::GetHistoryForKey | Type::QueryStateNext
-    )
+    matches!(kind, Type::GetStateByRange | Type::GetQueryResult | Type::GetHistoryForKey | Type::QueryStateNext)
 }
 
 /// A present value, or none for the empty bytes that stand for a missing key.
