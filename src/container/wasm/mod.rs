@@ -23,7 +23,7 @@ mod transaction;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -50,7 +50,8 @@ pub struct WasmVm {
     capabilities: Vec<Arc<dyn Capability>>,
     shared: Arc<Shared>,
     work: Handle,
-    acceptor: OnceLock<Arc<dyn StreamAcceptor>>,
+    /// Who gives new streams their handlers; none before [`WasmVm::set_acceptor`] and after [`WasmVm::close`].
+    acceptor: Mutex<Option<Arc<dyn StreamAcceptor>>>,
     modules: Mutex<HashMap<String, Arc<WasmModule>>>,
     containers: Mutex<HashMap<String, Arc<WasmContainer>>>,
 }
@@ -107,7 +108,7 @@ impl WasmVm {
             capabilities,
             shared,
             work,
-            acceptor: OnceLock::new(),
+            acceptor: Mutex::default(),
             modules: Mutex::default(),
             containers: Mutex::default(),
         })
@@ -115,7 +116,16 @@ impl WasmVm {
 
     /// Names who gives new streams their handlers. Once, before the first start.
     pub fn set_acceptor(&self, acceptor: Arc<dyn StreamAcceptor>) {
-        let _ = self.acceptor.set(acceptor);
+        *lock(&self.acceptor) = Some(acceptor);
+    }
+
+    /// Stops all containers and starts none any more. VM, handlers and their registry hold each other, so a VM that is not
+    /// closed is never dropped, nor is its engine.
+    pub fn close(&self) {
+        let acceptor = lock(&self.acceptor).take();
+        let containers = std::mem::take(&mut *lock(&self.containers));
+        containers.values().for_each(|container| container.stop(0));
+        drop(acceptor);
     }
 
     /// Reads, checks, compiles and links a module. It may take seconds: call it where a thread may block.
@@ -146,9 +156,9 @@ impl Vm for WasmVm {
     async fn start(&self, ccid: &Ccid, _: StartContainer) -> Result<(), VmError> {
         let name = ccid.container_name();
         let module = lock(&self.modules).get(&name).cloned().ok_or_else(|| VmError::NotRegistered(name.clone()))?;
-        let acceptor = self.acceptor.get().ok_or_else(|| VmError::Instantiate {
+        let acceptor = lock(&self.acceptor).clone().ok_or_else(|| VmError::Instantiate {
             ccid: name.clone(),
-            cause: "the VM was not told who accepts streams".to_owned(),
+            cause: "the VM is closed, or was not told who accepts streams".to_owned(),
         })?;
         let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone());
         {
