@@ -64,11 +64,16 @@ struct Shared {
     limits: Arc<Limits>,
     roots: usize,
     instances: u32,
+    init_places: usize,
 }
 
 impl Shared {
     fn no_place(&self) -> LimitError {
         LimitError::Places { roots: self.roots, instances: self.instances, call_depth: self.limits.call_depth }
+    }
+
+    fn no_init_place(&self) -> LimitError {
+        LimitError::InitPlaces { places: self.init_places }
     }
 }
 
@@ -94,13 +99,15 @@ impl WasmVm {
                 })
                 .ok()
         });
+        let init_places = usize::try_from(config.init_instances).unwrap_or(1).max(1);
         let shared = Arc::new(Shared {
             permits: Permits::new(config.roots()),
-            init_permits: Permits::new(usize::try_from(config.init_instances).unwrap_or(1).max(1)),
+            init_permits: Permits::new(init_places),
             ticks: engine.ticks(),
             limits: Arc::new(config.limits.clone()),
             roots: config.roots(),
             instances: config.instances,
+            init_places,
         });
         Ok(Self {
             engine,
