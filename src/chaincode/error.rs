@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use prost::DecodeError;
+use selvedge_proto::MAX_MESSAGE_SIZE;
 use thiserror::Error;
 
 use super::environment::{DefinitionError, Denied};
@@ -222,6 +223,11 @@ pub enum RequestError {
     /// A record of WRITE_BATCH_STATE is no write.
     #[error("unknown operation type")]
     UnknownOperation,
+    /// A list of values or rows that does not fit into a message. (Fabric makes it, fails to send it and ends the stream.)
+    #[error(
+        "the answer has more than {MAX_MESSAGE_SIZE} bytes, which is all that a message can hold: ask for less at a time"
+    )]
+    TooLarge,
     /// The history database is off.
     #[error("history database not enabled")]
     NoHistory,

@@ -2,20 +2,23 @@
 //! `Handler.ProcessStream`).
 //!
 //! One task reads a stream and never waits for what it reads to be answered: each request runs beside it and ends with
-//! the stream. Invariant: however a stream ends, the Handler is told, once.
+//! the stream. It waits only for a chaincode that does not take its answers, or that has more requests in work than any
+//! peer has transactions. Invariant: however a stream ends, the Handler is told, once.
 
 use std::sync::Arc;
 
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupport;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error};
 
-use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamAcceptor, StreamError};
+use super::outbox::{Messages, Outbox, outbox};
+use crate::container::{PeerEnd, StreamAcceptor};
+
+/// Requests of one stream in work at a time. A transaction has one, so nobody honest meets it.
+const IN_WORK: usize = 16_384;
 
 /// The service on which chaincode registers.
 pub struct ChaincodeListener {
@@ -39,39 +42,22 @@ impl ChaincodeListener {
 
 #[tonic::async_trait]
 impl ChaincodeSupport for ChaincodeListener {
-    type RegisterStream = UnboundedReceiverStream<Result<ChaincodeMessage, Status>>;
+    type RegisterStream = Messages;
 
     async fn register(
         &self,
         request: Request<Streaming<ChaincodeMessage>>,
     ) -> Result<Response<Self::RegisterStream>, Status> {
-        // Not bounded, but never long: at most one message for each transaction that the chaincode executes.
-        let (sender, messages) = mpsc::unbounded_channel();
-        let peer = self.acceptor.accept(Arc::new(GrpcStream { sender: sender.clone() }));
+        let (outbox, messages) = outbox();
+        let peer = self.acceptor.accept(Arc::new(outbox.clone()));
         let work = self.work.clone().unwrap_or_else(Handle::current);
         tokio::spawn(async move {
-            let end = Open(peer).read(request.into_inner(), &work).await;
+            let end = Open(peer).read(request.into_inner(), &outbox, &work).await;
             if let Some(status) = end {
-                // A chaincode that is gone needs no reason.
-                let _ = sender.send(Err(status));
+                outbox.end(status);
             }
         });
-        Ok(Response::new(UnboundedReceiverStream::new(messages)))
-    }
-}
-
-/// The Handler's way to the chaincode.
-struct GrpcStream {
-    sender: mpsc::UnboundedSender<Result<ChaincodeMessage, Status>>,
-}
-
-impl ChaincodeStream for GrpcStream {
-    fn send(&self, message: ChaincodeMessage) -> Result<(), StreamError> {
-        self.sender.send(Ok(message)).map_err(|_| StreamError("the chaincode has closed its stream".to_owned()))
-    }
-
-    fn execute(&self, message: ChaincodeMessage, _: Budget) -> Result<Option<Pending>, StreamError> {
-        self.send(message).map(|()| None)
+        Ok(Response::new(messages))
     }
 }
 
@@ -80,11 +66,14 @@ struct Open(Arc<dyn PeerEnd>);
 
 impl Open {
     /// Reads until the stream ends; returns what the chaincode is to be told about it.
-    async fn read(self, mut messages: Streaming<ChaincodeMessage>, work: &Handle) -> Option<Status> {
+    async fn read(self, mut messages: Streaming<ChaincodeMessage>, outbox: &Outbox, work: &Handle) -> Option<Status> {
         let mut requests = JoinSet::new();
         loop {
             let message = tokio::select! {
-                message = messages.message() => message,
+                message = async {
+                    outbox.room().await;
+                    messages.message().await
+                }, if requests.len() < IN_WORK => message,
                 // Only so that the set does not grow; a request answers for itself.
                 Some(_) = requests.join_next() => continue,
             };
@@ -116,6 +105,7 @@ impl Drop for Open {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use prost::Message;
@@ -123,12 +113,14 @@ mod tests {
     use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
     use selvedge_proto::protos::{ChaincodeId, GetState, Response};
     use tokio::net::TcpListener;
-    use tokio_stream::wrappers::TcpListenerStream;
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
     use tonic::transport::{Endpoint, Server};
 
     use super::super::message::{self, Type};
     use super::super::testing::{CHANNEL, TestPeer, like, outcome};
     use super::*;
+    use crate::container::{ChaincodeStream, EndStream, Pending};
 
     /// A chaincode that dialled the peer.
     struct Dialled {
@@ -149,11 +141,37 @@ mod tests {
         }
     }
 
-    /// A registered chaincode `cc:1.0`.
+    /// Counts the messages that chaincodes send.
+    struct Counting(Arc<dyn StreamAcceptor>, Arc<AtomicUsize>);
+
+    struct Counted(Arc<dyn PeerEnd>, Arc<AtomicUsize>);
+
+    impl StreamAcceptor for Counting {
+        fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd> {
+            Arc::new(Counted(self.0.accept(stream), Arc::clone(&self.1)))
+        }
+    }
+
+    impl PeerEnd for Counted {
+        fn receive(&self, message: ChaincodeMessage) -> Result<Option<Pending>, EndStream> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            self.0.receive(message)
+        }
+
+        fn closed(&self) {
+            self.0.closed();
+        }
+    }
+
     async fn dial(peer: &TestPeer) -> Dialled {
+        dial_to(Arc::new(peer.support.clone())).await
+    }
+
+    /// A registered chaincode `cc:1.0`.
+    async fn dial_to(acceptor: Arc<dyn StreamAcceptor>) -> Dialled {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", socket.local_addr().unwrap());
-        let listener = ChaincodeListener::new(Arc::new(peer.support.clone())).work_on(Handle::current());
+        let listener = ChaincodeListener::new(acceptor).work_on(Handle::current());
         let server = Server::builder().add_service(ChaincodeSupportServer::new(listener));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(socket)));
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
@@ -202,5 +220,26 @@ mod tests {
             status.message(),
             "error handling message, ending stream: [] Fabric side handler cannot handle message (READY) while in ready state"
         );
+    }
+
+    #[tokio::test]
+    async fn a_chaincode_that_never_listens_is_heard_no_more_and_goes_on_when_it_does() {
+        const ASKED: usize = 200;
+        let peer = TestPeer::new();
+        let heard = Arc::<AtomicUsize>::default();
+        let mut cc = dial_to(Arc::new(Counting(Arc::new(peer.support.clone()), Arc::clone(&heard)))).await;
+        // Each request is answered by its own transaction id, twice.
+        for n in 0..ASKED {
+            let txid = format!("{n}{}", "0".repeat(1_000_000));
+            let get = GetState::default().encode_to_vec().into();
+            cc.to_peer.send(message::for_transaction(Type::GetState, get, txid, CHANNEL.into())).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let heard = heard.load(Ordering::SeqCst);
+        assert!(heard < ASKED / 2, "{heard} of {ASKED} requests were taken in while no answer was");
+        for n in 0..ASKED {
+            let answer = cc.expect(Type::Error).await;
+            assert!(answer.txid.len() > 1_000_000 && answer.payload.ends_with(b"no ledger context"), "answer {n}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod launch_state;
 mod listener;
 mod message;
 mod metrics;
+mod outbox;
 mod runtime_launcher;
 mod support;
 mod transaction;

@@ -54,6 +54,11 @@ impl TransactionContexts {
         }
     }
 
+    /// Whether the stream has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.open).closed
+    }
+
     /// Wakes every execution without an answer, for good.
     pub(super) fn close(&self) {
         let contexts = {

@@ -97,14 +97,6 @@ impl TxSimulator {
         self.read(namespace, key, |row| Bytes::copy_from_slice(row.value))
     }
 
-    /// Several committed values, in the order of the keys.
-    ///
-    /// # Errors
-    /// As [`Self::get_state`].
-    pub fn get_state_multiple(&mut self, namespace: &str, keys: &[String]) -> Result<Vec<Option<Bytes>>, LedgerError> {
-        keys.iter().map(|key| self.get_state(namespace, key)).collect()
-    }
-
     /// Writes a value; an empty one deletes the key.
     ///
     /// # Errors

@@ -38,7 +38,18 @@ pub struct Node {
     ledgers: Arc<LedgerProvider>,
     listeners: Listeners,
     orderers: Arc<Orderers>,
+    controller: Arc<VmController>,
+    containers: Containers,
     work: WorkRuntime,
+}
+
+/// The containers inside this process; stopped when dropped, before the runtime that they run on.
+struct Containers(Arc<WasmVm>);
+
+impl Drop for Containers {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Puts something around an acceptor.
@@ -96,10 +107,11 @@ impl Node {
             vec![Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())), Arc::new(Messages)];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
-        let vms = [(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)];
+        let containers = Containers(Arc::clone(&vm));
+        let controller = Arc::new(VmController::new([(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)]));
         let support = ChaincodeSupport::new(
             chaincodes::support_config(config),
-            Arc::new(VmController::new(vms)),
+            Arc::clone(&controller),
             Environment {
                 ledgers: Arc::clone(&as_ledgers),
                 definitions: registry.clone(),
@@ -150,7 +162,7 @@ impl Node {
             },
         };
         let listeners = Listeners::open(config, services).await?;
-        Ok(Self { support, ledgers, listeners, orderers, work })
+        Ok(Self { support, ledgers, listeners, orderers, controller, containers, work })
     }
 
     /// The address of the endorser, Deliver and Broadcast services.
@@ -178,6 +190,11 @@ impl Node {
         self.work.handle()
     }
 
+    /// What starts and stops the node's containers.
+    pub fn controller(&self) -> &Arc<VmController> {
+        &self.controller
+    }
+
     /// The channels' ledgers.
     pub fn ledgers(&self) -> &Arc<LedgerProvider> {
         &self.ledgers
@@ -187,6 +204,7 @@ impl Node {
     pub async fn stop(self) {
         self.listeners.close().await;
         self.orderers.shutdown().await;
+        drop(self.containers);
         self.work.stop();
     }
 }

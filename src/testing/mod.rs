@@ -5,8 +5,10 @@ mod client;
 mod peer;
 mod recorder;
 mod setting;
+mod small_guest;
 
 pub use client::Client;
 pub use peer::TestPeer;
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
+pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};

@@ -43,6 +43,18 @@ impl Plugin {
     }
 }
 
+impl Plugin {
+    /// A plug-in of this name, made of a module that is written to `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn of_module(folder: &Path, name: &str, module: &[u8]) -> anyhow::Result<Self> {
+        let path = folder.join(format!("{name}.wasm"));
+        std::fs::write(&path, module)?;
+        Ok(Self { name: name.to_owned(), module: path, capabilities: Vec::new(), invokable: Invokable::ByAll })
+    }
+}
+
 /// The module of one of the project's guests, beside the program that runs.
 ///
 /// # Errors

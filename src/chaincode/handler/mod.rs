@@ -108,6 +108,11 @@ impl Handler {
         }
         self.metrics.name(&id);
         let _ = self.id.set(id.clone());
+        if self.contexts.is_closed() {
+            // The stream ended meanwhile and found nothing to take out.
+            self.leave();
+            return;
+        }
         match self.welcome() {
             Ok(()) => registry.ready(&id),
             Err(cause) => {
@@ -130,6 +135,13 @@ impl Handler {
         self.stream
             .send(message::bare(kind, payload))
             .map_err(|cause| format!("[] error sending {}: {cause}", kind.as_str_name()))
+    }
+
+    /// Takes this handler out of the registry, if it is there.
+    fn leave(&self) {
+        if let Some(id) = self.id.get() {
+            self.support.registry().deregister(id, self);
+        }
     }
 
     /// COMPLETED or ERROR.
@@ -165,10 +177,11 @@ impl PeerEnd for Handler {
     }
 
     fn closed(&self) {
-        if let Some(id) = self.id.get() {
-            self.support.registry().deregister(id, self);
-        }
+        // First the registry, so that whoever is woken and tries again begins a new launch.
+        self.leave();
         self.contexts.close();
+        // A REGISTER that was just taken in, on another thread.
+        self.leave();
     }
 }
 

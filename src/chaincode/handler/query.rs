@@ -18,7 +18,8 @@ use super::super::transaction_context::{TransactionContext, lock};
 use super::super::{ChaincodeSupport, RequestError};
 use super::private_data;
 use super::query_batch::{Batch, Batching, Progress};
-use crate::ledger::{HistoryIterator, KeyValue, LedgerError, StateIterator, TxSimulator};
+use super::state::AnswerSize;
+use crate::ledger::{HistoryIterator, KeyValue, StateIterator, TxSimulator};
 
 type Answer = Result<Bytes, RequestError>;
 
@@ -101,12 +102,13 @@ fn first(context: &TransactionContext, rows: Rows, limit: u32, batching: Batchin
 /// One answer to a query, which stays open if there is more. An error closes it.
 fn batch(context: &TransactionContext, id: String, mut query: OpenQuery, limit: u32, batching: Batching) -> Answer {
     let OpenQuery { rows, progress } = &mut query;
+    let mut size = AnswerSize::default();
     let Batch { rows: results, has_more } = match rows {
         Rows::State(rows) => {
             let mut simulator = context.simulator()?;
-            progress.next_batch(limit, batching, || state_row(&mut simulator, rows, &context.namespace))?
+            progress.next_batch(limit, batching, || state_row(&mut simulator, rows, &context.namespace, &mut size))?
         }
-        Rows::History(rows) => progress.next_batch(limit, batching, || history_row(rows))?,
+        Rows::History(rows) => progress.next_batch(limit, batching, || history_row(rows, &mut size))?,
     };
     let metadata = match (batching, rows) {
         (Batching::Page, Rows::State(rows)) => page_end(progress, rows.bookmark()?),
@@ -122,17 +124,19 @@ fn state_row(
     simulator: &mut TxSimulator,
     rows: &mut StateIterator,
     namespace: &str,
-) -> Result<Option<QueryResultBytes>, LedgerError> {
-    let row = simulator.next(rows)?;
-    Ok(row.map(|KeyValue { key, value }| encoded(&Kv { namespace: namespace.to_owned(), key, value })))
+    size: &mut AnswerSize,
+) -> Result<Option<QueryResultBytes>, RequestError> {
+    let Some(KeyValue { key, value }) = simulator.next(rows)? else { return Ok(None) };
+    encoded(&Kv { namespace: namespace.to_owned(), key, value }, size).map(Some)
 }
 
-fn history_row(rows: &mut HistoryIterator) -> Result<Option<QueryResultBytes>, LedgerError> {
-    Ok(rows.next()?.as_ref().map(encoded))
+fn history_row(rows: &mut HistoryIterator, size: &mut AnswerSize) -> Result<Option<QueryResultBytes>, RequestError> {
+    rows.next()?.map(|row| encoded(&row, size)).transpose()
 }
 
-fn encoded(row: &impl Message) -> QueryResultBytes {
-    QueryResultBytes { result_bytes: row.encode_to_vec().into() }
+fn encoded(row: &impl Message, size: &mut AnswerSize) -> Result<QueryResultBytes, RequestError> {
+    size.add(row.encoded_len())?;
+    Ok(QueryResultBytes { result_bytes: row.encode_to_vec().into() })
 }
 
 /// Where the next page starts.

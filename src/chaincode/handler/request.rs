@@ -56,8 +56,9 @@ impl Handler {
         let handler = self.me.upgrade()?;
         let ChaincodeMessage { payload, txid, channel_id, .. } = message;
         let Some(context) = self.contexts.get(&channel_id, &txid) else {
+            // Found now, so that nothing of the payload is kept.
+            let cause = self.without_context(kind, &channel_id, payload);
             return Some(Box::pin(async move {
-                let cause = handler.without_context(kind, &channel_id, payload);
                 handler.reply(Err(cause), kind, txid, channel_id);
             }));
         };

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use prost::Message;
+use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::{
     DelState, GetState, GetStateMultiple, GetStateMultipleResult, PurgePrivateState, PutState, WriteBatchState,
     WriteRecord,
@@ -30,18 +31,35 @@ pub(super) fn get(support: &ChaincodeSupport, context: &TransactionContext, payl
     Ok(value.unwrap_or_default())
 }
 
+/// What an answer of many parts has come to: one key may be asked for a thousand times.
+#[derive(Default)]
+pub(super) struct AnswerSize(usize);
+
+impl AnswerSize {
+    pub(super) fn add(&mut self, part: usize) -> Result<(), RequestError> {
+        self.0 += part;
+        if self.0 <= MAX_MESSAGE_SIZE { Ok(()) } else { Err(RequestError::TooLarge) }
+    }
+}
+
 /// GET_STATE_MULTIPLE: the values in the order of their keys.
 pub(super) fn get_multiple(support: &ChaincodeSupport, context: &TransactionContext, payload: Bytes) -> Answer {
     let GetStateMultiple { keys, collection } = GetStateMultiple::decode(payload)?;
-    let values = if collection.is_empty() {
-        context.simulator()?.get_state_multiple(&context.namespace, &keys)?
-    } else {
+    if !collection.is_empty() {
         private_data::allowed(support, context, Access::Read, &collection)?;
-        let mut simulator = context.simulator()?;
-        let values = keys.iter().map(|key| simulator.get_private_data(&context.namespace, &collection, key));
-        values.collect::<Result<Vec<_>, _>>()?
-    };
-    let values = values.into_iter().map(Option::unwrap_or_default).collect();
+    }
+    let mut simulator = context.simulator()?;
+    let (mut values, mut size) = (Vec::with_capacity(keys.len()), AnswerSize::default());
+    for key in &keys {
+        let value = if collection.is_empty() {
+            simulator.get_state(&context.namespace, key)?
+        } else {
+            simulator.get_private_data(&context.namespace, &collection, key)?
+        };
+        let value = value.unwrap_or_default();
+        size.add(value.len())?;
+        values.push(value);
+    }
     Ok(GetStateMultipleResult { values }.encode_to_vec().into())
 }
 

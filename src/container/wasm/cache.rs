@@ -7,14 +7,17 @@
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::{constant_time, hmac, rand};
 use selvedge_aot::Staged;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use super::componentize;
 
 const KEY_FILE: &str = "key";
 const KEY_LENGTH: usize = 32;
@@ -35,6 +38,10 @@ impl ModuleCache {
     /// Opens the folder, making it and its key when missing.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Whoever can replace the key can have any machine code run in this process.
+        if fs::metadata(folder)?.permissions().mode() & 0o022 != 0 {
+            return Err(io::Error::other("others than its owner may write to it; chmod go-w it"));
+        }
         let key = read_or_make_key(&folder.join(KEY_FILE))?;
         Ok(Self { folder: folder.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
     }
@@ -64,7 +71,10 @@ impl ModuleCache {
         let compiled = component.serialize().map_err(io::Error::other)?;
         let tag = hmac::sign(&self.key, &compiled);
         let path = self.path(engine, digest);
-        let temporary = path.with_extension(format!("{}.new", std::process::id()));
+        // A name of its own: the same module may be loaded twice at a time.
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("{}-{number}.new", std::process::id()));
         let mut file = owner_only().create(true).truncate(true).open(&temporary)?;
         file.write_all(tag.as_ref())?;
         file.write_all(&compiled)?;
@@ -75,6 +85,8 @@ impl ModuleCache {
         let mut settings = Sha256Hasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut settings);
         let mut name = settings.0;
+        // A core module becomes a component by what this host puts around it.
+        name.update(Sha256::digest(componentize::wrapping()));
         name.update(digest);
         self.folder.join(format!("{}.cwasm", hex::encode(name.finalize())))
     }
@@ -118,8 +130,6 @@ impl Hasher for Sha256Hasher {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     const SOURCE: &[u8] = br#"(component (core module (func (export "f"))))"#;
@@ -158,5 +168,13 @@ mod tests {
         fs::write(&path, &intact).unwrap();
         fs::write(folder.path().join(KEY_FILE), [7; KEY_LENGTH]).unwrap();
         assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, &DIGEST).is_none(), "another key");
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        let error = ModuleCache::open(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("chmod go-w"), "{error}");
     }
 }

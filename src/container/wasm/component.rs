@@ -72,8 +72,8 @@ pub enum LoadError {
         /// The import, and what to do.
         reason: String,
     },
-    /// wasmtime refuses it.
-    #[error("chaincode {ccid} ({}): {source:#}", .path.display())]
+    /// wasmtime refuses it, perhaps because it asks for more than the limit under a key of core.yaml.
+    #[error("chaincode {ccid} ({}): {source:#}{}", .path.display(), limit_behind(.source))]
     Wasmtime {
         /// The chaincode.
         ccid: Ccid,
@@ -192,6 +192,19 @@ fn check_imports(
         return Err(LoadError::Import { ccid: spec.ccid.clone(), path: spec.path.clone(), reason });
     }
     Ok(())
+}
+
+/// The key to change, where the module asks for more from the start than an instance may have.
+fn limit_behind(error: &wasmtime::Error) -> &'static str {
+    let text = format!("{error:#}");
+    // wasmtime has no types for these.
+    if text.contains("memory has a minimum byte size") {
+        " (chaincode.wasm.limits.memory)"
+    } else if text.contains("minimum element size") {
+        " (chaincode.wasm.limits.tables)"
+    } else {
+        ""
+    }
 }
 
 /// The interfaces and functions that a component imports; types that it only names are left out.

@@ -100,6 +100,16 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
         .map_err(text)
 }
 
+/// What a core module is wrapped with: another version of any of it makes another component of the same module.
+pub(super) fn wrapping() -> &'static [u8] {
+    concat!(
+        env!("CARGO_PKG_VERSION"),
+        include_str!("adapter.wat"),
+        include_str!("../../../wit/chaincode/chaincode.wit")
+    )
+    .as_bytes()
+}
+
 /// The adapter with the metadata of its world.
 fn adapter() -> Result<&'static [u8], String> {
     static BYTES: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();

@@ -172,6 +172,12 @@ pub enum LimitError {
         /// Depth of nesting that slots are kept for.
         call_depth: u32,
     },
+    /// No place for an INIT before the deadline.
+    #[error("waited for one of {places} places for INIT until the time was up (chaincode.wasm.initInstances)")]
+    InitPlaces {
+        /// INITs that may run at once.
+        places: usize,
+    },
     /// The machine has no more memory for the instance.
     #[error(
         "got no more memory from this machine: {0}; lower chaincode.wasm.instances or chaincode.wasm.limits.memory"
@@ -192,6 +198,7 @@ impl LimitError {
             | Self::Cancelled
             | Self::Stack { .. }
             | Self::Places { .. }
+            | Self::InitPlaces { .. }
             | Self::Machine(_)
             | Self::Pool(_) => true,
             Self::Memory { .. }

@@ -22,6 +22,7 @@ use super::config::LimitError;
 use super::exchange::{Exchange, ReplySlot};
 use super::instance::{self, Completed, Entry, InstanceState};
 use super::meter::Meter;
+use super::permits::Permit;
 use super::transaction::Transaction;
 use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamError};
 
@@ -114,12 +115,15 @@ impl WasmContainer {
             Ok(transaction) => transaction,
             Err(reason) => return error(reason),
         };
-        let _init = match entry {
-            Entry::Init => Some(self.shared.init_permits.acquire(&self.module.ccid().name).await),
-            Entry::Invoke => match self.take_place(&budget).await {
-                Ok(()) => None,
-                Err(limit) => return error(format!("chaincode {} {limit}", self.module.ccid())),
-            },
+        let _init = match self.take_place(entry, &budget).await {
+            Ok(init) => init,
+            Err(limit) => {
+                let text = format!("chaincode {} {limit}", self.module.ccid());
+                // The client is told of the timeout alone, in Fabric's words.
+                tracing::warn!("{text}");
+                budget.fail(text.clone());
+                return error(text);
+            }
         };
         let meter = Meter::new(Arc::clone(&self.shared.ticks), budget, Arc::clone(&self.shared.limits));
         let state = InstanceState::new(Arc::clone(&self.module), transaction, exchange, meter);
@@ -133,23 +137,22 @@ impl WasmContainer {
         }
     }
 
-    /// A place for the root transaction; what it calls rides on it.
-    async fn take_place(&self, budget: &Budget) -> Result<(), LimitError> {
-        if budget.has_permit() {
-            return Ok(());
+    /// A place for an INIT, to be held while it runs, or one for the root transaction, which the budget keeps: what it calls
+    /// rides on it.
+    async fn take_place(&self, entry: Entry, budget: &Budget) -> Result<Option<Permit>, LimitError> {
+        let (permits, no_place): (_, fn(&Shared) -> LimitError) = match entry {
+            Entry::Init => (&self.shared.init_permits, Shared::no_init_place),
+            Entry::Invoke if budget.has_permit() => return Ok(None),
+            Entry::Invoke => (&self.shared.permits, Shared::no_place),
+        };
+        let place = permits.acquire(&self.module.ccid().name);
+        let permit = tokio::time::timeout_at(budget.deadline().into(), place).await;
+        let permit = permit.map_err(|_| no_place(&self.shared))?;
+        if entry == Entry::Init {
+            return Ok(Some(permit));
         }
-        let place = self.shared.permits.acquire(&self.module.ccid().name);
-        match tokio::time::timeout_at(budget.deadline().into(), place).await {
-            Ok(permit) => {
-                budget.keep_permit(Box::new(permit));
-                Ok(())
-            }
-            Err(_) => {
-                let limit = self.shared.no_place();
-                budget.fail(limit.to_string());
-                Err(limit)
-            }
-        }
+        budget.keep_permit(Box::new(permit));
+        Ok(None)
     }
 
     fn reply(&self, message: ChaincodeMessage) -> Result<(), StreamError> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use super::WasmConfig;
 
@@ -75,19 +75,42 @@ fn engine_config(config: &WasmConfig, dirty_pages: DirtyPages) -> Config {
 const HOST_STACK: usize = 512 << 10;
 
 fn determinism(engine: &mut Config) {
-    engine.cranelift_nan_canonicalization(true);
-    engine.wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
-    engine.wasm_simd(true);
-    engine.wasm_bulk_memory(true);
-    engine.wasm_multi_value(true);
-    engine.wasm_extended_const(true);
-    engine.wasm_tail_call(true);
-    engine.wasm_multi_memory(false);
-    engine.wasm_memory64(false);
-    engine.wasm_custom_page_sizes(false);
-    engine.wasm_wide_arithmetic(false);
-    engine.wasm_component_model(true);
+    engine.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
+    for (feature, on) in FEATURES {
+        engine.wasm_features(feature, on);
+    }
 }
+
+/// Every feature of WebAssembly that a module might use, on or off: what a node accepts must not change with wasmtime's
+/// defaults. Off is what endorsers could disagree on (threads), what compilers do not ask for by themselves, and what is
+/// not finished.
+const FEATURES: [(WasmFeatures, bool); 25] = [
+    (WasmFeatures::BULK_MEMORY, true),
+    (WasmFeatures::COMPONENT_MODEL, true),
+    (WasmFeatures::EXTENDED_CONST, true),
+    (WasmFeatures::FLOATS, true),
+    (WasmFeatures::MULTI_VALUE, true),
+    (WasmFeatures::MUTABLE_GLOBAL, true),
+    (WasmFeatures::REFERENCE_TYPES, true),
+    (WasmFeatures::RELAXED_SIMD, true),
+    (WasmFeatures::SATURATING_FLOAT_TO_INT, true),
+    (WasmFeatures::SIGN_EXTENSION, true),
+    (WasmFeatures::SIMD, true),
+    (WasmFeatures::TAIL_CALL, true),
+    (WasmFeatures::CM_ASYNC, false),
+    (WasmFeatures::CM_ERROR_CONTEXT, false),
+    (WasmFeatures::CM_GC, false),
+    (WasmFeatures::CUSTOM_PAGE_SIZES, false),
+    (WasmFeatures::EXCEPTIONS, false),
+    (WasmFeatures::FUNCTION_REFERENCES, false),
+    (WasmFeatures::GC, false),
+    (WasmFeatures::MEMORY64, false),
+    (WasmFeatures::MULTI_MEMORY, false),
+    (WasmFeatures::SHARED_EVERYTHING_THREADS, false),
+    (WasmFeatures::STACK_SWITCHING, false),
+    (WasmFeatures::THREADS, false),
+    (WasmFeatures::WIDE_ARITHMETIC, false),
+];
 
 fn pool(config: &WasmConfig, dirty_pages: DirtyPages) -> PoolingAllocationConfig {
     let slots = config.slots();

@@ -18,8 +18,9 @@ use super::meter::Meter;
 use super::output::Output;
 use super::transaction::{Random, Transaction};
 
-/// Frames of a guest's backtrace that go into an error.
+/// Frames of a guest's backtrace that go into an error, and characters of each: the names are the module's to choose.
 const BACKTRACE_FRAMES: usize = 8;
+const FRAME: usize = 200;
 
 /// Bytes that stay on the host; the guest holds a handle.
 pub struct Blob {
@@ -183,7 +184,10 @@ fn explain(store: &Store<InstanceState>, module: &WasmModule, error: &wasmtime::
         return ExecutionError::Limit { chaincode, limit };
     }
     let mut what = match (error.downcast_ref::<Trap>(), state.output.last_words()) {
-        (_, Some(words)) => format!("trapped: {words}"),
+        // A panic's text comes before the trap that it ends in.
+        (Some(Trap::UnreachableCodeReached), Some(words)) => format!("trapped: {words}"),
+        (Some(trap), Some(words)) => format!("trapped: {trap}, after it wrote: {words}"),
+        (None, Some(words)) => format!("failed: {}, after it wrote: {words}", error.root_cause()),
         (Some(trap), None) => format!("trapped: {trap}"),
         (None, None) => format!("failed: {}", error.root_cause()),
     };
@@ -218,7 +222,8 @@ fn limit_behind(error: &wasmtime::Error, state: &InstanceState) -> Option<LimitE
 /// The guest's own functions on the way to the trap; those of Rust's panic machinery say nothing more than its text.
 fn frames(backtrace: &WasmBacktrace) -> impl Iterator<Item = String> {
     let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
-    let names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
+    let names =
+        names.map(|name| format!("{:#}", rustc_demangle::demangle(name)).chars().take(FRAME).collect::<String>());
     let own = names.filter(|name| !["std::", "core::", "__rust", "abort"].iter().any(|of| name.starts_with(of)));
     own.take(BACKTRACE_FRAMES)
 }

@@ -23,7 +23,7 @@ mod transaction;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -50,7 +50,8 @@ pub struct WasmVm {
     capabilities: Vec<Arc<dyn Capability>>,
     shared: Arc<Shared>,
     work: Handle,
-    acceptor: OnceLock<Arc<dyn StreamAcceptor>>,
+    /// Who gives new streams their handlers; none before [`WasmVm::set_acceptor`] and after [`WasmVm::close`].
+    acceptor: Mutex<Option<Arc<dyn StreamAcceptor>>>,
     modules: Mutex<HashMap<String, Arc<WasmModule>>>,
     containers: Mutex<HashMap<String, Arc<WasmContainer>>>,
 }
@@ -63,11 +64,16 @@ struct Shared {
     limits: Arc<Limits>,
     roots: usize,
     instances: u32,
+    init_places: usize,
 }
 
 impl Shared {
     fn no_place(&self) -> LimitError {
         LimitError::Places { roots: self.roots, instances: self.instances, call_depth: self.limits.call_depth }
+    }
+
+    fn no_init_place(&self) -> LimitError {
+        LimitError::InitPlaces { places: self.init_places }
     }
 }
 
@@ -93,13 +99,15 @@ impl WasmVm {
                 })
                 .ok()
         });
+        let init_places = usize::try_from(config.init_instances).unwrap_or(1).max(1);
         let shared = Arc::new(Shared {
             permits: Permits::new(config.roots()),
-            init_permits: Permits::new(usize::try_from(config.init_instances).unwrap_or(1).max(1)),
+            init_permits: Permits::new(init_places),
             ticks: engine.ticks(),
             limits: Arc::new(config.limits.clone()),
             roots: config.roots(),
             instances: config.instances,
+            init_places,
         });
         Ok(Self {
             engine,
@@ -107,7 +115,7 @@ impl WasmVm {
             capabilities,
             shared,
             work,
-            acceptor: OnceLock::new(),
+            acceptor: Mutex::default(),
             modules: Mutex::default(),
             containers: Mutex::default(),
         })
@@ -115,7 +123,16 @@ impl WasmVm {
 
     /// Names who gives new streams their handlers. Once, before the first start.
     pub fn set_acceptor(&self, acceptor: Arc<dyn StreamAcceptor>) {
-        let _ = self.acceptor.set(acceptor);
+        *lock(&self.acceptor) = Some(acceptor);
+    }
+
+    /// Stops all containers and starts none any more. VM, handlers and their registry hold each other, so a VM that is not
+    /// closed is never dropped, nor is its engine.
+    pub fn close(&self) {
+        let acceptor = lock(&self.acceptor).take();
+        let containers = std::mem::take(&mut *lock(&self.containers));
+        containers.values().for_each(|container| container.stop(0));
+        drop(acceptor);
     }
 
     /// Reads, checks, compiles and links a module. It may take seconds: call it where a thread may block.
@@ -146,9 +163,9 @@ impl Vm for WasmVm {
     async fn start(&self, ccid: &Ccid, _: StartContainer) -> Result<(), VmError> {
         let name = ccid.container_name();
         let module = lock(&self.modules).get(&name).cloned().ok_or_else(|| VmError::NotRegistered(name.clone()))?;
-        let acceptor = self.acceptor.get().ok_or_else(|| VmError::Instantiate {
+        let acceptor = lock(&self.acceptor).clone().ok_or_else(|| VmError::Instantiate {
             ccid: name.clone(),
-            cause: "the VM was not told who accepts streams".to_owned(),
+            cause: "the VM is closed, or was not told who accepts streams".to_owned(),
         })?;
         let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone());
         {

@@ -27,7 +27,7 @@ pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     })?;
     process.func_wrap("random", |mut store: StoreContextMut<'_, InstanceState>, (): ()| {
         let state = store.data_mut();
-        Ok((state.random.next(&state.transaction),))
+        Ok((state.random.next(&state.transaction, &state.module.ccid().name),))
     })?;
     process.func_wrap("exit", |_: StoreContextMut<'_, InstanceState>, (code,): (u32,)| -> wasmtime::Result<()> {
         Err(wasmtime::Error::msg(format!("the chaincode called exit({code})")))

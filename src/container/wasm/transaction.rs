@@ -87,7 +87,8 @@ impl ProposalParts {
 }
 
 /// A sequence of numbers that channel and transaction id determine: the same on every endorser, and not to be guessed
-/// before the client has chosen its nonce. SHA-256 of (channel, 0, txid, counter), eight bytes at a time.
+/// before the client has chosen its nonce. SHA-256 of (channel, 0, txid, counter), eight bytes at a time. The id of an INIT
+/// without a proposal is this node's own, so there the chaincode's name stands for it.
 #[derive(Default)]
 pub(super) struct Random {
     block: [u8; 32],
@@ -96,12 +97,12 @@ pub(super) struct Random {
 }
 
 impl Random {
-    pub(super) fn next(&mut self, transaction: &Transaction) -> u64 {
+    pub(super) fn next(&mut self, transaction: &Transaction, chaincode: &str) -> u64 {
         if self.counter == 0 || self.used == self.block.len() {
             let mut hash = Sha256::new();
             hash.update(transaction.channel_id.as_bytes());
             hash.update([0]);
-            hash.update(transaction.txid.as_bytes());
+            hash.update(if transaction.signed_proposal.is_some() { &*transaction.txid } else { chaincode });
             hash.update(self.counter.to_le_bytes());
             self.block = hash.finalize().into();
             self.counter += 1;
@@ -118,29 +119,37 @@ impl Random {
 mod tests {
     use super::*;
 
-    fn transaction(channel: &str, txid: &str) -> Transaction {
-        let message = ChaincodeMessage { channel_id: channel.into(), txid: txid.into(), ..Default::default() };
-        Transaction::new(message).unwrap()
+    fn message(channel: &str, txid: &str) -> ChaincodeMessage {
+        ChaincodeMessage { channel_id: channel.into(), txid: txid.into(), ..Default::default() }
     }
 
     #[test]
     fn random_numbers_follow_from_channel_and_txid_alone() {
-        let numbers = |channel: &str, txid: &str| {
-            let transaction = transaction(channel, txid);
+        let numbers = |message, chaincode| {
+            let transaction = Transaction::new(message).unwrap();
             let mut random = Random::default();
-            (0..9).map(|_| random.next(&transaction)).collect::<Vec<_>>()
+            (0..9).map(|_| random.next(&transaction, chaincode)).collect::<Vec<_>>()
         };
-        let first = numbers("c", "t");
-        assert_eq!(first, numbers("c", "t"));
-        assert_ne!(first, numbers("c", "u"));
-        assert_ne!(first, numbers("d", "t"));
+        let proposed = |channel, txid| {
+            let proposal = Some(SignedProposal::default());
+            numbers(ChaincodeMessage { proposal, ..message(channel, txid) }, "cc")
+        };
+        let first = proposed("c", "t");
+        assert_eq!(first, proposed("c", "t"));
+        assert_ne!(first, proposed("c", "u"));
+        assert_ne!(first, proposed("d", "t"));
+
+        let init = numbers(message("c", "an id of one node"), "cc");
+        assert_eq!(init, numbers(message("c", "an id of another"), "cc"));
+        assert_ne!(init, numbers(message("d", "an id of one node"), "cc"));
+        assert_ne!(init, numbers(message("c", "an id of one node"), "other"));
         let distinct: std::collections::BTreeSet<_> = first.iter().collect();
         assert_eq!(distinct.len(), 9, "the sequence goes on past one hash: {first:?}");
     }
 
     #[test]
     fn without_a_proposal_there_is_no_creator_and_the_clock_reads_zero() {
-        let transaction = transaction("c", "t");
+        let transaction = Transaction::new(message("c", "t")).unwrap();
         assert!(transaction.proposal().is_none());
         assert_eq!(transaction.nanoseconds(), 0);
     }

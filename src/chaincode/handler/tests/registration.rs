@@ -95,6 +95,17 @@ async fn a_stream_that_cannot_be_sent_ready_takes_nothing() {
 }
 
 #[tokio::test]
+async fn a_registration_that_arrives_after_the_end_leaves_nothing_behind() {
+    let peer = TestPeer::new();
+    let mut late = peer.stream();
+    late.peer.closed();
+    late.register("cc:1.0").unwrap();
+    late.assert_silent();
+    assert!(peer.support.registry().handler("cc:1.0").is_none());
+    peer.chaincode("cc:1.0").await;
+}
+
+#[tokio::test]
 async fn ready_offers_batching_if_so_configured() {
     for (config, payload) in [
         (

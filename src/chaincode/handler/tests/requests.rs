@@ -73,6 +73,24 @@ async fn state_is_read_as_committed_and_written_under_the_chaincodes_name() {
 }
 
 #[tokio::test]
+async fn an_answer_that_no_message_can_hold_is_refused_before_it_is_made() {
+    let peer = TestPeer::new();
+    peer.put("cc", [("large".into(), "x".repeat(1 << 20))]);
+    let mut cc = peer.chaincode("cc:1.0").await;
+    let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+    let tx = cc.next().await;
+    let times = |times| GetStateMultiple { keys: vec!["large".into(); times], ..Default::default() };
+    assert!(cc.ask(&tx, Type::GetStateMultiple, &times(100)).await.is_ok());
+    assert_eq!(
+        cc.ask(&tx, Type::GetStateMultiple, &times(1_000_000)).await.unwrap_err(),
+        "GET_STATE_MULTIPLE failed: transaction ID: t1: the answer has more than 104857600 bytes, which is all that a \
+         message can hold: ask for less at a time"
+    );
+    cc.complete(&tx, "done");
+    assert_eq!(outcome(execution).await.unwrap(), "done");
+}
+
+#[tokio::test]
 async fn a_write_batch_is_applied_in_order_up_to_its_first_error() {
     let peer = TestPeer::new();
     *peer.rules.capabilities.lock().unwrap() = capabilities(true, true);
