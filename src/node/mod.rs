@@ -72,7 +72,7 @@ impl Node {
         tracing::info!(
             "selvedge {}, settings from {}, data in {}",
             env!("CARGO_PKG_VERSION"),
-            config.file.as_ref().map_or("no core.yaml".into(), |file| file.display().to_string()),
+            config.file.as_ref().map_or("defaults (there is no core.yaml)".into(), |file| file.display().to_string()),
             config.peer.file_system_path.display()
         );
         for warning in &config.warnings {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+
+use crate::setup::run;
 
 const TARGET: &str = "wasm32-wasip1";
 
@@ -123,7 +125,7 @@ fn has_target() -> Result<bool> {
 }
 
 fn debian() -> Result<Toolchain> {
-    for file in [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_STD, DEBIAN_LIBC] {
+    for file in [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_STD, &format!("{DEBIAN_LIBC}/libc.a")] {
         ensure!(Path::new(file).exists(), "there is no {file}");
     }
     let version = output(Command::new(DEBIAN_RUSTC).arg("--version"))?;
@@ -187,14 +189,6 @@ fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    if !status.success() {
-        bail!("{:?} {:?} failed ({status})", command.get_program(), command.get_args().collect::<Vec<_>>());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
