@@ -5,7 +5,7 @@ use selvedge::testing::{Client, Invokable, Plugin, TestPeer};
 
 /// How a proposal for a chaincode fails: as the call, with this text.
 async fn refused(client: &Client, chaincode: &str) -> anyhow::Result<String> {
-    let status = client.endorse(&client.proposal(chaincode, &["x"])?).await.unwrap_err();
+    let status = client.endorse(&client.proposal(chaincode, &["x"])?).await.expect_err("the endorser refuses");
     assert_eq!(status.code(), tonic::Code::Unknown, "{status:?}");
     Ok(status.message().to_owned())
 }

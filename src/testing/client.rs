@@ -17,6 +17,7 @@ use selvedge_proto::protos::{ProposalResponse, Response, TxValidationCode};
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
+use super::Boxed;
 use crate::client::{CreatedProposal, create_chaincode_proposal, create_seek_envelope, create_signed_tx};
 use crate::msp::Signer;
 
@@ -37,11 +38,13 @@ impl Client {
     ///
     /// # Errors
     /// When the node is not there or refuses to deliver.
-    pub async fn connect(address: &str, signer: Arc<dyn Signer>, channel: &str) -> anyhow::Result<Self> {
-        let connection = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-        let client = Self { connection, signer, channel: channel.to_owned(), waiting: Arc::default() };
-        client.listen().await?;
-        Ok(client)
+    pub fn connect<'a>(address: &'a str, signer: Arc<dyn Signer>, channel: &'a str) -> Boxed<'a, anyhow::Result<Self>> {
+        Box::pin(async move {
+            let connection = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+            let client = Self { connection, signer, channel: channel.to_owned(), waiting: Arc::default() };
+            client.listen().await?;
+            Ok(client)
+        })
     }
 
     async fn listen(&self) -> anyhow::Result<()> {
@@ -80,61 +83,75 @@ impl Client {
     ///
     /// # Errors
     /// The endorser's refusal.
-    pub async fn endorse(&self, proposal: &CreatedProposal) -> Result<ProposalResponse, tonic::Status> {
-        let mut endorser = EndorserClient::new(self.connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE);
-        Ok(endorser.process_proposal(proposal.signed.clone()).await?.into_inner())
+    pub fn endorse<'a>(&'a self, proposal: &'a CreatedProposal) -> Boxed<'a, Result<ProposalResponse, tonic::Status>> {
+        Box::pin(async move {
+            let mut endorser = EndorserClient::new(self.connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE);
+            Ok(endorser.process_proposal(proposal.signed.clone()).await?.into_inner())
+        })
     }
 
     /// What a chaincode answers, whatever its status.
     ///
     /// # Errors
     /// The endorser's refusal.
-    pub async fn call(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<Response> {
-        let proposal = self.proposal(chaincode, args)?;
-        let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
-        Ok(answer.response.unwrap_or_default())
+    pub fn call<'a>(&'a self, chaincode: &'a str, args: &'a [&'a str]) -> Boxed<'a, anyhow::Result<Response>> {
+        Box::pin(async move {
+            let proposal = self.proposal(chaincode, args)?;
+            let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
+            Ok(answer.response.unwrap_or_default())
+        })
     }
 
     /// The payload of a successful answer.
     ///
     /// # Errors
     /// The endorser's refusal, or the chaincode's.
-    pub async fn query(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<Bytes> {
-        let response = self.call(chaincode, args).await?;
-        if response.status != 200 {
-            bail!("{}", response.message);
-        }
-        Ok(response.payload)
+    pub fn query<'a>(&'a self, chaincode: &'a str, args: &'a [&'a str]) -> Boxed<'a, anyhow::Result<Bytes>> {
+        Box::pin(async move {
+            let response = self.call(chaincode, args).await?;
+            if response.status != 200 {
+                bail!("{}", response.message);
+            }
+            Ok(response.payload)
+        })
     }
 
     /// Has a call endorsed and ordered; resolves with its validation code once it is committed.
     ///
     /// # Errors
     /// A refusal on the way, or no word of the commit.
-    pub async fn submit(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<TxValidationCode> {
-        let proposal = self.proposal(chaincode, args)?;
-        let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
-        let envelope = create_signed_tx(&proposal.proposal, &*self.signer, &[answer])?;
-        let (waiter, committed) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(proposal.txid.clone(), waiter);
-        let mut broadcast = AtomicBroadcastClient::new(self.connection.clone());
-        let mut answers = broadcast.broadcast(tokio_stream::once(envelope)).await?.into_inner();
-        let answer = answers.message().await?.context("the orderer gave no answer")?;
-        if answer.status() != Status::Success {
-            bail!("the orderer refused: {} {}", answer.status().as_str_name(), answer.info);
-        }
-        tokio::time::timeout(COMMIT_TIMEOUT, committed)
-            .await
-            .context("no word of the commit")?
-            .context("the stream of blocks ended before the commit")
+    pub fn submit<'a>(
+        &'a self,
+        chaincode: &'a str,
+        args: &'a [&'a str],
+    ) -> Boxed<'a, anyhow::Result<TxValidationCode>> {
+        Box::pin(async move {
+            let proposal = self.proposal(chaincode, args)?;
+            let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
+            let envelope = create_signed_tx(&proposal.proposal, &*self.signer, &[answer])?;
+            let (waiter, committed) = oneshot::channel();
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(proposal.txid.clone(), waiter);
+            let mut broadcast = AtomicBroadcastClient::new(self.connection.clone());
+            let mut answers = broadcast.broadcast(tokio_stream::once(envelope)).await?.into_inner();
+            let answer = answers.message().await?.context("the orderer gave no answer")?;
+            if answer.status() != Status::Success {
+                bail!("the orderer refused: {} {}", answer.status().as_str_name(), answer.info);
+            }
+            tokio::time::timeout(COMMIT_TIMEOUT, committed)
+                .await
+                .context("no word of the commit")?
+                .context("the stream of blocks ended before the commit")
+        })
     }
 
     /// The height of the channel, as qscc tells it.
     ///
     /// # Errors
     /// As for [`Client::query`].
-    pub async fn height(&self) -> anyhow::Result<u64> {
-        let info = self.query("qscc", &["GetChainInfo", &self.channel]).await?;
-        Ok(selvedge_proto::common::BlockchainInfo::decode(info)?.height)
+    pub fn height<'a>(&'a self) -> Boxed<'a, anyhow::Result<u64>> {
+        Box::pin(async move {
+            let info = self.query("qscc", &["GetChainInfo", &self.channel]).await?;
+            Ok(selvedge_proto::common::BlockchainInfo::decode(info)?.height)
+        })
     }
 }

@@ -7,8 +7,14 @@ mod recorder;
 mod setting;
 mod small_guest;
 
+use std::pin::Pin;
+
 pub use client::Client;
 pub use peer::TestPeer;
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
+
+/// A future whose code is made once, in this crate. An `async fn` is compiled anew into every test program that awaits
+/// it, with all that it awaits in its turn: half a minute for a whole node.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
-use super::{Client, Plugin, Recorder, config};
+use super::{Boxed, Client, Plugin, Recorder, config};
 use crate::config::Config;
 use crate::msp::{Signer, SigningIdentity, development};
 use crate::node::{Hooks, Node};
@@ -22,23 +22,29 @@ impl TestPeer {
     ///
     /// # Errors
     /// What keeps the node from starting.
-    pub async fn start(folder: &Path, plugins: &[Plugin], overrides: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let config = config(folder, plugins, overrides)?;
-        let recorder = Arc::new(Mutex::new(None));
-        let hooks = Hooks {
-            acceptor: Some(Box::new({
-                let recorder = Arc::clone(&recorder);
-                move |inner| {
-                    let made = Arc::new(Recorder::new(inner));
-                    *recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
-                    made
-                }
-            })),
-        };
-        let node = Node::start(&config, hooks).await?;
-        let recorder =
-            recorder.lock().unwrap_or_else(PoisonError::into_inner).take().context("nothing was recorded")?;
-        Ok(Self { node, config, recorder })
+    pub fn start<'a>(
+        folder: &'a Path,
+        plugins: &'a [Plugin],
+        overrides: &'a [(&'a str, &'a str)],
+    ) -> Boxed<'a, anyhow::Result<Self>> {
+        Box::pin(async move {
+            let config = config(folder, plugins, overrides)?;
+            let recorder = Arc::new(Mutex::new(None));
+            let hooks = Hooks {
+                acceptor: Some(Box::new({
+                    let recorder = Arc::clone(&recorder);
+                    move |inner| {
+                        let made = Arc::new(Recorder::new(inner));
+                        *recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
+                        made
+                    }
+                })),
+            };
+            let node = Node::start(&config, hooks).await?;
+            let recorder =
+                recorder.lock().unwrap_or_else(PoisonError::into_inner).take().context("nothing was recorded")?;
+            Ok(Self { node, config, recorder })
+        })
     }
 
     /// The node.
@@ -55,9 +61,11 @@ impl TestPeer {
     ///
     /// # Errors
     /// When the connection fails.
-    pub async fn client(&self) -> anyhow::Result<Client> {
-        let signer = self.user()?;
-        Client::connect(&self.node.peer_address().to_string(), signer, &self.config.development.channel).await
+    pub fn client<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
+        Box::pin(async move {
+            let signer = self.user()?;
+            Client::connect(&self.node.peer_address().to_string(), signer, &self.config.development.channel).await
+        })
     }
 
     /// The ordinary user's identity.
@@ -70,7 +78,9 @@ impl TestPeer {
     }
 
     /// Stops the node as SIGTERM does.
-    pub async fn stop(self) {
-        self.node.stop().await;
+    pub fn stop(self) -> Boxed<'static, ()> {
+        Box::pin(async move {
+            self.node.stop().await;
+        })
     }
 }
