@@ -20,11 +20,7 @@ async fn a_node_starts_where_another_has_stopped() -> anyhow::Result<()> {
         let peer = TestPeer::start(folder.path(), &plugins, &[]).await.with_context(|| format!("round {round}"))?;
         peer.client().await?.query("asset", &["empty"]).await?;
         assert_eq!(epoch_threads(), 1, "round {round}");
-        match round {
-            // Dropping it is enough, if not as polite.
-            1 => drop(peer),
-            _ => peer.stop().await,
-        }
+        peer.stop().await;
         let began = Instant::now();
         while epoch_threads() > 0 {
             assert!(began.elapsed() < Duration::from_secs(10), "round {round}: the engine outlives its node");

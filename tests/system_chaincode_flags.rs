@@ -71,7 +71,7 @@ async fn a_chaincode_that_is_off_keeps_its_name() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_cannot_take_the_name_of_a_system_chaincode() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    for name in ["lscc", "qscc", "escc", "vscc"] {
+    for name in ["lscc", "cscc", "escc", "vscc"] {
         let refused = TestPeer::start(folder.path(), &[Plugin::guest(name, "mischief")?], &[]).await;
         let text = format!("{:#}", refused.err().expect("the name is refused"));
         assert!(text.contains("is the name of one of the node's own system chaincodes"), "{name}: {text}");

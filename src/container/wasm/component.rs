@@ -38,29 +38,29 @@ pub struct WasmModule {
     pre: SystemChaincodePre<InstanceState>,
 }
 
-/// Why a module cannot be loaded.
+/// Why a module cannot be loaded. The text is complete: a chain of sources would say it twice.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("chaincode {ccid}: cannot read {}: {source}", .path.display())]
+    #[error("chaincode {ccid}: cannot read {}: {cause}", .path.display())]
     Read {
         /// The chaincode.
         ccid: Ccid,
         /// Its file.
         path: PathBuf,
         /// The system's error.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file is no chaincode.
-    #[error("chaincode {ccid} ({}): {source}", .path.display())]
+    #[error("chaincode {ccid} ({}): {cause}", .path.display())]
     Componentize {
         /// The chaincode.
         ccid: Ccid,
         /// Its file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ComponentizeError,
+        cause: ComponentizeError,
     },
     /// It asks for something that it may not have, or that does not exist here.
     #[error("chaincode {ccid} ({}): {reason}", .path.display())]
@@ -73,14 +73,14 @@ pub enum LoadError {
         reason: String,
     },
     /// wasmtime refuses it, perhaps because it asks for more than the limit under a key of core.yaml.
-    #[error("chaincode {ccid} ({}): {source:#}{}", .path.display(), limit_behind(.source))]
+    #[error("chaincode {ccid} ({}): {cause:#}{}", .path.display(), limit_behind(.cause))]
     Wasmtime {
         /// The chaincode.
         ccid: Ccid,
         /// Its file.
         path: PathBuf,
         /// wasmtime's error.
-        source: wasmtime::Error,
+        cause: wasmtime::Error,
     },
 }
 
@@ -96,12 +96,12 @@ impl WasmModule {
         capabilities: &[Arc<dyn Capability>],
         spec: ModuleSpec,
     ) -> Result<Self, LoadError> {
-        let source = std::fs::read(&spec.path).map_err(|source| LoadError::Read {
+        let source = std::fs::read(&spec.path).map_err(|cause| LoadError::Read {
             ccid: spec.ccid.clone(),
             path: spec.path.clone(),
-            source,
+            cause,
         })?;
-        let wasmtime = |source| LoadError::Wasmtime { ccid: spec.ccid.clone(), path: spec.path.clone(), source };
+        let wasmtime = |cause| LoadError::Wasmtime { ccid: spec.ccid.clone(), path: spec.path.clone(), cause };
         let digest: [u8; 32] = Sha256::digest(&source).into();
         let component = match cache.and_then(|cache| cache.load(engine, &digest)) {
             Some(component) => component,
@@ -151,15 +151,15 @@ fn compile(
     spec: &ModuleSpec,
 ) -> Result<Component, LoadError> {
     let (ccid, path) = (&spec.ccid, &spec.path);
-    let bytes = componentize::componentize(source).map_err(|source| LoadError::Componentize {
+    let bytes = componentize::componentize(source).map_err(|cause| LoadError::Componentize {
         ccid: ccid.clone(),
         path: path.clone(),
-        source,
+        cause,
     })?;
-    let component = Component::new(engine, bytes).map_err(|source| LoadError::Wasmtime {
+    let component = Component::new(engine, bytes).map_err(|cause| LoadError::Wasmtime {
         ccid: ccid.clone(),
         path: path.clone(),
-        source,
+        cause,
     })?;
     if let Some(cache) = cache
         && let Err(error) = cache.store(engine, digest, &component)

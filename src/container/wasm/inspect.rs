@@ -41,16 +41,16 @@ pub struct InspectedImport {
 /// [`LoadError`] when the file is no chaincode.
 pub fn inspect(path: &Path) -> Result<Inspection, LoadError> {
     let ccid = Ccid::new(path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default(), "");
-    let bad = |source| LoadError::Componentize { ccid: ccid.clone(), path: path.to_owned(), source };
+    let bad = |cause| LoadError::Componentize { ccid: ccid.clone(), path: path.to_owned(), cause };
     let source =
-        std::fs::read(path).map_err(|source| LoadError::Read { ccid: ccid.clone(), path: path.to_owned(), source })?;
+        std::fs::read(path).map_err(|cause| LoadError::Read { ccid: ccid.clone(), path: path.to_owned(), cause })?;
     let kind = componentize::kind(&source).map_err(bad)?;
     let bytes = componentize::componentize(&source).map_err(bad)?;
     let engine = Engine::default();
-    let component = Component::new(&engine, bytes).map_err(|source| LoadError::Wasmtime {
+    let component = Component::new(&engine, bytes).map_err(|cause| LoadError::Wasmtime {
         ccid: ccid.clone(),
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     let imports = imported(&engine, &component)
         .into_iter()
