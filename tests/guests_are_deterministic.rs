@@ -48,7 +48,6 @@ async fn features_are_on_or_off_by_name() -> anyhow::Result<()> {
         ("garbage collection", "(type (struct (field i32)))"),
         ("function references", "(type $t (func)) (func (param (ref $t)) (call_ref $t (local.get 0)))"),
         ("exceptions", "(tag $t) (func (throw $t))"),
-        ("legacy exceptions", "(tag $t) (func (try (do) (catch $t)))"),
         ("stack switching", "(type $f (func)) (type $c (cont $f)) (func (param (ref $c)))"),
         ("wide arithmetic", "(func (result i64 i64) (i64.mul_wide_s (i64.const 1) (i64.const 2)))"),
     ] {

@@ -84,7 +84,7 @@ fn determinism(engine: &mut Config) {
 /// Every feature of WebAssembly that a module might use, on or off: what a node accepts must not change with wasmtime's
 /// defaults. Off is what endorsers could disagree on (threads), what compilers do not ask for by themselves, and what is
 /// not finished.
-const FEATURES: [(WasmFeatures, bool); 26] = [
+const FEATURES: [(WasmFeatures, bool); 27] = [
     (WasmFeatures::BULK_MEMORY, true),
     (WasmFeatures::COMPONENT_MODEL, true),
     (WasmFeatures::EXTENDED_CONST, true),
@@ -106,6 +106,7 @@ const FEATURES: [(WasmFeatures, bool); 26] = [
     (WasmFeatures::GC, false),
     // `externref`; tables of functions are on.
     (WasmFeatures::GC_TYPES, false),
+    (WasmFeatures::LEGACY_EXCEPTIONS, false),
     (WasmFeatures::MEMORY64, false),
     (WasmFeatures::MULTI_MEMORY, false),
     (WasmFeatures::SHARED_EVERYTHING_THREADS, false),
