@@ -84,7 +84,11 @@ impl Launch {
             Some(end) => end,
             None => run.await,
         };
-        info!("chaincode {}: {end}", self.id);
+        match end {
+            // It had registered long before.
+            LaunchError::Registration(end) => info!("chaincode {}: {end}", self.id),
+            end => info!("chaincode {}: {end}", self.id),
+        }
     }
 
     /// Starts the container and waits for its end, which before READY is a failure.

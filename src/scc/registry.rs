@@ -80,6 +80,9 @@ impl Definitions for Registry {
     ) -> Result<ContainerInfo, DefinitionError> {
         match (self.get(name).filter(|chaincode| chaincode.runs()), simulator) {
             (Some(chaincode), _) => Ok(self.info(chaincode)),
+            (None, Some(_)) if self.get(name).is_some() => Err(DefinitionError::Other(format!(
+                "chaincode {name} not found: it is a system chaincode that does not run here; `selvedge scc list` says why"
+            ))),
             (None, Some(_)) => Err(DefinitionError::NotFound(name.to_owned())),
             (None, None) => Err(DefinitionError::NoLedgerForInfo(name.to_owned())),
         }
