@@ -16,6 +16,7 @@ pub mod msp;
 pub mod node;
 pub mod operations;
 pub mod ordering;
+pub mod policies;
 pub mod scc;
 pub mod testing;
 pub mod validation;

@@ -18,10 +18,10 @@ use selvedge::container::Ccid;
 use selvedge::endorser::check::{check, invocation_input};
 use selvedge::endorser::{ChaincodeExecutor, Endorser, EndorserParts, hash};
 use selvedge::ledger::{Ledger, LedgerProvider};
-use selvedge::msp::{Msp, MspError, MspManager, SigningIdentity};
+use selvedge::msp::{Msp, MspError, SigningIdentity};
 use selvedge::ordering::BlockValidator;
 use selvedge::validation::TransactionValidator;
-use selvedge_proto::common::{Block, BlockMetadataIndex, Header, SignatureHeader};
+use selvedge_proto::common::{Block, BlockMetadataIndex, ConfigEnvelope, Envelope, Header, Payload, SignatureHeader};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeEvent, ChaincodeInput, Proposal, ProposalResponse, ProposalResponsePayload, Response,
     SignedProposal, TxValidationCode,
@@ -66,11 +66,20 @@ fn msp(folder: &str, mspid: &str) -> Arc<Msp> {
     Arc::new(Msp::load(&golden("msp").join(folder), mspid).expect("an MSP"))
 }
 
+fn block(number: u64) -> Block {
+    Block::decode(read(&format!("blocks/block-{number:03}.block"))).expect("a block")
+}
+
 /// The recorded channel without BetaMSP.
 fn channels() -> Arc<Channels> {
-    let msps = MspManager::new([msp("alpha-org", "AlphaMSP"), msp("orderer-org", "OrdererMSP")]);
+    let envelope = block(0).data.expect("data").data.remove(0);
+    let payload = Payload::decode(Envelope::decode(envelope).expect("an envelope").payload).expect("a payload");
+    let mut config = ConfigEnvelope::decode(payload.data).expect("an envelope").config.expect("a configuration");
+    let groups = &mut config.channel_group.as_mut().expect("a root").groups;
+    let beta = groups.get_mut("Application").and_then(|application| application.groups.remove("BetaMSP"));
+    assert!(beta.is_some(), "BetaMSP is an organisation of the recorded channel");
     let channels = Channels::default();
-    channels.put(Bundle::of_msps(CHANNEL, msps, ["AlphaMSP"]));
+    channels.put(Bundle::from_config(CHANNEL, &config).expect("a channel"));
     Arc::new(channels)
 }
 

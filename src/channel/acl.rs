@@ -11,8 +11,9 @@ use selvedge_proto::common::{ChannelHeader, Envelope, Header, Payload, Signature
 use selvedge_proto::protos::{Proposal, SignedProposal};
 use thiserror::Error;
 
-use super::{Authenticator, PolicyError};
+use super::Authenticator;
 use crate::msp::{Identity, MspError};
+use crate::policies::PolicyError;
 
 /// Names of resources that parts outside system chaincodes ask for.
 pub mod resource {
@@ -198,7 +199,7 @@ impl AclChecker {
     /// [`AclError`], with Fabric's text.
     pub fn check_identity(&self, resource: &str, channel: &str, identity: &Identity) -> Result<(), AclError> {
         let Some(Rule::Channel(policy)) = rule(resource) else { return Err(AclError::Unmapped(resource.to_owned())) };
-        self.check_policy(channel, policy, identity)
+        self.check_policy(channel, policy, std::slice::from_ref(identity))
     }
 
     /// Whether the creator of `signed` satisfies a policy of the peer's own MSP (Fabric: `CheckPolicyNoChannel`).
@@ -219,20 +220,14 @@ impl AclChecker {
         if self.authenticator.channels().msp_manager(channel).is_none() {
             return Err(AclError::UnknownChannel(channel.to_owned()));
         }
-        match self.authenticator.authenticate(channel, signed.creator, signed.message, signed.signature) {
-            Ok(identity) => self.check_policy(channel, policy, &identity),
-            // Fabric drops a signature that does not verify from the set, and the policy finds nobody in it.
-            Err(cause) => {
-                tracing::debug!(channel, policy, %cause, "signature not counted");
-                let sub_policy = policy.rsplit('/').next().unwrap_or(policy).to_owned();
-                let source = PolicyError::Implicit { satisfied: 0, required: 1, sub_policy };
-                Err(AclError::Policy { channel: channel.to_owned(), policy, source })
-            }
-        }
+        let identity = self.authenticator.authenticate(channel, signed.creator, signed.message, signed.signature);
+        // A signature that does not verify is dropped from the set, and the policy finds nobody in it.
+        let identity = identity.inspect_err(|cause| tracing::debug!(channel, policy, %cause, "signature not counted"));
+        self.check_policy(channel, policy, identity.as_ref().map_or(&[], std::slice::from_ref))
     }
 
-    fn check_policy(&self, channel: &str, policy: &'static str, identity: &Identity) -> Result<(), AclError> {
-        self.authenticator.channels().satisfies(channel, policy, identity).map_err(|source| AclError::Policy {
+    fn check_policy(&self, channel: &str, policy: &'static str, signers: &[Identity]) -> Result<(), AclError> {
+        self.authenticator.channels().evaluate(channel, policy, signers).map_err(|source| AclError::Policy {
             channel: channel.to_owned(),
             policy,
             source,

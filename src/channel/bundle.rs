@@ -9,8 +9,9 @@ use selvedge_proto::common::{
     Payload,
 };
 
-use super::{ChannelError, PolicyError};
-use crate::msp::{Identity, Msp, MspManager, Role};
+use super::ChannelError;
+use crate::msp::{Identity, Msp, MspManager};
+use crate::policies::{PolicyError, PolicyManager};
 
 const APPLICATION: &str = "Application";
 const ORDERER: &str = "Orderer";
@@ -24,12 +25,12 @@ pub trait ChannelResources: Send + Sync {
     /// The names of the application organisations' MSPs; empty if this peer has not joined the channel.
     fn application_msps(&self, channel: &str) -> BTreeSet<String>;
 
-    /// Whether `identity`, which belongs to the channel, satisfies the policy at `path`
+    /// Whether `signers`, none of them twice and all verified, satisfy the policy at `path`
     /// (`/Channel/Application/Readers`).
     ///
     /// # Errors
-    /// [`PolicyError`] when it does not, or there is no such policy.
-    fn satisfies(&self, channel: &str, path: &str, identity: &Identity) -> Result<(), PolicyError>;
+    /// [`PolicyError`] when they do not, or there is no such policy.
+    fn evaluate(&self, channel: &str, path: &str, signers: &[Identity]) -> Result<(), PolicyError>;
 }
 
 /// A channel's configuration.
@@ -39,6 +40,7 @@ pub struct Bundle {
     sequence: u64,
     msps: Arc<MspManager>,
     application_msps: BTreeSet<String>,
+    policies: PolicyManager,
     orderer_addresses: Vec<String>,
 }
 
@@ -46,7 +48,7 @@ impl Bundle {
     /// Reads the configuration out of a configuration block.
     ///
     /// # Errors
-    /// When the block's first transaction is none of type CONFIG, or an organisation's MSP cannot be used.
+    /// When the block's first transaction is none of type CONFIG, or an organisation's MSP or a policy cannot be used.
     pub fn from_config_block(block: &Block) -> Result<Self, ChannelError> {
         let number = block.header.as_ref().map_or(0, |header| header.number);
         let not_config = |cause: String| ChannelError::NotConfig { number, cause };
@@ -65,7 +67,7 @@ impl Bundle {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// When an organisation's MSP cannot be used.
+    /// When an organisation's MSP or a policy cannot be used.
     pub fn from_config(channel: &str, config: &Config) -> Result<Self, ChannelError> {
         let root = config.channel_group.clone().unwrap_or_default();
         let mut msps = Vec::new();
@@ -90,19 +92,10 @@ impl Bundle {
             .unwrap_or_default()
             .addresses;
         let msps = Arc::new(MspManager::new(msps));
-        Ok(Self { channel: channel.to_owned(), sequence: config.sequence, msps, application_msps, orderer_addresses })
-    }
-
-    /// For organisations known in another way than by a configuration block; all of `msps` take part in the channel,
-    /// those in `application` as application organisations.
-    pub fn of_msps<'a>(channel: &str, msps: MspManager, application: impl IntoIterator<Item = &'a str>) -> Self {
-        Self {
-            channel: channel.to_owned(),
-            sequence: 0,
-            msps: Arc::new(msps),
-            application_msps: application.into_iter().map(str::to_owned).collect(),
-            orderer_addresses: Vec::new(),
-        }
+        let policies = PolicyManager::new(&root, &msps)
+            .map_err(|source| ChannelError::Policy { channel: channel.to_owned(), source })?;
+        let (channel, sequence) = (channel.to_owned(), config.sequence);
+        Ok(Self { channel, sequence, msps, application_msps, policies, orderer_addresses })
     }
 
     /// The channel's name.
@@ -125,38 +118,14 @@ impl Bundle {
         self.application_msps.iter().map(String::as_str)
     }
 
+    /// The channel's policies.
+    pub fn policies(&self) -> &PolicyManager {
+        &self.policies
+    }
+
     /// Where the channel's ordering service listens, as `host:port`.
     pub fn orderer_addresses(&self) -> &[String] {
         &self.orderer_addresses
-    }
-
-    fn satisfies(&self, path: &str, identity: &Identity) -> Result<(), PolicyError> {
-        if matches!(path, "/Channel/Readers" | "/Channel/Writers") {
-            // ANY of the groups Application and Orderer, each ANY of its organisations: whoever belongs to the channel.
-            return match self.msps.msp(identity.mspid()) {
-                Some(_) => Ok(()),
-                None => Err(PolicyError::Implicit {
-                    satisfied: 0,
-                    required: 1,
-                    sub_policy: path.trim_start_matches("/Channel/").to_owned(),
-                }),
-            };
-        }
-        let sub_policy = path.strip_prefix("/Channel/Application/").unwrap_or_default();
-        let admin_wanted = match sub_policy {
-            "Readers" | "Writers" => false,
-            "Admins" => true,
-            _ => return Err(PolicyError::Unknown(path.to_owned())),
-        };
-        let satisfied =
-            self.application_msps.contains(identity.mspid()) && (!admin_wanted || identity.role() == Role::Admin);
-        let organisations = self.application_msps.len();
-        // Readers and Writers are ANY of the organisations, Admins the MAJORITY; an empty ANY or MAJORITY is satisfied.
-        let required = if admin_wanted { organisations / 2 + 1 } else { 1 }.min(organisations);
-        if usize::from(satisfied) >= required {
-            return Ok(());
-        }
-        Err(PolicyError::Implicit { satisfied: usize::from(satisfied), required, sub_policy: sub_policy.to_owned() })
     }
 }
 
@@ -197,9 +166,9 @@ impl ChannelResources for Channels {
         self.get(channel).map(|bundle| bundle.application_msps.clone()).unwrap_or_default()
     }
 
-    fn satisfies(&self, channel: &str, path: &str, identity: &Identity) -> Result<(), PolicyError> {
+    fn evaluate(&self, channel: &str, path: &str, signers: &[Identity]) -> Result<(), PolicyError> {
         match self.get(channel) {
-            Some(bundle) => bundle.satisfies(path, identity),
+            Some(bundle) => bundle.policies.evaluate(path, signers),
             None => Err(PolicyError::Unknown(path.to_owned())),
         }
     }

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::msp::MspError;
+use crate::policies::PolicyDefinitionError;
 
 /// Why a channel configuration was refused.
 #[derive(Debug, Error)]
@@ -32,29 +33,15 @@ pub enum ChannelError {
         /// What is wrong with its MSP.
         source: MspError,
     },
+    /// A policy of the channel cannot be used.
+    #[error("channel {channel}: {source}")]
+    Policy {
+        /// The channel.
+        channel: String,
+        /// Which, and what is wrong with it.
+        source: PolicyDefinitionError,
+    },
     /// The system has no randomness to give.
     #[error("could not draw a nonce: the system's random source failed")]
     Random,
-}
-
-/// Why a policy was not satisfied. The texts are Fabric's and end up in ACL errors.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PolicyError {
-    /// An implicit meta policy found too few sub-policies satisfied.
-    #[error(
-        "implicit policy evaluation failed - {satisfied} sub-policies were satisfied, but this policy requires \
-         {required} of the '{sub_policy}' sub-policies to be satisfied"
-    )]
-    Implicit {
-        /// How many were.
-        satisfied: usize,
-        /// How many have to be.
-        required: usize,
-        /// The policy of each organisation that counts.
-        sub_policy: String,
-    },
-    /// There is no such policy.
-    #[error("No such policy: '{0}'")]
-    Unknown(String),
 }

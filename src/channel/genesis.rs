@@ -182,8 +182,9 @@ fn check_name(channel: &str) -> Result<(), ChannelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Bundle, ChannelResources, Channels, PolicyError};
+    use crate::channel::{Bundle, ChannelResources, Channels};
     use crate::msp::{Signer, SigningIdentity, development, folder};
+    use crate::policies::PolicyError;
 
     fn settings() -> OrderingSettings {
         OrderingSettings {
@@ -210,10 +211,10 @@ mod tests {
         channels.put(bundle);
         let creator = SigningIdentity::load(&msp.user, "DevMSP").expect("a key").serialize();
         let identity = channels.msp_manager("mychannel").expect("joined").deserialize(&creator).expect("a member");
-        channels.satisfies("mychannel", "/Channel/Application/Writers", &identity).expect("a member writes");
-        let refused = channels.satisfies("mychannel", "/Channel/Application/Admins", &identity);
+        channels.evaluate("mychannel", "/Channel/Application/Writers", &[identity.clone()]).expect("a member writes");
+        let refused = channels.evaluate("mychannel", "/Channel/Application/Admins", &[identity.clone()]);
         assert!(matches!(refused, Err(PolicyError::Implicit { satisfied: 0, required: 1, .. })), "{refused:?}");
-        let unknown = channels.satisfies("mychannel", "/Channel/Application/Nobody", &identity);
+        let unknown = channels.evaluate("mychannel", "/Channel/Application/Nobody", &[identity]);
         assert!(matches!(unknown, Err(PolicyError::Unknown(_))), "{unknown:?}");
     }
 

@@ -93,6 +93,11 @@ impl Identity {
         self.0.key.verify(message, signature)
     }
 
+    /// What the certificate's issuer signed: the same bytes for the same certificate, whatever form its signature has.
+    pub(crate) fn signed_part(&self) -> &[u8] {
+        &self.0.certificate.signed_part
+    }
+
     /// Whether two identities carry the same certificate of the same MSP, whatever form their bytes have.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.0.mspid == other.0.mspid && self.0.certificate.signed_part == other.0.certificate.signed_part

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
-use selvedge_proto::common::SerializedIdentity;
+use selvedge_proto::common::{MspPrincipal, SerializedIdentity};
 
 use super::{Identity, Msp, MspError};
 
@@ -38,6 +38,15 @@ impl MspManager {
         let mspid = mspid_of(serialized)?;
         let msp = self.msp(&mspid).ok_or(MspError::UnknownMsp(mspid))?;
         msp.deserialize(serialized)
+    }
+
+    /// Whether `identity` matches a policy's principal.
+    ///
+    /// # Errors
+    /// As for [`Msp::satisfies`] of the identity's own MSP.
+    pub fn satisfies(&self, identity: &Identity, principal: &MspPrincipal) -> Result<(), MspError> {
+        let mspid = identity.mspid();
+        self.msp(mspid).ok_or_else(|| MspError::UnknownMsp(mspid.to_owned()))?.satisfies(identity, principal)
     }
 }
 

@@ -1,0 +1,21 @@
+//! Policies: who has to sign (Fabric: `common/policies`, `common/cauthdsl`).
+//!
+//! A [`SignaturePolicy`] counts signatures of given principals, an [`ImplicitMetaPolicy`] counts policies of the groups
+//! below its own; a [`PolicyManager`] holds all policies of a configuration tree by their paths. Policies look at
+//! identities, not at signatures: [`signers`] turns signed data into the identities that count.
+//!
+//! Invariant: an identity reaches a policy only after its signature was verified, and only once.
+
+mod error;
+mod manager;
+mod rule;
+mod signature;
+mod signers;
+
+pub use error::{PolicyDefinitionError, PolicyError};
+pub use manager::{ImplicitMetaPolicy, Policy, PolicyManager};
+pub use signature::SignaturePolicy;
+pub use signers::{SignedData, signers};
+
+#[cfg(test)]
+mod tests;
