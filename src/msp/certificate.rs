@@ -45,7 +45,7 @@ pub(crate) struct Certificate {
     pub(crate) allows_server_auth: bool,
     pub(crate) key: PublicKey,
     signature_algorithm: ObjectIdentifier,
-    signature: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
     unknown_extension: Option<String>,
 }
 
@@ -118,11 +118,16 @@ impl Certificate {
         let Some((curve, _)) = issuer.point() else { return Ok(self) };
         let lower = Scalars::from_der(&self.signature).and_then(|scalars| scalars.into_low(curve).to_der());
         let Some(lower) = lower.filter(|lower| *lower != self.signature) else { return Ok(self) };
+        self.with_signature(&lower)
+    }
+
+    /// The same certificate with another signature.
+    pub(crate) fn with_signature(&self, signature: &[u8]) -> Result<Self, MspError> {
         let wrong = |error: x509_cert::der::Error| Self::refuse(&self.subject_text, &error);
         let mut content = self.signed_part().to_vec();
         let algorithm = X509::from_der(&self.der).and_then(|x509| x509.signature_algorithm().to_der());
         content.extend(algorithm.map_err(wrong)?);
-        content.extend(BitString::from_bytes(&lower).and_then(|bits| bits.to_der()).map_err(wrong)?);
+        content.extend(BitString::from_bytes(signature).and_then(|bits| bits.to_der()).map_err(wrong)?);
         Self::from_der(&sequence(&content).ok_or_else(|| Self::refuse(&self.subject_text, &"it is too long"))?)
     }
 
@@ -187,4 +192,33 @@ pub(crate) fn signed_part(der: &[u8]) -> x509_cert::der::Result<&[u8]> {
 /// The key identifier of an authority key extension.
 pub(crate) fn authority_key_id(extension: &[u8]) -> Option<Vec<u8>> {
     Some(AuthorityKeyIdentifier::from_der(extension).ok()?.key_identifier?.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `C=US, OU=org1 + OU=client + OU=department1, CN=user1`: one relative name with three values, as Fabric CA writes
+    /// a client's affiliation.
+    const SEVERAL_UNITS: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIB9DCCAZqgAwIBAgITTRVcpvwAZNotEzGcHvsQE9vT4zAKBggqhkjOPQQDAjBP
+MQswCQYDVQQGEwJVUzEwMAsGA1UECwwEb3JnMTANBgNVBAsMBmNsaWVudDASBgNV
+BAsMC2RlcGFydG1lbnQxMQ4wDAYDVQQDDAV1c2VyMTAgFw0yNjExMjExNDIzMzZa
+GA8yMTI2MTAyODE0MjMzNlowTzELMAkGA1UEBhMCVVMxMDALBgNVBAsMBG9yZzEw
+DQYDVQQLDAZjbGllbnQwEgYDVQQLDAtkZXBhcnRtZW50MTEOMAwGA1UEAwwFdXNl
+cjEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQC+tasuT3jscvTo0l+mmND3SAU
+hEE2ZJHU8NbP9avBDYL2Hqn/rtm4S76GbCqXMh1XdLEkiU6KNYdnguUgA4alo1Mw
+UTAdBgNVHQ4EFgQU3kutkynf98sa5cdnbnFPChM6+LQwHwYDVR0jBBgwFoAU3kut
+kynf98sa5cdnbnFPChM6+LQwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNI
+ADBFAiAY2EJGIYASAStvtcmTOJQRQMCikM/b/IpucTRL18ey1AIhANwlIuGfYFxz
+T7Q0g7QaqKJpdYW4GftbpVOu/uo1Qg2s
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn units_in_one_relative_name_are_all_seen() {
+        let certificate = Certificate::from_pem(SEVERAL_UNITS.as_bytes()).expect("a certificate");
+        assert_eq!(certificate.units, ["org1", "client", "department1"]);
+    }
 }

@@ -26,6 +26,8 @@ mod public_key;
 mod revocation;
 mod roles;
 mod signing;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use cache::Generations;
