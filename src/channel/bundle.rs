@@ -135,7 +135,7 @@ fn read_msp(group: &ConfigGroup) -> Result<Msp, crate::msp::MspError> {
         mspid: "of a channel configuration".into(),
         cause: error.to_string(),
     })?;
-    Msp::from_config_value(&config)
+    Msp::from_config_value(&config, crate::msp::MspVersion::NEWEST)
 }
 
 /// The newest configuration of each channel that the peer has joined.
