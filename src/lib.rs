@@ -18,4 +18,5 @@ pub mod operations;
 pub mod ordering;
 pub mod scc;
 pub mod testing;
+pub mod tls;
 pub mod validation;
