@@ -14,7 +14,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::{ResolvesClientCert, Resumption};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
-use tokio_rustls::rustls::{AlertDescription, CertificateError, ClientConfig, Error, SupportedProtocolVersion, version};
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, SupportedProtocolVersion, version,
+};
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
@@ -61,12 +63,7 @@ impl ClientTls {
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.resumption = Resumption::disabled();
-        Ok(Self {
-            config: Arc::new(config),
-            roots,
-            server_name: None,
-            hash: identity.map(Identity::certificate_hash),
-        })
+        Ok(Self { config: Arc::new(config), roots, server_name: None, hash: identity.map(Identity::certificate_hash) })
     }
 
     /// Expects `name` in the server's certificate, whatever address it is reached at; the empty name changes nothing.
