@@ -5,9 +5,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
+use tokio::io::AsyncBufRead;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -163,16 +165,34 @@ impl Service<Uri> for Handshake {
             stream.set_nodelay(true)?;
             let connector = TlsConnector::from(Arc::clone(&tls.config));
             let connected = connector.connect(name, stream).await;
-            let stream = connected.map_err(|error| HandshakeError(explain(&error, &tls)))?;
+            let wrong = |error: std::io::Error| HandshakeError(explain(&error, &tls));
+            let mut stream = connected.map_err(wrong)?;
+            if let Ok(verdict) = tokio::time::timeout(VERDICT, verdict(&mut stream)).await {
+                verdict.map_err(wrong)?;
+            }
             Ok(TokioIo::new(stream))
         })
+    }
+}
+
+/// How long a server has to say its first word.
+const VERDICT: Duration = Duration::from_secs(1);
+
+/// Waits for the server's first word and leaves it there for HTTP/2. With TLS 1.3 the client's side of the handshake is done
+/// before the server has looked at the client's certificate, so a refusal comes here; otherwise it is SETTINGS, which servers
+/// send at once. (They need not; hence the limit.)
+async fn verdict(stream: &mut TlsStream<TcpStream>) -> std::io::Result<()> {
+    match std::future::poll_fn(|context| Pin::new(&mut *stream).poll_fill_buf(context).map_ok(<[u8]>::is_empty)).await?
+    {
+        false => Ok(()),
+        true => Err(std::io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
 /// What is wrong between the two, and what to do.
 fn explain(error: &std::io::Error, tls: &ClientTls) -> String {
     let Some(reason) = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) else {
-        return format!("{error}; does the server speak TLS there?");
+        return format!("the server closed the connection ({error}); does it speak TLS there?");
     };
     match reason {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
@@ -182,14 +202,19 @@ fn explain(error: &std::io::Error, tls: &ClientTls) -> String {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => format!("{reason}; connect by a name that the certificate has, or say which name to expect"),
-        Error::InvalidMessage(_) => format!("{reason}; does the server speak TLS there?"),
-        Error::AlertReceived(alert) if refuses_certificate(*alert) => match tls.hash {
-            Some(_) => format!("{reason}; the server does not accept this client's certificate"),
-            None => format!("{reason}; the server demands a client certificate, and this client has none to show"),
-        },
+        Error::InvalidMessage(_) => format!("{reason}; does it speak TLS there?"),
+        Error::AlertReceived(alert) if refuses_certificate(*alert) => format!("{reason}; {OTHER_CERTIFICATE}"),
         reason => reason.to_string(),
     }
 }
+
+/// Why a call failed below gRPC, and what to do; none where the server answered it.
+pub fn explain_lost_connection(status: &tonic::Status) -> Option<String> {
+    let lost = std::error::Error::source(status)?;
+    Some(format!("{}; the server is gone, or if it has TLS, this client needs it too", innermost(lost)))
+}
+
+const OTHER_CERTIFICATE: &str = "the server wants another certificate of this client, or one at all";
 
 fn refuses_certificate(alert: AlertDescription) -> bool {
     use AlertDescription as Alert;

@@ -12,6 +12,7 @@ use selvedge_proto::protos::{ProposalResponse, SignedProposal};
 use tonic::transport::Channel;
 
 use crate::cmd::connect::Connection;
+use crate::tls::explain_lost_connection;
 
 /// A peer that a command talks to. Its services share one connection.
 pub(super) struct Peer(pub(super) Connection);
@@ -69,7 +70,11 @@ impl fmt::Display for RpcError {
             tonic::Code::Cancelled => "Canceled".to_owned(),
             other => format!("{other:?}"),
         };
-        write!(f, "rpc error: code = {code} desc = {}", self.0.message())
+        write!(f, "rpc error: code = {code} desc = {}", self.0.message())?;
+        match explain_lost_connection(&self.0) {
+            Some(why) => write!(f, ": {why} (to a peer: CORE_PEER_TLS_ENABLED; to an orderer: --tls)"),
+            None => Ok(()),
+        }
     }
 }
 
