@@ -43,6 +43,8 @@ pub(crate) struct ChaincodeInput {
     pub(crate) args: Vec<Vec<u8>>,
     #[prost(btree_map = "string, bytes", tag = "2")]
     pub(crate) decorations: BTreeMap<String, Vec<u8>>,
+    #[prost(bool, tag = "3")]
+    pub(crate) is_init: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

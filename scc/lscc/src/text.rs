@@ -18,30 +18,37 @@ pub(crate) fn input(input: Option<&ChaincodeInput>) -> String {
         field(&mut text, "value", value);
         text.push_str("> ");
     }
+    if input.is_init {
+        // Fabric 1.4 does not know the field, and shows its number.
+        text.push_str("3:1 ");
+    }
     text
 }
 
-/// `ChaincodeData.String()`. Fabric's type marks its first four fields so that they are shown even if they are empty.
+/// `ChaincodeData.String()`.
 pub(crate) fn chaincode_data(data: &ChaincodeData) -> String {
-    let mut text = String::new();
-    let always = [("name", &data.name), ("version", &data.version), ("escc", &data.escc), ("vscc", &data.vscc)];
-    for (name, value) in always {
-        field(&mut text, name, value.as_bytes());
-    }
-    let policy = &data.instantiation_policy;
-    let present = [("policy", &data.policy), ("data", &data.data), ("id", &data.id), ("instantiation_policy", policy)];
-    for (name, value) in present.into_iter().filter(|(_, value)| !value.is_empty()) {
-        field(&mut text, name, value);
-    }
-    text
+    message(&[
+        ("name", data.name.as_bytes()),
+        ("version", data.version.as_bytes()),
+        ("escc", data.escc.as_bytes()),
+        ("vscc", data.vscc.as_bytes()),
+        ("policy", &data.policy),
+        ("data", &data.data),
+        ("id", &data.id),
+        ("instantiation_policy", &data.instantiation_policy),
+    ])
 }
 
 /// `ChaincodeID.String()`.
 pub(crate) fn chaincode_id(path: &str, name: &str, version: &str) -> String {
+    message(&[("path", path.as_bytes()), ("name", name.as_bytes()), ("version", version.as_bytes())])
+}
+
+/// Single fields; what is empty is not shown.
+fn message(fields: &[(&str, &[u8])]) -> String {
     let mut text = String::new();
-    let fields = [("path", path), ("name", name), ("version", version)];
-    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-        field(&mut text, name, value.as_bytes());
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        field(&mut text, name, value);
     }
     text
 }
@@ -75,8 +82,15 @@ mod tests {
             r#"args:"init" args:"\"a\\\n\r\t'~" args:"\000\177\377" args:"\303\274" args:"" "#,
             r#"decorations:<key:"k" value:"v" > "#
         );
-        assert_eq!(input(Some(&ChaincodeInput { args, decorations })), expected);
+        assert_eq!(input(Some(&ChaincodeInput { args, decorations, is_init: false })), expected);
+        assert_eq!(input(Some(&ChaincodeInput { is_init: true, ..ChaincodeInput::default() })), "3:1 ");
         assert_eq!(input(Some(&ChaincodeInput::default())), "");
         assert_eq!(input(None), "<nil>");
+    }
+
+    #[test]
+    fn empty_fields_are_not_shown() {
+        assert_eq!(chaincode_data(&ChaincodeData { name: "kv".into(), ..ChaincodeData::default() }), "name:\"kv\" ");
+        assert_eq!(chaincode_id("", "kv", "1"), "name:\"kv\" version:\"1\" ");
     }
 }

@@ -141,7 +141,7 @@ impl ChaincodePackage {
         &self.deployment_spec
     }
 
-    /// Hashes the package: about a second for each 400 MB.
+    /// Hashes the whole package: not for a thread that others wait for.
     pub fn fingerprint(&self) -> Fingerprint {
         let sha256 = |parts: &[&[u8]]| -> Bytes {
             let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));

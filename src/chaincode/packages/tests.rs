@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use prost::Message;
 use selvedge_proto::protos::{CdsData, ChaincodeDeploymentSpec, ChaincodeId, ChaincodeSpec, SignedCdsData};
 
@@ -173,6 +175,29 @@ fn a_truncated_package_is_no_package() {
                 let whole = ChaincodePackage::parse(&whole).unwrap();
                 assert_ne!(package.fingerprint(), whole.fingerprint(), "{file} cut to {length}");
             }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = ChaincodePackage::parse(&bytes.clone().into()).map(|package| package.fingerprint());
+        let _ = ChaincodePackage::parse_installed(&bytes.into());
+    }
+
+    /// One byte of a real package is another one: it is no package, or has another fingerprint, or the byte was none that
+    /// the fingerprint covers (the path, the input, a signature).
+    #[test]
+    fn an_altered_package_does_not_pass_for_another_chaincode(file in 0..GOLDEN.len(), at in any::<Index>(), by in 1..=255_u8) {
+        let (file, name, version, id, _) = GOLDEN[file];
+        let mut bytes = golden(file).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= by;
+        if let Ok(package) = ChaincodePackage::parse_installed(&bytes.into())
+            && hex::encode(package.fingerprint().id) == id
+        {
+            prop_assert_eq!((package.name(), package.version()), (name, version));
         }
     }
 }
