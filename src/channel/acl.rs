@@ -101,7 +101,7 @@ pub enum AclError {
         /// The policy.
         policy: &'static str,
     },
-    /// A channel's policy was asked for without a channel.
+    /// A channel's policy was asked for an envelope without a channel.
     #[error("Invalid channel ID name during check policy on signed data. Name must be different from nil.")]
     NoChannel,
     /// This peer has not joined the channel.
@@ -128,6 +128,12 @@ pub enum AclError {
         /// Why not.
         source: MspError,
     },
+    /// A channel's policy was asked for without a channel. Fabric then looks for a role of that name in the peer's own MSP.
+    #[error(
+        "Failed getting local MSP principal during channelless check policy with policy [{0}]: [MSP Principal role [{0}] \
+         not recognized]"
+    )]
+    LocalPolicy(&'static str),
     /// The creator lacks the role in the peer's own MSP.
     #[error(
         "Failed verifying that proposal's creator satisfies local MSP principal during channelless check \
@@ -176,6 +182,11 @@ impl AclChecker {
         let creator = creator_of_proposal(signed).ok_or_else(malformed)?;
         let signed = Signed { creator: &creator, message: &signed.proposal_bytes, signature: &signed.signature };
         match rule {
+            Rule::Channel(policy) if channel.is_empty() => {
+                let creator = |source| AclError::LocalCreator { policy, source };
+                self.authenticator.identify("", signed.creator).map_err(creator)?;
+                Err(AclError::LocalPolicy(policy))
+            }
             Rule::Channel(policy) => self.check_channel(channel, policy, &signed),
             Rule::Local(policy) => self.check_member(policy, &signed),
         }

@@ -46,6 +46,11 @@ fn members_read_admins_install_and_strangers_do_neither() {
             "Failed deserializing proposal creator during channelless check policy with policy [Members]: ["
         )
     );
+    assert_eq!(
+        denied(acl.check("lscc/ChaincodeExists", "", &admin)),
+        "Failed getting local MSP principal during channelless check policy with policy \
+         [/Channel/Application/Readers]: [MSP Principal role [/Channel/Application/Readers] not recognized]"
+    );
     assert_eq!(denied(acl.check("qscc/Nope", CHANNEL, &user)), "Unmapped policy for qscc/Nope");
     let unknown = denied(acl.check("qscc/GetChainInfo", "elsewhere", &user));
     assert_eq!(unknown, "Failed to get policy manager for channel [elsewhere]");

@@ -21,6 +21,7 @@ use self::adapters::{Access, ChannelCapabilities, OrderersWork};
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
+use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
 use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
 use crate::config::Config;
@@ -31,7 +32,7 @@ use crate::ledger::LedgerProvider;
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
 use crate::ordering::{AtomicBroadcastService, DeliverConfig, Deliverer, Orderers};
-use crate::scc::{Deployer, LedgerCapability, Registry};
+use crate::scc::{AccessControlCapability, Deployer, LedgerCapability, PackagesCapability, Registry};
 
 /// A running node.
 pub struct Node {
@@ -86,6 +87,8 @@ impl Node {
 
         let data = &config.peer.file_system_path;
         let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);
+        let packages =
+            Arc::new(PackageStore::open(&data.join("chaincodes")).context("the installed chaincode packages")?);
 
         let mspid = &config.peer.local_msp_id;
         let made = development::ensure(&config.peer.development_path(), mspid)
@@ -106,8 +109,12 @@ impl Node {
         let version = config.chaincode.wasm.system_version.as_str();
         let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
-        let capabilities: Vec<Arc<dyn Capability>> =
-            vec![Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())), Arc::new(Messages)];
+        let capabilities: Vec<Arc<dyn Capability>> = vec![
+            Arc::new(AccessControlCapability::new(acl.clone())),
+            Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())),
+            Arc::new(Messages),
+            Arc::new(PackagesCapability::new(packages, access.clone())),
+        ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
         let containers = Containers(Arc::clone(&vm));

@@ -7,7 +7,8 @@ use anyhow::Context;
 
 use super::{Boxed, Client, Plugin, Recorder, config};
 use crate::config::Config;
-use crate::msp::{Signer, SigningIdentity, development};
+use crate::msp::development::{self, DevelopmentMsp};
+use crate::msp::{Signer, SigningIdentity};
 use crate::node::{Hooks, Node};
 
 /// A running node and what is needed to talk to it.
@@ -68,13 +69,29 @@ impl TestPeer {
         })
     }
 
+    /// An administrator of the development organisation, connected to the node.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn administrator<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
+        Box::pin(async move {
+            let made = self.development()?;
+            let signer = Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?);
+            Client::connect(&self.node.peer_address().to_string(), signer, &self.config.development.channel).await
+        })
+    }
+
     /// The ordinary user's identity.
     ///
     /// # Errors
     /// When its folder cannot be read.
     pub fn user(&self) -> anyhow::Result<Arc<dyn Signer>> {
-        let made = development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?;
+        let made = self.development()?;
         Ok(Arc::new(SigningIdentity::load(&made.user, &made.mspid)?))
+    }
+
+    fn development(&self) -> anyhow::Result<DevelopmentMsp> {
+        Ok(development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?)
     }
 
     /// Stops the node as SIGTERM does.

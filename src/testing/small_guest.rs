@@ -7,7 +7,12 @@ use anyhow::Context;
 
 /// The contract in WIT, for guests of another version of it.
 pub const CONTRACT: &str = include_str!("../../wit/chaincode/chaincode.wit");
-const PEER: &str = include_str!("../../wit/peer/peer.wit");
+/// One package in several files, of which the first says so.
+const PEER: &str = concat!(
+    include_str!("../../wit/peer/peer.wit"),
+    include_str!("../../wit/peer/access-control.wit"),
+    include_str!("../../wit/peer/packages.wit"),
+);
 
 /// Where the text of a small guest puts the payload of its response.
 pub const PAYLOAD: u32 = 2048;

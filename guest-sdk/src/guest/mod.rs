@@ -3,6 +3,8 @@
 #[cfg(feature = "allocator")]
 mod allocator;
 pub(crate) mod imports;
+#[cfg(feature = "peer")]
+mod packages;
 mod panics;
 
 use crate::{Payload, Response, Stub};

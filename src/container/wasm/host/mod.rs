@@ -86,6 +86,18 @@ impl InstanceState {
         Ok(answer)
     }
 
+    /// Waits for work of the peer that is no message. The guest's clock stands still meanwhile.
+    ///
+    /// # Errors
+    /// When the transaction is out of time, or doomed.
+    pub async fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> wasmtime::Result<T> {
+        self.meter.charge()?;
+        let done = work.await;
+        self.meter.resume();
+        self.check_doomed()?;
+        Ok(done)
+    }
+
     /// Ends the guest when something it called has doomed the whole transaction: the guest must not answer for it.
     fn check_doomed(&self) -> wasmtime::Result<()> {
         match self.meter.budget().failure() {
