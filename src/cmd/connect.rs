@@ -14,7 +14,7 @@ use bytes::Bytes;
 use clap::{ArgAction, Args};
 use tonic::transport::Channel;
 
-use crate::config::{Config, parse_duration};
+use crate::config::{Config, TlsConfig, parse_duration};
 use crate::tls::{self, ClientTls, ConnectError, Identity, NamedFile, Roots};
 
 /// Where transactions go, and how connections are made; on either side of the verb.
@@ -162,41 +162,38 @@ fn peer_endpoints(config: &Config, flags: &PeerFlags) -> anyhow::Result<Vec<Endp
              number of TLS root cert files ({file_count}); give --tlsRootCertFiles once for each of --peerAddresses"
         );
     }
-    let identity = if tls.client_auth_required {
-        let named = |key: &str, path: Option<&PathBuf>| {
-            path.map(|path| NamedFile::new(key, path)).ok_or_else(|| {
-                anyhow!(
-                    "unable to load {key}: peer.tls.clientAuthRequired is true and the file is not set; name it in \
-                     core.yaml or in {}, or set CORE_PEER_TLS_CLIENTAUTHREQUIRED=false",
-                    format!("CORE_{}", key.replace('.', "_")).to_ascii_uppercase()
-                )
-            })
+    let identity = tls.client_auth_required.then(|| client_identity(tls)).transpose()?;
+    let endpoint = |(index, address): (usize, &String)| {
+        let root = match (files.get(index), &tls.rootcert_file) {
+            (Some(file), _) => NamedFile::new("--tlsRootCertFiles", file),
+            (None, Some(file)) if flags.peer_addresses.is_empty() => NamedFile::new("peer.tls.rootcert.file", file),
+            _ => bail!(
+                "tls root cert file must be set: give --tlsRootCertFiles with --peerAddresses, or without both \
+                 CORE_PEER_TLS_ROOTCERT_FILE"
+            ),
         };
-        let key = named("peer.tls.clientKey.file", tls.client_key_file.as_ref())?;
-        let certificate = named("peer.tls.clientCert.file", tls.client_cert_file.as_ref())?;
-        Some(Identity::load(&certificate, &key).context("failed to load client certificate")?)
-    } else {
-        None
+        let roots = Roots::load(&root.setting, std::slice::from_ref(&root));
+        let roots = roots.context("unable to load TLS root cert file")?;
+        let tls = ClientTls::new(roots, identity.as_ref())?.server_name(&tls.server_host_override);
+        Ok(Endpoint { address: address.clone(), tls: Some(tls), settings: PEER_SETTINGS })
     };
-    let root_of = |index: usize| match (files.get(index), &tls.rootcert_file) {
-        (Some(file), _) => Ok(NamedFile::new("--tlsRootCertFiles", file)),
-        (None, Some(file)) if flags.peer_addresses.is_empty() => Ok(NamedFile::new("peer.tls.rootcert.file", file)),
-        _ => Err(anyhow!(
-            "tls root cert file must be set: give --tlsRootCertFiles with --peerAddresses, or without both \
-             CORE_PEER_TLS_ROOTCERT_FILE"
-        )),
-    };
-    addresses
-        .iter()
-        .enumerate()
-        .map(|(index, address)| {
-            let root = root_of(index)?;
-            let roots =
-                Roots::load(&root.setting, std::slice::from_ref(&root)).context("unable to load TLS root cert file")?;
-            let tls = ClientTls::new(roots, identity.as_ref())?.server_name(&tls.server_host_override);
-            Ok(Endpoint { address: address.clone(), tls: Some(tls), settings: PEER_SETTINGS })
+    addresses.iter().enumerate().map(endpoint).collect()
+}
+
+/// What this client shows to peers.
+fn client_identity(tls: &TlsConfig) -> anyhow::Result<Identity> {
+    let named = |key: &str, path: Option<&PathBuf>| {
+        path.map(|path| NamedFile::new(key, path)).ok_or_else(|| {
+            anyhow!(
+                "unable to load {key}: peer.tls.clientAuthRequired is true and the file is not set; name it in core.yaml or \
+                 in CORE_{}, or set CORE_PEER_TLS_CLIENTAUTHREQUIRED=false",
+                key.replace('.', "_").to_ascii_uppercase()
+            )
         })
-        .collect()
+    };
+    let key = named("peer.tls.clientKey.file", tls.client_key_file.as_ref())?;
+    let certificate = named("peer.tls.clientCert.file", tls.client_cert_file.as_ref())?;
+    Identity::load(&certificate, &key).context("failed to load client certificate")
 }
 
 /// Fabric: `peer/common.NewOrdererClientFromEnv` behind `SetOrdererEnv`.
