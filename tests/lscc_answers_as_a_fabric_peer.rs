@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use selvedge::chaincode::packages::{ChaincodePackage, Fingerprint, PackageStore};
 use selvedge::ledger::{LedgerProvider, block};
 use selvedge::testing::{Client, Plugin, SmallGuest, TestPeer};
 use selvedge_proto::Message;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
 use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeDeploymentSpec, ChaincodeEndorsedAction, ProposalResponse,
-    ProposalResponsePayload, Response, Transaction, TransactionAction, TxValidationCode,
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeData, ChaincodeDeploymentSpec, ChaincodeEndorsedAction,
+    ChaincodeId, ChaincodeQueryResponse, ChaincodeSpec, ProposalResponse, ProposalResponsePayload, Response,
+    Transaction, TransactionAction, TxValidationCode,
 };
 
 const CHANNEL: &str = "mychannel";
@@ -43,7 +45,7 @@ fn install(chaincodes: &Path) -> anyhow::Result<()> {
 }
 
 /// The recorded definitions, committed to a channel whose node does not run.
-fn instantiate(ledgers: &Path) -> anyhow::Result<()> {
+fn instantiate(ledgers: &Path, more: &[(&str, Bytes)]) -> anyhow::Result<()> {
     let provider = LedgerProvider::open(ledgers)?;
     let ledger = provider.get(CHANNEL).expect("the node made it");
     let mut simulator = ledger.new_tx_simulator("instantiate")?;
@@ -54,6 +56,9 @@ fn instantiate(ledgers: &Path) -> anyhow::Result<()> {
         ("kv~collection", "23-lscc-getcollectionsconfig"),
     ] {
         simulator.set_state("lscc", key, answer(proposal)?.payload)?;
+    }
+    for (key, definition) in more {
+        simulator.set_state("lscc", key, definition.clone())?;
     }
     let info = ledger.chain_info()?;
     let transaction = transaction(simulator.results()?.public);
@@ -81,13 +86,14 @@ fn transaction(results: Bytes) -> Bytes {
     Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }.encode_to_vec().into()
 }
 
-/// A node over what the recorded peer had at the recorded queries, and its folder of packages.
-async fn peer(folder: &Path, plugins: &[Plugin]) -> anyhow::Result<(TestPeer, PathBuf)> {
+/// The data directory of a node that has what the recorded peer had at the recorded queries, and more definitions. Returns
+/// the folder of its packages.
+async fn prepare(folder: &Path, more: &[(&str, Bytes)]) -> anyhow::Result<PathBuf> {
     TestPeer::start(folder, &[], &[]).await?.stop().await;
     let chaincodes = folder.join("data/chaincodes");
     install(&chaincodes)?;
-    instantiate(&folder.join("data/ledgers"))?;
-    Ok((TestPeer::start(folder, plugins, &[]).await?, chaincodes))
+    instantiate(&folder.join("data/ledgers"), more)?;
+    Ok(chaincodes)
 }
 
 async fn refusal(client: &Client, args: &[&str]) -> anyhow::Result<String> {
@@ -99,7 +105,8 @@ async fn refusal(client: &Client, args: &[&str]) -> anyhow::Result<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_recorded_queries_have_the_recorded_answers() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let (peer, _) = peer(folder.path(), &[]).await?;
+    prepare(folder.path(), &[]).await?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
     let (user, administrator) = (peer.client().await?, peer.administrator().await?);
     for (proposal, args, client) in [
         ("18-lscc-getchaincodes", &["getchaincodes"][..], &administrator),
@@ -138,7 +145,8 @@ async fn the_recorded_queries_have_the_recorded_answers() -> anyhow::Result<()> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_package_than_was_instantiated_is_not_handed_out() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let (peer, chaincodes) = peer(folder.path(), &[]).await?;
+    let chaincodes = prepare(folder.path(), &[]).await?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
     let client = peer.client().await?;
     let file = chaincodes.join("kv.1");
     let get = async || refusal(&client, &["getdepspec", CHANNEL, "kv"]).await;
@@ -162,6 +170,30 @@ async fn another_package_than_was_instantiated_is_not_handed_out() -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_is_larger_than_the_guest_that_hands_it_out() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let id = ChaincodeId { name: "large".to_owned(), version: "1.0".to_owned(), ..Default::default() };
+    let spec = ChaincodeSpec { chaincode_id: Some(id), ..Default::default() };
+    let code_package = vec![7; 20 << 20].into();
+    let package = ChaincodeDeploymentSpec { chaincode_spec: Some(spec), code_package, ..Default::default() };
+    let package = Bytes::from(package.encode_to_vec());
+    let Fingerprint { data, id } = ChaincodePackage::parse(&package)?.fingerprint();
+    let id = id.to_vec().into();
+    let definition =
+        ChaincodeData { name: "large".to_owned(), version: "1.0".to_owned(), data, id, ..Default::default() };
+    let chaincodes = prepare(folder.path(), &[("large", definition.encode_to_vec().into())]).await?;
+    PackageStore::open(&chaincodes)?.put(&package)?;
+
+    let peer = TestPeer::start(folder.path(), &[], &[("CHAINCODE_WASM_LIMITS_MEMORY", "8 MiB")]).await?;
+    let client = peer.client().await?;
+    assert!(client.query("lscc", &["getdepspec", CHANNEL, "large"]).await? == package, "byte for byte");
+    let chaincodes = ChaincodeQueryResponse::decode(client.query("lscc", &["getchaincodes"]).await?)?.chaincodes;
+    assert_eq!(chaincodes.iter().map(|info| &*info.name).collect::<Vec<_>>(), ["ex02", "kv", "kvand", "large"]);
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_forgets_to_check_reads_no_packages() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     // The first eight bytes of the result of `list`: 0 for a list, 1 for an error; 0 for an error of access.
@@ -177,7 +209,8 @@ async fn a_guest_that_forgets_to_check_reads_no_packages() -> anyhow::Result<()>
         ..Plugin::of_module(folder.path(), "forgetful", &forgetful.module()?)?
     };
     let plugins = [forgetful, Plugin::guest("caller", "mischief")?];
-    let (peer, _) = peer(folder.path(), &plugins).await?;
+    prepare(folder.path(), &[]).await?;
+    let peer = TestPeer::start(folder.path(), &plugins, &[]).await?;
     let (user, administrator) = (peer.client().await?, peer.administrator().await?);
     let denied = user.query("forgetful", &["x"]).await?;
     assert_eq!((denied[0], denied[4]), (1, 0), "{denied:?}");
