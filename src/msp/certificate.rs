@@ -153,6 +153,18 @@ impl Certificate {
         hex::encode(&self.serial)
     }
 
+    /// The validity, for a reader; says EXPIRED or NOT YET VALID when it is so `now`.
+    pub(crate) fn validity_text(&self, now: SystemTime) -> String {
+        let (from, to) = (timestamp(self.not_before), timestamp(self.not_after));
+        if now > self.not_after {
+            format!("EXPIRED since {to} (valid from {from})")
+        } else if now < self.not_before {
+            format!("NOT YET VALID before {from} (until {to})")
+        } else {
+            format!("valid from {from} until {to}")
+        }
+    }
+
     fn signed_part(&self) -> &[u8] {
         // It was read when the certificate was.
         signed_part(&self.der).unwrap_or_default()
@@ -177,6 +189,12 @@ fn text(value: &Any) -> Option<String> {
         .or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|value| text(value.as_str())))
         .or_else(|_| value.decode_as::<Ia5StringRef<'_>>().map(|value| text(value.as_str())))
         .ok()
+}
+
+/// A time as RFC 3339 writes it.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    let time = time::OffsetDateTime::from(time);
+    time.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 
 /// The bytes that a certificate's or revocation list's signature covers, exactly as they came.
