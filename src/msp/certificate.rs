@@ -86,6 +86,14 @@ impl Certificate {
             .find(|(critical, oid)| oid == NAME_CONSTRAINTS || *critical && !KNOWN_EXTENSIONS.contains(&oid.as_str()))
             .map(|(_, oid)| oid);
         signed_part(der).map_err(wrong)?;
+        // The signature does not cover the outer identifier.
+        if x509.signature_algorithm() != body.signature() {
+            return Err(Self::refuse(&subject_text, &"its inner and outer signature algorithms differ"));
+        }
+        let signature = x509
+            .signature()
+            .as_bytes()
+            .ok_or_else(|| Self::refuse(&subject_text, &"its signature is no whole number of bytes"))?;
 
         Ok(Self {
             der: der.to_vec(),
@@ -106,7 +114,7 @@ impl Certificate {
             }),
             key: PublicKey::new(body.subject_public_key_info()),
             signature_algorithm: x509.signature_algorithm().oid,
-            signature: x509.signature().raw_bytes().to_vec(),
+            signature: signature.to_vec(),
             unknown_extension,
             subject_text,
         })
