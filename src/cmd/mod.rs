@@ -7,6 +7,7 @@
 mod chaincode;
 mod connect;
 mod identity;
+mod msp;
 mod node;
 mod scc;
 mod version;
@@ -40,6 +41,9 @@ enum Verb {
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]
     Scc(scc::SccVerb),
+    /// Look at MSP folders: show.
+    #[command(subcommand)]
+    Msp(msp::MspVerb),
     /// Print the version.
     Version,
 }
@@ -58,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Node(verb) => node::run(&verb),
         Verb::Chaincode(command) => chaincode::run(&command),
         Verb::Scc(verb) => scc::run(&verb),
+        Verb::Msp(verb) => msp::run(&verb),
         Verb::Version => print(&version::text()),
     };
     match done {

@@ -86,6 +86,14 @@ impl Certificate {
             .find(|(critical, oid)| oid == NAME_CONSTRAINTS || *critical && !KNOWN_EXTENSIONS.contains(&oid.as_str()))
             .map(|(_, oid)| oid);
         signed_part(der).map_err(wrong)?;
+        // The signature does not cover the outer identifier.
+        if x509.signature_algorithm() != body.signature() {
+            return Err(Self::refuse(&subject_text, &"its inner and outer signature algorithms differ"));
+        }
+        let signature = x509
+            .signature()
+            .as_bytes()
+            .ok_or_else(|| Self::refuse(&subject_text, &"its signature is no whole number of bytes"))?;
 
         Ok(Self {
             der: der.to_vec(),
@@ -106,7 +114,7 @@ impl Certificate {
             }),
             key: PublicKey::new(body.subject_public_key_info()),
             signature_algorithm: x509.signature_algorithm().oid,
-            signature: x509.signature().raw_bytes().to_vec(),
+            signature: signature.to_vec(),
             unknown_extension,
             subject_text,
         })
@@ -153,6 +161,18 @@ impl Certificate {
         hex::encode(&self.serial)
     }
 
+    /// The validity, for a reader; says EXPIRED or NOT YET VALID when it is so `now`.
+    pub(crate) fn validity_text(&self, now: SystemTime) -> String {
+        let (from, to) = (timestamp(self.not_before), timestamp(self.not_after));
+        if now > self.not_after {
+            format!("EXPIRED since {to} (valid from {from})")
+        } else if now < self.not_before {
+            format!("NOT YET VALID before {from} (until {to})")
+        } else {
+            format!("valid from {from} until {to}")
+        }
+    }
+
     fn signed_part(&self) -> &[u8] {
         // It was read when the certificate was.
         signed_part(&self.der).unwrap_or_default()
@@ -177,6 +197,12 @@ fn text(value: &Any) -> Option<String> {
         .or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|value| text(value.as_str())))
         .or_else(|_| value.decode_as::<Ia5StringRef<'_>>().map(|value| text(value.as_str())))
         .ok()
+}
+
+/// A time as RFC 3339 writes it.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    let time = time::OffsetDateTime::from(time);
+    time.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 
 /// The bytes that a certificate's or revocation list's signature covers, exactly as they came.

@@ -26,6 +26,7 @@ mod public_key;
 mod revocation;
 mod roles;
 mod signing;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 mod version;

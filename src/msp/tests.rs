@@ -259,6 +259,21 @@ fn a_role_has_one_unit_and_its_certifier() {
     assert!(older.contains("PeerOU must be different from nil"), "{older}");
 }
 
+#[test]
+fn no_byte_of_a_certificate_can_be_changed() {
+    let root = Ca::root("root");
+    let msp = msp(&config(&[&root], &[])).expect("an MSP");
+    let certificate = Certificate::from_pem(root.issue("user", &["client"]).as_bytes()).expect("a certificate");
+    for position in 0..certificate.der.len() {
+        for change in [1, 0x80] {
+            let mut der = certificate.der.clone();
+            der[position] ^= change;
+            let pem = super::pem::encode_certificate(&der).expect("PEM");
+            assert!(identify(&msp, &pem).is_err(), "byte {position} changed by {change:#x}");
+        }
+    }
+}
+
 /// A CA certificate without a subject key identifier, valid for a hundred years.
 const WITHOUT_SUBJECT_KEY_ID: &str = "\
 -----BEGIN CERTIFICATE-----
