@@ -19,4 +19,5 @@ pub mod ordering;
 pub mod policies;
 pub mod scc;
 pub mod testing;
+pub mod tls;
 pub mod validation;

@@ -14,11 +14,12 @@ use crate::msp::Signer;
 
 const NONCE_LENGTH: usize = 24;
 
-/// The envelope that asks a Deliver service for the channel's newest block and every one after it.
+/// The envelope that asks a Deliver service for the channel's newest block and every one after it. `tls_cert_hash` is SHA-256
+/// of the certificate that the client shows on that connection; empty where it shows none.
 ///
 /// # Errors
 /// When there is no randomness, or the key fails.
-pub fn create_seek_envelope(channel: &str, signer: &dyn Signer) -> Result<Envelope, ClientError> {
+pub fn create_seek_envelope(channel: &str, signer: &dyn Signer, tls_cert_hash: Bytes) -> Result<Envelope, ClientError> {
     let position = |position| Some(SeekPosition { r#type: Some(position) });
     let seek = SeekInfo {
         start: position(seek_position::Type::Newest(SeekNewest {})),
@@ -32,6 +33,7 @@ pub fn create_seek_envelope(channel: &str, signer: &dyn Signer) -> Result<Envelo
         r#type: HeaderType::DeliverSeekInfo as i32,
         timestamp: Some(Timestamp::from(SystemTime::now())),
         channel_id: channel.to_owned(),
+        tls_cert_hash,
         ..ChannelHeader::default()
     };
     let signature_header = SignatureHeader { creator: signer.serialize(), nonce: nonce.to_vec().into() };

@@ -5,6 +5,7 @@
 //! done; any error is one line, `Error: ...`, and exit 1.
 
 mod chaincode;
+mod connect;
 mod identity;
 mod node;
 mod scc;

@@ -11,6 +11,7 @@ mod keys;
 mod peer;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 mod values;
 mod wasm;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use chaincode::{ChaincodeConfig, ChaincodeLogging, ChaincodeMode, PluginConfig, RuntimeParams};
 pub use error::{ConfigError, Origin, Problem};
 pub use peer::PeerConfig;
+pub use tls::TlsConfig;
 pub use units::{ByteSize, parse_duration};
 pub use wasm::{WasmConfig, WasmLimits};
 
@@ -126,9 +128,7 @@ impl Config {
         let mut values = Values::new(document, &environment.variables, &base);
         let not_yet: Vec<_> = keys::NOT_YET.iter().copied().filter(|key| values.is_changed(key)).collect();
         report_keys(document, &environment.variables, &not_yet, &mut values.warnings);
-        for key in ["peer.tls.enabled", "operations.tls.enabled"] {
-            values.read(key, refuse_tls);
-        }
+        values.read("operations.tls.enabled", refuse_tls);
         let peer = peer::read(&mut values, &environment.directory, file.is_some());
         let chaincode = chaincode::read(&mut values, environment, document, &base, &peer);
         let config = Self {
@@ -166,8 +166,8 @@ fn find_file(environment: &Environment) -> Result<Option<PathBuf>, ConfigError> 
 fn refuse_tls(text: &str) -> Result<(), String> {
     match values::parse_flag(text)? {
         true => {
-            Err("asks for TLS, which this version does not have; set it to false and keep the listener on an address \
-                     that only trusted clients reach"
+            Err("asks for TLS, which this listener does not have; set it to false and keep the listener on an address \
+                     that only operators reach"
                 .to_owned())
         }
         false => Ok(()),

@@ -8,6 +8,7 @@ mod chaincodes;
 mod channels;
 mod listeners;
 mod system_chaincodes;
+mod tls;
 mod work;
 
 use std::net::SocketAddr;
@@ -78,6 +79,8 @@ impl Node {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        // Before anything is made on disk: a certificate that cannot be used is the operator's to correct.
+        let server_tls = tls::server(&config.peer.tls)?;
         let mut metrics = Metrics::default();
         let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
 
@@ -145,7 +148,11 @@ impl Node {
             signer,
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
-        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
+        let deliver = DeliverConfig {
+            time_window: config.peer.authentication_timewindow,
+            binding: tls::binding(&config.peer.tls),
+            ..DeliverConfig::default()
+        };
         let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
         let mut health = HealthChecks::default();
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
@@ -161,7 +168,7 @@ impl Node {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         };
-        let listeners = Listeners::open(config, services).await?;
+        let listeners = Listeners::open(config, server_tls, services).await?;
         Ok(Self { support, ledgers, listeners, orderers, controller, containers, work })
     }
 
@@ -220,10 +227,11 @@ pub async fn start(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let node = Node::start(&config, Hooks::default()).await?;
     tracing::info!(
-        "Started peer with ID=[{}], network ID=[{}], address=[{}]",
+        "Started peer with ID=[{}], network ID=[{}], address=[{}]{}",
         config.peer.id,
         config.peer.network_id,
-        node.peer_address()
+        node.peer_address(),
+        tls::described(&config.peer.tls)
     );
     tracing::info!(
         "chaincode registers at {}; http://{}/ has healthz, metrics, logspec and version",

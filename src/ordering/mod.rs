@@ -6,6 +6,7 @@
 //! | [`AtomicBroadcastService`] | `orderer/common/{broadcast,server}` |
 //! | [`DeliverService`] | `core/peer/deliverevents.go` |
 //! | [`DeliverAccess`] | the policy checks of both |
+//! | [`TlsBinding`] | `comm.NewBindingInspector` |
 //!
 //! What it leaves to others: who may do what ([`DeliverAccess`]), and whether a transaction's signatures hold
 //! ([`BlockValidator`]). Configuration updates are refused for now.
@@ -15,6 +16,7 @@
 mod access;
 mod atomic_broadcast;
 mod batch;
+mod binding;
 mod deliver;
 mod deliver_service;
 mod filtered;
@@ -26,6 +28,7 @@ mod testing;
 pub use access::{BlockValidator, DeliverAccess, resource};
 pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
+pub use binding::TlsBinding;
 pub use deliver::{DeliverConfig, Deliverer};
 pub use deliver_service::DeliverService;
 pub use filtered::filtered_block;

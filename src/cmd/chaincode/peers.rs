@@ -1,7 +1,6 @@
-//! Connections to peers and orderers, and gRPC errors worded as Go's clients word them.
+//! The services of peers and orderers, and gRPC errors worded as Go's clients word them.
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use selvedge_proto::MAX_MESSAGE_SIZE;
@@ -10,24 +9,17 @@ use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::protos::deliver_client::DeliverClient;
 use selvedge_proto::protos::endorser_client::EndorserClient;
 use selvedge_proto::protos::{ProposalResponse, SignedProposal};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
+
+use crate::cmd::connect::Connection;
+use crate::tls::explain_lost_connection;
 
 /// A peer that a command talks to. Its services share one connection.
-pub(super) struct Peer {
-    pub(super) address: String,
-    channel: Channel,
-}
+pub(super) struct Peer(pub(super) Connection);
 
 impl Peer {
-    pub(super) async fn connect(address: &str, timeout: Duration, verb: &str) -> anyhow::Result<Self> {
-        let channel = connect(address, timeout).await.with_context(|| {
-            format!("error getting endorser client for {verb}: endorser client failed to connect to {address}")
-        })?;
-        Ok(Self { address: address.to_owned(), channel })
-    }
-
     pub(super) async fn endorse(&self, proposal: SignedProposal, verb: &str) -> anyhow::Result<ProposalResponse> {
-        let mut client = EndorserClient::new(self.channel.clone())
+        let mut client = EndorserClient::new(self.0.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_SIZE)
             .max_encoding_message_size(MAX_MESSAGE_SIZE);
         let response = client.process_proposal(proposal).await.map_err(|status| {
@@ -38,7 +30,7 @@ impl Peer {
     }
 
     pub(super) fn deliver(&self) -> DeliverClient<Channel> {
-        DeliverClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
+        DeliverClient::new(self.0.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
     }
 }
 
@@ -51,10 +43,8 @@ fn is_unknown_creator(status: &tonic::Status) -> bool {
 }
 
 /// Hands a transaction to an orderer and waits for its acknowledgement: that it will be ordered, not that it is committed.
-pub(super) async fn broadcast(address: &str, timeout: Duration, envelope: Envelope) -> anyhow::Result<()> {
-    let channel = connect(address, timeout)
-        .await
-        .with_context(|| format!("error getting broadcast client: orderer client failed to connect to {address}"))?;
+pub(super) async fn broadcast(orderer: Connection, envelope: Envelope) -> anyhow::Result<()> {
+    let Connection { address, channel, .. } = orderer;
     let mut client = AtomicBroadcastClient::new(channel).max_encoding_message_size(MAX_MESSAGE_SIZE);
     let what = || format!("error sending transaction for invoke to {address}");
     let mut answers =
@@ -66,29 +56,6 @@ pub(super) async fn broadcast(address: &str, timeout: Duration, envelope: Envelo
         Status::Success => Ok(()),
         status => bail!("{}: got unexpected status: {} -- {}", what(), status.as_str_name(), answer.info),
     }
-}
-
-async fn connect(address: &str, timeout: Duration) -> anyhow::Result<Channel> {
-    let no_address = || format!("{address:?} is not an address; write host:port");
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(no_address)?;
-    endpoint.uri().port().with_context(no_address)?;
-    match tokio::time::timeout(timeout, endpoint.connect()).await {
-        Ok(Ok(channel)) => Ok(channel),
-        Ok(Err(e)) => bail!(
-            "failed to create new connection: {}; is a node running there? `selvedge node start` starts one, \
-             --peerAddresses and --orderer (or core.yaml's peer.address) name another",
-            innermost(&e)
-        ),
-        Err(_) => bail!(
-            "failed to create new connection: context deadline exceeded after {} ms; allow more with --connTimeout",
-            timeout.as_millis()
-        ),
-    }
-}
-
-/// The cause of all: what is around it says no more than that a connection failed.
-fn innermost(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).last().map_or_else(String::new, ToString::to_string)
 }
 
 /// A gRPC status, displayed as Go's clients do: `rpc error: code = Unknown desc = ...`.
@@ -103,7 +70,11 @@ impl fmt::Display for RpcError {
             tonic::Code::Cancelled => "Canceled".to_owned(),
             other => format!("{other:?}"),
         };
-        write!(f, "rpc error: code = {code} desc = {}", self.0.message())
+        write!(f, "rpc error: code = {code} desc = {}", self.0.message())?;
+        match explain_lost_connection(&self.0) {
+            Some(why) => write!(f, ": {why} (to a peer: CORE_PEER_TLS_ENABLED; to an orderer: --tls)"),
+            None => Ok(()),
+        }
     }
 }
 
