@@ -1,12 +1,15 @@
 //! `selvedge chaincode` against a node whose port has TLS, then mutual TLS: what works, and what the errors say.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail};
 use selvedge::testing::{Plugin, TestPeer, TlsAuthority, TlsPair, TlsPurpose};
 
 const READ: &str = r#"{"Args":["read","a"]}"#;
+
+/// Arguments, variables, and what the error says of them.
+type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 /// A node, its authority, and files of one that it does not know.
 struct Scene {
@@ -96,7 +99,7 @@ async fn over_tls_with_the_right_root_everything_works_and_errors_say_what_is_wr
     }
     let name = [("CORE_PEER_TLS_ROOTCERT_FILE", ca), ("CORE_PEER_TLS_SERVERHOSTOVERRIDE", "else.example")];
     let other_invoke = ["invoke", "-c", r#"{"Args":["create","c","Cat","3"]}"#, "-o", &address];
-    let table: [(&[&str], &[(&str, &str)], &str); 8] = [
+    let table: [Refused; 8] = [
         (&["query", "-c", READ], &name, "else.example"),
         (&["query", "-c", READ], &[], "tls root cert file must be set"),
         (&["query", "-c", READ, "--peerAddresses", &address], &root, "tls root cert file must be set"),
@@ -114,6 +117,34 @@ async fn over_tls_with_the_right_root_everything_works_and_errors_say_what_is_wr
     for (arguments, variables, expected) in table {
         let refusal = scene.refusal(arguments, variables).await;
         assert!(refusal.contains(expected), "expected {expected:?} of {arguments:?}, not {refusal}");
+    }
+    scene.peer.stop().await;
+    Ok(())
+}
+
+/// The commands that the guide for operators gives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guides_openssl_commands_make_certificates_that_work() -> anyhow::Result<()> {
+    let guide = include_str!("../docs/operators.md");
+    let commands: Vec<_> = guide.lines().filter_map(|line| line.strip_prefix("    openssl ")).collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    if Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("not tested: there is no openssl on this machine");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    for command in commands {
+        let ran = Command::new("openssl").args(command.split(' ')).current_dir(folder.path()).output()?;
+        assert!(ran.status.success(), "openssl {command}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    let file = |name: &str| folder.path().join(name);
+    let (certificate, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
+    let files = [("PEER_TLS_CERT_FILE", text(&certificate)), ("PEER_TLS_KEY_FILE", text(&key))];
+    let scene = Scene::start(&["unused"], &files).await?;
+    for name in ["", "localhost", "peer0.example.com"] {
+        let variables = [("CORE_PEER_TLS_ROOTCERT_FILE", text(&ca)), ("CORE_PEER_TLS_SERVERHOSTOVERRIDE", name)];
+        let refusal = scene.refusal(&["query", "-c", READ], &variables).await;
+        assert!(refusal.contains("endorsement failure during query"), "the handshake as {name:?}: {refusal}");
     }
     scene.peer.stop().await;
     Ok(())
@@ -146,7 +177,7 @@ async fn over_mutual_tls_the_certificate_is_shown_and_bound() -> anyhow::Result<
     let mut no_pair = shown;
     no_pair[3].1 = text(&stranger.key);
     let other_create = ["invoke", "-c", r#"{"Args":["create","b","Bob","2"]}"#];
-    let table: [(&[&str], &[(&str, &str)], &str); 6] = [
+    let table: [Refused; 6] = [
         (&["query", "-c", READ], &root, "the server wants another certificate of this client, or one at all"),
         (&["query", "-c", READ], &strange, "the server wants another certificate of this client, or one at all"),
         (&["query", "-c", READ], &no_pair, "does not belong to the certificate in "),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use clap::{ArgAction, Args};
 use tonic::transport::Channel;
 
-use crate::config::{Config, parse_duration};
+use crate::config::{Config, TlsConfig, parse_duration};
 use crate::tls::{self, ClientTls, ConnectError, Identity, NamedFile, Roots};
 
 /// Where transactions go, and how connections are made; on either side of the verb.
@@ -63,6 +63,11 @@ pub(super) struct PeerFlags {
     pub(super) tls_root_cert_files: Vec<PathBuf>,
 }
 
+const PEER_SETTINGS: &str = "for peers: --tlsRootCertFiles, and of core.yaml or CORE_PEER_TLS_...: peer.tls.rootcert.file, \
+                             serverhostoverride, clientAuthRequired with clientCert.file and clientKey.file";
+const ORDERER_SETTINGS: &str =
+    "for orderers: --cafile, --ordererTLSHostnameOverride, --clientauth with --certfile and --keyfile";
+
 /// Makes the connections of one command.
 pub(super) struct Connector {
     timeout: Duration,
@@ -74,6 +79,8 @@ pub(super) struct Connector {
 struct Endpoint {
     address: String,
     tls: Option<ClientTls>,
+    /// Where TLS is set up.
+    settings: &'static str,
 }
 
 /// A connection, and what signed messages should say about it.
@@ -132,6 +139,9 @@ impl Endpoint {
                 "failed to create new connection: {error}; is a node running there? `selvedge node start` starts one; \
                  peer.address (CORE_PEER_ADDRESS), --orderer, and --peerAddresses of `chaincode` name another"
             ),
+            Ok(Err(error @ ConnectError::Handshake { .. })) => {
+                bail!("failed to create new connection: {error} ({})", self.settings)
+            }
             Ok(Err(error)) => return Err(anyhow!(error).context("failed to create new connection")),
             Err(_) => bail!(
                 "failed to create new connection: context deadline exceeded after {} ms; allow more with --connTimeout",
@@ -155,7 +165,7 @@ fn peer_endpoints(config: &Config, flags: &PeerFlags) -> anyhow::Result<Vec<Endp
     }
     let addresses = if addresses.is_empty() { std::slice::from_ref(&config.peer.address) } else { addresses };
     if !tls.enabled {
-        let plain = |address: &String| Endpoint { address: address.clone(), tls: None };
+        let plain = |address: &String| Endpoint { address: address.clone(), tls: None, settings: PEER_SETTINGS };
         return Ok(addresses.iter().map(plain).collect());
     }
     if file_count != address_count {
@@ -164,48 +174,45 @@ fn peer_endpoints(config: &Config, flags: &PeerFlags) -> anyhow::Result<Vec<Endp
              number of TLS root cert files ({file_count}); give --tlsRootCertFiles once for each of --peerAddresses"
         );
     }
-    let identity = if tls.client_auth_required {
-        let named = |key: &str, path: Option<&PathBuf>| {
-            path.map(|path| NamedFile::new(key, path)).ok_or_else(|| {
-                anyhow!(
-                    "unable to load {key}: peer.tls.clientAuthRequired is true and the file is not set; name it in \
-                     core.yaml or in {}, or set CORE_PEER_TLS_CLIENTAUTHREQUIRED=false",
-                    format!("CORE_{}", key.replace('.', "_")).to_ascii_uppercase()
-                )
-            })
+    let identity = tls.client_auth_required.then(|| client_identity(tls)).transpose()?;
+    let endpoint = |(index, address): (usize, &String)| {
+        let root = match (files.get(index), &tls.rootcert_file) {
+            (Some(file), _) => NamedFile::new("--tlsRootCertFiles", file),
+            (None, Some(file)) if flags.peer_addresses.is_empty() => NamedFile::new("peer.tls.rootcert.file", file),
+            _ => bail!(
+                "tls root cert file must be set: give --tlsRootCertFiles with --peerAddresses, or without both \
+                 CORE_PEER_TLS_ROOTCERT_FILE"
+            ),
         };
-        let key = named("peer.tls.clientKey.file", tls.client_key_file.as_ref())?;
-        let certificate = named("peer.tls.clientCert.file", tls.client_cert_file.as_ref())?;
-        Some(Identity::load(&certificate, &key).context("failed to load client certificate")?)
-    } else {
-        None
+        let roots = Roots::load(&root.setting, std::slice::from_ref(&root));
+        let roots = roots.context("unable to load TLS root cert file")?;
+        let tls = ClientTls::new(roots, identity.as_ref())?.server_name(&tls.server_host_override);
+        Ok(Endpoint { address: address.clone(), tls: Some(tls), settings: PEER_SETTINGS })
     };
-    let root_of = |index: usize| match (files.get(index), &tls.rootcert_file) {
-        (Some(file), _) => Ok(NamedFile::new("--tlsRootCertFiles", file)),
-        (None, Some(file)) if flags.peer_addresses.is_empty() => Ok(NamedFile::new("peer.tls.rootcert.file", file)),
-        _ => Err(anyhow!(
-            "tls root cert file must be set: give --tlsRootCertFiles with --peerAddresses, or without both \
-             CORE_PEER_TLS_ROOTCERT_FILE"
-        )),
-    };
-    addresses
-        .iter()
-        .enumerate()
-        .map(|(index, address)| {
-            let root = root_of(index)?;
-            let roots =
-                Roots::load(&root.setting, std::slice::from_ref(&root)).context("unable to load TLS root cert file")?;
-            let tls = ClientTls::new(roots, identity.as_ref())?.server_name(&tls.server_host_override);
-            Ok(Endpoint { address: address.clone(), tls: Some(tls) })
+    addresses.iter().enumerate().map(endpoint).collect()
+}
+
+/// What this client shows to peers.
+fn client_identity(tls: &TlsConfig) -> anyhow::Result<Identity> {
+    let named = |key: &str, path: Option<&PathBuf>| {
+        path.map(|path| NamedFile::new(key, path)).ok_or_else(|| {
+            anyhow!(
+                "unable to load {key}: peer.tls.clientAuthRequired is true and the file is not set; name it in core.yaml or \
+                 in CORE_{}, or set CORE_PEER_TLS_CLIENTAUTHREQUIRED=false",
+                key.replace('.', "_").to_ascii_uppercase()
+            )
         })
-        .collect()
+    };
+    let key = named("peer.tls.clientKey.file", tls.client_key_file.as_ref())?;
+    let certificate = named("peer.tls.clientCert.file", tls.client_cert_file.as_ref())?;
+    Identity::load(&certificate, &key).context("failed to load client certificate")
 }
 
 /// Fabric: `peer/common.NewOrdererClientFromEnv` behind `SetOrdererEnv`.
 fn orderer_endpoint(address: &str, flags: &OrdererFlags) -> anyhow::Result<Endpoint> {
     let address = address.to_owned();
     if !flags.tls {
-        return Ok(Endpoint { address, tls: None });
+        return Ok(Endpoint { address, tls: None, settings: ORDERER_SETTINGS });
     }
     let named = |flag: &str, path: Option<&PathBuf>, because: &str| {
         path.map(|path| NamedFile::new(flag, path)).ok_or_else(|| anyhow!("{because} needs {flag}; give the file"))
@@ -220,10 +227,47 @@ fn orderer_endpoint(address: &str, flags: &OrdererFlags) -> anyhow::Result<Endpo
         None
     };
     let tls = ClientTls::new(roots, identity.as_ref())?.server_name(flags.host_override.as_deref().unwrap_or_default());
-    Ok(Endpoint { address, tls: Some(tls) })
+    Ok(Endpoint { address, tls: Some(tls), settings: ORDERER_SETTINGS })
 }
 
 /// A flag's duration, in Go's form.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|reason| format!("{text:?} {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn config(variables: &[(&str, &str)]) -> Config {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::load(&Environment { variables, directory: "/nowhere".into(), executable: None }).expect("is valid")
+    }
+
+    #[test]
+    fn the_peer_of_the_configuration_is_asked_where_none_is_named_and_is_the_orderer_too() {
+        let config = config(&[("CORE_PEER_ADDRESS", "peer9:7051")]);
+        let connector = Connector::new(&config, &PeerFlags::default(), &OrdererFlags::default()).expect("is complete");
+        let addresses: Vec<_> = connector.peers.iter().map(|peer| peer.address.as_str()).collect();
+        assert_eq!(addresses, ["peer9:7051"]);
+        assert!(connector.orderer.is_none() && connector.peers[0].tls.is_none());
+    }
+
+    #[test]
+    fn flags_without_tls_ask_for_no_files() {
+        let peers = PeerFlags {
+            peer_addresses: vec!["a:1".to_owned(), "b:2".to_owned()],
+            tls_root_cert_files: vec!["missing.pem".into()],
+        };
+        let orderer = OrdererFlags {
+            orderer: Some("o:3".to_owned()),
+            ca_file: Some("missing.pem".into()),
+            ..OrdererFlags::default()
+        };
+        let connector = Connector::new(&config(&[]), &peers, &orderer).expect("is complete");
+        let addresses: Vec<_> = connector.peers.iter().map(|peer| peer.address.as_str()).collect();
+        assert_eq!(addresses, ["a:1", "b:2"]);
+        assert!(connector.orderer.is_some_and(|orderer| orderer.address == "o:3" && orderer.tls.is_none()));
+    }
 }
