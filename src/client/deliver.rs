@@ -1,18 +1,25 @@
 //! Asking for blocks (Fabric: `peer/common.DeliverClient`).
 
-use std::time::SystemTime;
-
-use aws_lc_rs::rand;
 use bytes::Bytes;
-use prost::Message;
-use selvedge_proto::Timestamp;
-use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
-use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekPosition, SeekSpecified, seek_info, seek_position};
+use selvedge_proto::common::{Envelope, HeaderType};
+use selvedge_proto::orderer::seek_info::{SeekBehavior, SeekErrorResponse};
+use selvedge_proto::orderer::seek_position::Type as Position;
+use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, SeekSpecified};
 
 use super::ClientError;
+use super::envelope::create_signed_envelope;
 use crate::msp::Signer;
 
-const NONCE_LENGTH: usize = 24;
+/// One block of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockPosition {
+    /// Block 0, or the first one that the service has.
+    Oldest,
+    /// The last one.
+    Newest,
+    /// The one of that number.
+    Number(u64),
+}
 
 /// The envelope that asks a Deliver service for the channel's newest block and every one after it. `tls_cert_hash` is SHA-256
 /// of the certificate that the client shows on that connection; empty where it shows none.
@@ -20,30 +27,44 @@ const NONCE_LENGTH: usize = 24;
 /// # Errors
 /// When there is no randomness, or the key fails.
 pub fn create_seek_envelope(channel: &str, signer: &dyn Signer, tls_cert_hash: Bytes) -> Result<Envelope, ClientError> {
-    let position = |position| Some(SeekPosition { r#type: Some(position) });
     let seek = SeekInfo {
-        start: position(seek_position::Type::Newest(SeekNewest {})),
-        stop: position(seek_position::Type::Specified(SeekSpecified { number: u64::MAX })),
-        behavior: seek_info::SeekBehavior::BlockUntilReady as i32,
+        start: Some(BlockPosition::Newest.into()),
+        stop: Some(BlockPosition::Number(u64::MAX).into()),
+        behavior: SeekBehavior::BlockUntilReady as i32,
         ..SeekInfo::default()
     };
-    let mut nonce = [0; NONCE_LENGTH];
-    rand::fill(&mut nonce).map_err(|_| ClientError::Random)?;
-    let channel_header = ChannelHeader {
-        r#type: HeaderType::DeliverSeekInfo as i32,
-        timestamp: Some(Timestamp::from(SystemTime::now())),
-        channel_id: channel.to_owned(),
-        tls_cert_hash,
-        ..ChannelHeader::default()
+    create_signed_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer, tls_cert_hash)
+}
+
+/// The envelope that asks a Deliver service for one block; where that does not exist yet, the service waits until it does.
+/// `errors` says whether an orderer whose consensus fails may still answer. `tls_cert_hash` as for
+/// [`create_seek_envelope`].
+///
+/// # Errors
+/// When there is no randomness, or the key fails.
+pub fn create_fetch_envelope(
+    channel: &str,
+    block: BlockPosition,
+    errors: SeekErrorResponse,
+    signer: &dyn Signer,
+    tls_cert_hash: Bytes,
+) -> Result<Envelope, ClientError> {
+    let seek = SeekInfo {
+        start: Some(block.into()),
+        stop: Some(block.into()),
+        behavior: SeekBehavior::BlockUntilReady as i32,
+        error_response: errors as i32,
     };
-    let signature_header = SignatureHeader { creator: signer.serialize(), nonce: nonce.to_vec().into() };
-    let payload = Payload {
-        header: Some(Header {
-            channel_header: channel_header.encode_to_vec().into(),
-            signature_header: signature_header.encode_to_vec().into(),
-        }),
-        data: seek.encode_to_vec().into(),
-    };
-    let payload = Bytes::from(payload.encode_to_vec());
-    Ok(Envelope { signature: signer.sign(&payload)?, payload })
+    create_signed_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer, tls_cert_hash)
+}
+
+impl From<BlockPosition> for SeekPosition {
+    fn from(position: BlockPosition) -> Self {
+        let position = match position {
+            BlockPosition::Oldest => Position::Oldest(SeekOldest {}),
+            BlockPosition::Newest => Position::Newest(SeekNewest {}),
+            BlockPosition::Number(number) => Position::Specified(SeekSpecified { number }),
+        };
+        Self { r#type: Some(position) }
+    }
 }

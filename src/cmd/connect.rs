@@ -111,6 +111,18 @@ impl Connector {
         Ok(connections)
     }
 
+    /// Connects to the first peer, as a client of its `service`.
+    pub(super) async fn peer(&self, service: &str) -> anyhow::Result<Connection> {
+        let endpoint = self.peers.first().context("there is no peer to ask")?;
+        let connected = endpoint.connect(self.timeout).await;
+        connected.with_context(|| format!("{service} client failed to connect to {}", endpoint.address))
+    }
+
+    /// Whether the flags name an orderer.
+    pub(super) fn names_an_orderer(&self) -> bool {
+        self.orderer.is_some()
+    }
+
     /// Connects to the orderer.
     pub(super) async fn orderer(&self) -> anyhow::Result<Connection> {
         let endpoint = self.orderer.as_ref().or(self.peers.first()).context("there is no peer to ask")?;
@@ -124,8 +136,8 @@ impl Endpoint {
         let channel = match tokio::time::timeout(timeout, tls::connect(&self.address, self.tls.as_ref())).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error @ ConnectError::Unreachable(_))) => bail!(
-                "failed to create new connection: {error}; is a node running there? `selvedge node start` starts one, \
-                 --peerAddresses and --orderer (or core.yaml's peer.address) name another"
+                "failed to create new connection: {error}; is a node running there? `selvedge node start` starts one; \
+                 peer.address (CORE_PEER_ADDRESS), --orderer, and --peerAddresses of `chaincode` name another"
             ),
             Ok(Err(error @ ConnectError::Handshake { .. })) => {
                 bail!("failed to create new connection: {error} ({})", self.settings)

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tonic::Streaming;
 use tracing::info;
 
-use super::peers::{Peer, RpcError};
 use crate::client::create_seek_envelope;
+use crate::cmd::services::{Peer, RpcError};
 use crate::msp::Signer;
 
 /// Open event streams of all peers.

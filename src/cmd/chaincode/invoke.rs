@@ -15,9 +15,9 @@ use tracing::info;
 use super::CheckedCall;
 use super::commit::CommitWaiter;
 use super::output::proto_text;
-use super::peers::{Peer, broadcast};
 use crate::client::{CreatedProposal, NewProposal, create_signed_tx};
 use crate::cmd::connect::Connector;
+use crate::cmd::services::{Orderer, Peer};
 use crate::msp::SigningIdentity;
 
 /// Responses from here on are the chaincode's refusal and are not endorsed (Fabric: `shim.ERRORTHRESHOLD`).
@@ -80,7 +80,8 @@ impl Session {
         .with_context(|| format!("error creating proposal for {verb}"))?;
         let mut responses = Vec::with_capacity(peers.len());
         for peer in &peers {
-            responses.push(peer.endorse(created.signed.clone(), verb).await?);
+            let endorsed = peer.endorse(created.signed.clone()).await;
+            responses.push(endorsed.with_context(|| format!("error endorsing {verb}"))?);
         }
         Ok(Endorsed { created, peers, responses })
     }
@@ -94,7 +95,9 @@ impl Session {
             Some(timeout) => Some(CommitWaiter::open(peers, &call.channel, &self.signer, timeout).await?),
             None => None,
         };
-        broadcast(self.connector.orderer().await.context("error getting broadcast client")?, envelope).await?;
+        let orderer = Orderer(self.connector.orderer().await.context("error getting broadcast client")?);
+        let sent = orderer.broadcast(envelope).await;
+        sent.with_context(|| format!("error sending transaction for invoke to {}", orderer.0.address))?;
         match waiter {
             Some(waiter) => waiter.wait(&created.txid).await,
             None => Ok(()),

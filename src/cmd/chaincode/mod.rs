@@ -7,11 +7,10 @@ mod commit;
 mod ctor;
 mod invoke;
 mod output;
-mod peers;
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{ArgAction, Args, Subcommand};
 
 use super::connect::{Connector, OrdererFlags, PeerFlags, duration};
@@ -93,7 +92,7 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
         ChaincodeVerb::Invoke { call, wait_for_event, wait_for_event_timeout } => {
             let checked = call.check()?;
             let wait = wait_for_event.then_some(*wait_for_event_timeout);
-            block_on(session(call)?.invoke(&checked, wait))
+            super::block_on(session(call)?.invoke(&checked, wait))
         }
         ChaincodeVerb::Query { call, raw, hex } => {
             let rendering = output::Rendering::of_flags(*raw, *hex)?;
@@ -102,15 +101,10 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
             if peers > 1 {
                 bail!("'query' command can only be executed against one peer. received {peers}");
             }
-            let payload = block_on(session(call)?.query(&checked))?;
+            let payload = super::block_on(session(call)?.query(&checked))?;
             super::print(&rendering.render(&payload))
         }
     }
-}
-
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("cannot start the client's thread")?.block_on(work)
 }
 
 impl Call {

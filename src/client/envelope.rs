@@ -1,0 +1,51 @@
+//! Signed envelopes (Fabric: `protos/utils.CreateSignedEnvelopeWithTLSBinding`).
+
+use std::time::SystemTime;
+
+use aws_lc_rs::rand;
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::Timestamp;
+use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
+
+use super::ClientError;
+use crate::msp::Signer;
+
+const NONCE_LENGTH: usize = 24;
+
+/// An envelope of `data` for a channel, with the time of now. `tls_cert_hash` is for requests that are bound to the
+/// connection on which they are sent.
+pub(super) fn create_signed_envelope(
+    header_type: HeaderType,
+    channel: &str,
+    data: &impl Message,
+    signer: &dyn Signer,
+    tls_cert_hash: Bytes,
+) -> Result<Envelope, ClientError> {
+    let channel_header = ChannelHeader {
+        r#type: header_type as i32,
+        timestamp: Some(Timestamp::from(SystemTime::now())),
+        channel_id: channel.to_owned(),
+        tls_cert_hash,
+        ..ChannelHeader::default()
+    };
+    let header = Header {
+        channel_header: channel_header.encode_to_vec().into(),
+        signature_header: create_signature_header(signer)?.encode_to_vec().into(),
+    };
+    let payload = Payload { header: Some(header), data: data.encode_to_vec().into() };
+    let payload = Bytes::from(payload.encode_to_vec());
+    Ok(Envelope { signature: signer.sign(&payload)?, payload })
+}
+
+/// The signer, and a fresh nonce.
+pub(super) fn create_signature_header(signer: &dyn Signer) -> Result<SignatureHeader, ClientError> {
+    Ok(SignatureHeader { creator: signer.serialize(), nonce: nonce()?.to_vec().into() })
+}
+
+/// Random bytes, as many as Fabric's clients take.
+pub(super) fn nonce() -> Result<[u8; NONCE_LENGTH], ClientError> {
+    let mut nonce = [0; NONCE_LENGTH];
+    rand::fill(&mut nonce).map_err(|_| ClientError::Random)?;
+    Ok(nonce)
+}
