@@ -1,7 +1,7 @@
 //! Who signs in the tables: real keys, real certificates, real signatures.
 //!
 //! A signer is written `A.user`: organisation (A to E, of which E is not in the channel) and folder (user, peer, admin,
-//! orderer). A mark behind it says what is odd: `!` a signature that is none, `?` one over other data, `~` and `^` other
+//! orderer). Alpha and Beta are recorded organisations, and Beta has node OUs. A mark behind it says what is odd: `!` a signature that is none, `?` one over other data, `~` and `^` other
 //! bytes for the same certificate. `Z.user` is of an authority that calls itself A. `recorded:<name>` is the creator of
 //! a proposal that Fabric recorded, with its signature over that proposal; `garbage` is nobody.
 
@@ -38,7 +38,21 @@ pub(super) struct Signature {
 pub(super) static CAST: LazyLock<Cast> = LazyLock::new(|| {
     let place = tempfile::tempdir().expect("a directory");
     let mut members = BTreeMap::new();
-    let mut msps = vec![Arc::new(Msp::load(&golden("msp/alpha-org"), "AlphaMSP").expect("the recorded MSP"))];
+    let mut msps = Vec::new();
+    for (name, mspid) in [("alpha", "AlphaMSP"), ("beta", "BetaMSP"), ("orderer", "OrdererMSP")] {
+        let folder = golden(&format!("msp/{name}-org"));
+        msps.push(Arc::new(Msp::load(&folder, mspid).expect("a recorded MSP")));
+    }
+    for (name, folder, mspid) in [
+        ("Alpha.user", "alpha-user1", "AlphaMSP"),
+        ("Alpha.revoked", "alpha-user2-revoked", "AlphaMSP"),
+        ("Beta.user", "beta-user1", "BetaMSP"),
+        ("Beta.peer", "beta-peer0", "BetaMSP"),
+        ("Beta.admin", "beta-admin", "BetaMSP"),
+    ] {
+        let signer = SigningIdentity::load(&golden("msp").join(folder), mspid).expect("a recorded key");
+        members.insert(name.to_owned(), signer);
+    }
     for (letter, mspid) in [("A", "A"), ("B", "B"), ("C", "C"), ("D", "D"), ("E", "E"), ("Z", "A")] {
         let made = development::ensure(&place.path().join(letter), mspid).expect("an MSP");
         if !matches!(letter, "E" | "Z") {
