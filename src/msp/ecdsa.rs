@@ -128,6 +128,15 @@ impl Scalars {
         }
     }
 
+    /// The same signature with the higher S, which nobody of Fabric makes but anybody can.
+    #[cfg(test)]
+    pub(crate) fn into_high(self, curve: Curve) -> Self {
+        match self.opposite(curve) {
+            Some(opposite) if compare(&self.s, &opposite).is_lt() => Self { r: self.r, s: opposite },
+            _ => self,
+        }
+    }
+
     /// The order less S; none if S is not below the order.
     fn opposite(&self, curve: Curve) -> Option<Vec<u8>> {
         let order = curve.order();
@@ -294,8 +303,8 @@ mod tests {
                 assert!(public.verify(&[n, 0], &signature).is_err());
 
                 let low = Scalars::from_der(&signature).expect("DER");
-                let opposite = low.opposite(private.curve()).expect("the other root");
-                let high = Scalars { r: low.r.clone(), s: opposite };
+                let high = low.clone().into_high(private.curve());
+                assert_ne!(high, low);
                 let refused = public.verify(&[n], &high.to_der().expect("DER")).expect_err("high S");
                 assert!(refused.to_string().contains("lower half"), "{refused}");
                 assert_eq!(high.into_low(private.curve()), low);

@@ -26,6 +26,9 @@ mod public_key;
 mod revocation;
 mod roles;
 mod signing;
+pub mod summary;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use cache::Generations;
