@@ -7,9 +7,9 @@ use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
-use crate::channel::{AclChecker, ChannelResources, Channels, resource};
+use crate::channel::{AclChecker, Channels};
 use crate::operations::HealthCheck;
-use crate::ordering::{self, DeliverAccess, Orderers};
+use crate::ordering::{DeliverAccess, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -22,12 +22,6 @@ impl AccessControl for Access {
 
 impl DeliverAccess for Access {
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String> {
-        // The embedded orderer's clients are the channel's writers and readers, as Fabric's policies have it.
-        let resource = match resource {
-            ordering::resource::BROADCAST => resource::PROPOSE,
-            ordering::resource::ORDERER_DELIVER => resource::BLOCK_EVENT,
-            other => other,
-        };
         self.0.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
     }
 }
@@ -37,9 +31,12 @@ pub(super) struct ChannelCapabilities(pub(super) Arc<Channels>);
 
 impl ApplicationConfig for ChannelCapabilities {
     fn capabilities(&self, channel: &str) -> Option<ApplicationCapabilities> {
-        // The configuration's own list is not read yet: V1_4_2, which the development channel has, stands for it.
-        self.0.msp_manager(channel)?;
-        Some(ApplicationCapabilities { key_level_endorsement: true, purge_private_data: false })
+        let bundle = self.0.get(channel)?;
+        let capabilities = bundle.application()?.capabilities();
+        Some(ApplicationCapabilities {
+            key_level_endorsement: capabilities.key_level_endorsement(),
+            purge_private_data: capabilities.purge_private_data(),
+        })
     }
 }
 
@@ -53,5 +50,20 @@ impl HealthCheck for OrderersWork {
             Some(reason) => Err(reason),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::channel::resource as guarded;
+    use crate::ordering::resource as asked;
+
+    /// [`super::Access`] passes names on as they are.
+    #[test]
+    fn what_ordering_asks_for_is_what_is_guarded() {
+        assert_eq!(asked::BLOCK, guarded::BLOCK_EVENT);
+        assert_eq!(asked::FILTERED_BLOCK, guarded::FILTERED_BLOCK_EVENT);
+        assert_eq!(asked::BROADCAST, guarded::BROADCAST);
+        assert_eq!(asked::ORDERER_DELIVER, guarded::ORDERER_DELIVER);
     }
 }

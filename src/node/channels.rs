@@ -35,7 +35,10 @@ pub(super) fn open(
         let block = ledger
             .block_by_number(number)?
             .ok_or_else(|| anyhow!("channel {name} lacks its configuration block {number}"))?;
-        channels.put(Bundle::from_config_block(&block).with_context(|| format!("configuration of channel {name}"))?);
+        // The node serves its other channels all the same.
+        if let Err(error) = Bundle::from_config_block(&block).and_then(|bundle| channels.put(bundle)) {
+            tracing::error!("channel {name} is not opened: {error}");
+        }
     }
     Ok(())
 }
@@ -45,12 +48,13 @@ pub(super) fn start_orderers(
     config: &Config,
     ledgers: &LedgerProvider,
     signer: &Arc<dyn Signer>,
-    resources: &Arc<dyn ChannelResources>,
+    channels: &Arc<Channels>,
     registry: &Arc<Registry>,
 ) -> Arc<Orderers> {
     let orderers = Arc::new(Orderers::default());
-    let validator = Arc::new(TransactionValidator::new(Arc::clone(resources), registry.clone()));
-    for ledger in ledgers.channels().iter().filter_map(|name| ledgers.get(name)) {
+    let resources: Arc<dyn ChannelResources> = channels.clone();
+    let validator = Arc::new(TransactionValidator::new(resources, registry.clone()));
+    for ledger in channels.names().iter().filter_map(|name| ledgers.get(name)) {
         let channel = ledger.channel_id().to_owned();
         let batches = batch_config(&config.development);
         let orderer = Orderer::start(ledger, Arc::clone(signer), batches, validator.clone());

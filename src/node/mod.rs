@@ -102,7 +102,7 @@ impl Node {
         let channels = Arc::new(Channels::default());
         channels::open(config, &ledgers, &channels, &made)?;
         let resources: Arc<dyn ChannelResources> = channels.clone();
-        let authenticator = Arc::new(Authenticator::new(Arc::clone(&resources), local));
+        let authenticator = Arc::new(Authenticator::new(resources, local));
         let acl = AclChecker::new(Arc::clone(&authenticator));
         let access = Arc::new(Access(acl.clone()));
 
@@ -127,7 +127,7 @@ impl Node {
                 definitions: registry.clone(),
                 system_chaincodes: registry.clone(),
                 access: access.clone(),
-                application: Arc::new(ChannelCapabilities(channels)),
+                application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
                 collections: Arc::new(NoCollections),
             },
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
@@ -138,14 +138,14 @@ impl Node {
             None => Arc::clone(&acceptor),
         });
         let deployer = Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers));
-        let names = ledgers.channels();
+        let names = channels.names();
         work.run(async move {
             deployer.deploy_sys_ccs("").await;
             deployer.deploy_on_channels(names).await;
         })
         .await?;
 
-        let orderers = channels::start_orderers(config, &ledgers, &orderer_signer, &resources, &registry);
+        let orderers = channels::start_orderers(config, &ledgers, &orderer_signer, &channels, &registry);
         let parts = EndorserParts {
             authenticator,
             acl,
