@@ -155,7 +155,7 @@ mod tests {
     fn what_is_wrong_with_a_block_is_said_in_fabrics_words() {
         const CUT: &[u8] = &[0x0a, 5, 1];
         let no_channel = |transactions| (block_of(transactions), "no channel");
-        let header = Header { channel_header: CUT.into(), ..Header::default() };
+        let header = Header { channel_header: Bytes::from_static(&[0x22, 5, 1]), ..Header::default() };
         let bad_header = Payload { header: Some(header), ..Payload::default() }.encode_to_vec();
         let of_type = |kind, data| (block(kind, data), "no configuration");
         for ((bytes, kind), text) in [
