@@ -79,7 +79,7 @@ fn channels() -> Arc<Channels> {
     let beta = groups.get_mut("Application").and_then(|application| application.groups.remove("BetaMSP"));
     assert!(beta.is_some(), "BetaMSP is an organisation of the recorded channel");
     let channels = Channels::default();
-    channels.put(Bundle::from_config(CHANNEL, &config).expect("a channel"));
+    channels.put(Bundle::from_config(CHANNEL, &config).expect("a channel")).expect("supported");
     Arc::new(channels)
 }
 
