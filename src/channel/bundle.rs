@@ -76,7 +76,7 @@ impl Bundle {
         check_capabilities_together(root)?;
         let wrap = |source| ConfigError::Channel(Box::new(source));
         let (capabilities, orderer_addresses) = read_root(root).map_err(wrap)?;
-        let mut msps = Msps::default();
+        let mut msps = Msps::new(capabilities.msp_version());
         let application = root.groups.get(APPLICATION).map(|group| Application::read(group, &mut msps));
         let application = application.transpose().map_err(|source| in_group(APPLICATION, source)).map_err(wrap)?;
         let orderer = root.groups.get(ORDERER).map(|group| OrdererSettings::read(group, &mut msps, &capabilities));

@@ -10,6 +10,8 @@ use std::fmt;
 use selvedge_proto::common::Capabilities as Proto;
 use thiserror::Error;
 
+use crate::msp::MspVersion;
+
 /// Where a capability stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -132,6 +134,11 @@ level!(
 );
 
 impl ChannelCapabilities {
+    /// Which rules the channel's MSPs follow.
+    pub fn msp_version(&self) -> MspVersion {
+        MspVersion::of_channel_capabilities(self.names())
+    }
+
     /// Ordering organisations say where their orderers listen (from V1_4_2 on).
     pub fn org_specific_orderer_endpoints(&self) -> bool {
         self.0.any(&["V1_4_2", "V1_4_3", "V2_0"])

@@ -1,18 +1,10 @@
 //! Asking for blocks (Fabric: `peer/common.DeliverClient`).
 
-use std::time::SystemTime;
-
-use aws_lc_rs::rand;
-use bytes::Bytes;
-use prost::Message;
-use selvedge_proto::Timestamp;
-use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
+use selvedge_proto::common::{Envelope, HeaderType};
 use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekPosition, SeekSpecified, seek_info, seek_position};
 
-use super::ClientError;
+use super::{ClientError, create_signed_envelope};
 use crate::msp::Signer;
-
-const NONCE_LENGTH: usize = 24;
 
 /// The envelope that asks a Deliver service for the channel's newest block and every one after it.
 ///
@@ -26,22 +18,5 @@ pub fn create_seek_envelope(channel: &str, signer: &dyn Signer) -> Result<Envelo
         behavior: seek_info::SeekBehavior::BlockUntilReady as i32,
         ..SeekInfo::default()
     };
-    let mut nonce = [0; NONCE_LENGTH];
-    rand::fill(&mut nonce).map_err(|_| ClientError::Random)?;
-    let channel_header = ChannelHeader {
-        r#type: HeaderType::DeliverSeekInfo as i32,
-        timestamp: Some(Timestamp::from(SystemTime::now())),
-        channel_id: channel.to_owned(),
-        ..ChannelHeader::default()
-    };
-    let signature_header = SignatureHeader { creator: signer.serialize(), nonce: nonce.to_vec().into() };
-    let payload = Payload {
-        header: Some(Header {
-            channel_header: channel_header.encode_to_vec().into(),
-            signature_header: signature_header.encode_to_vec().into(),
-        }),
-        data: seek.encode_to_vec().into(),
-    };
-    let payload = Bytes::from(payload.encode_to_vec());
-    Ok(Envelope { signature: signer.sign(&payload)?, payload })
+    create_signed_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer)
 }
