@@ -43,6 +43,8 @@
 mod access_control;
 mod blob;
 mod chaincode;
+#[cfg(feature = "peer")]
+mod channels;
 pub mod composite_key;
 mod error;
 #[cfg(target_family = "wasm")]
@@ -63,6 +65,8 @@ mod stub;
 pub use access_control::{AccessQuery, LocalPolicy};
 pub use blob::Blob;
 pub use chaincode::Chaincode;
+#[cfg(feature = "peer")]
+pub use channels::{ChannelError, ChannelQuery, JoinError};
 pub use error::Error;
 #[cfg(feature = "peer")]
 pub use ledger::{Ledger, LedgerError, LedgerQuery};

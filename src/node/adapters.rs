@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
+use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
 use crate::channel::{AclChecker, Channels};
 use crate::operations::HealthCheck;
-use crate::ordering::{DeliverAccess, Orderers};
+use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -37,6 +38,15 @@ impl ApplicationConfig for ChannelCapabilities {
             key_level_endorsement: capabilities.key_level_endorsement(),
             purge_private_data: capabilities.purge_private_data(),
         })
+    }
+}
+
+/// Where the channels of this node are ordered.
+pub(super) struct Directory(pub(super) Arc<Channels>);
+
+impl OrdererDirectory for Directory {
+    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
+        self.0.get(channel).map(|bundle| ordering_service(&bundle))
     }
 }
 

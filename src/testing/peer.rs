@@ -63,10 +63,7 @@ impl TestPeer {
     /// # Errors
     /// When the connection fails.
     pub fn client<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
-        Box::pin(async move {
-            let signer = self.user()?;
-            Client::connect(&self.node.peer_address().to_string(), signer, &self.config.development.channel).await
-        })
+        Box::pin(async move { self.connect(self.user()?).await })
     }
 
     /// An administrator of the development organisation, connected to the node.
@@ -76,9 +73,13 @@ impl TestPeer {
     pub fn administrator<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
         Box::pin(async move {
             let made = self.development()?;
-            let signer = Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?);
-            Client::connect(&self.node.peer_address().to_string(), signer, &self.config.development.channel).await
+            self.connect(Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?)).await
         })
+    }
+
+    async fn connect(&self, signer: Arc<dyn Signer>) -> anyhow::Result<Client> {
+        let channel = self.config.development.channel.as_deref().context("there is no development channel")?;
+        Client::connect(&self.node.peer_address().to_string(), signer, channel).await
     }
 
     /// The ordinary user's identity.
@@ -90,7 +91,8 @@ impl TestPeer {
         Ok(Arc::new(SigningIdentity::load(&made.user, &made.mspid)?))
     }
 
-    fn development(&self) -> anyhow::Result<DevelopmentMsp> {
+    /// The folders of the development organisation.
+    pub(super) fn development(&self) -> anyhow::Result<DevelopmentMsp> {
         Ok(development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?)
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use crate::config::{Config, Environment};
 
 /// The node's own system chaincodes that are enabled in a test.
-const BUILTIN: [&str; 2] = ["lscc", "qscc"];
+const BUILTIN: [&str; 3] = ["cscc", "lscc", "qscc"];
 
 /// A plug-in of the node under test.
 #[derive(Clone, Debug)]

@@ -18,6 +18,8 @@
 //! key-level endorsement, and that a called chaincode shares its caller's simulation.
 
 #[cfg(feature = "peer")]
+mod channels;
+#[cfg(feature = "peer")]
 mod packages;
 mod transaction;
 
@@ -69,6 +71,12 @@ struct MockPeer {
     access: RefCell<Option<packages::AccessAnswer>>,
     #[cfg(feature = "peer")]
     packages: RefCell<BTreeMap<(String, String), packages::MockPackage>>,
+    #[cfg(feature = "peer")]
+    channels: RefCell<Option<channels::ChannelAnswer>>,
+    #[cfg(feature = "peer")]
+    updates: RefCell<Option<channels::UpdateAnswer>>,
+    #[cfg(feature = "peer")]
+    join: RefCell<Option<channels::JoinAnswer>>,
 }
 
 impl MockStub {

@@ -1,10 +1,14 @@
 //! The host side of what system chaincodes may import beyond the contract, one file for each capability.
 
 mod access_control;
+mod channel_admin;
+mod channel_config;
 mod ledger;
 mod packages;
 
 pub use access_control::AccessControlCapability;
+pub use channel_admin::{ChannelAdminCapability, ChannelJoiner, JoinError};
+pub use channel_config::ChannelConfigCapability;
 pub use ledger::LedgerCapability;
 pub use packages::PackagesCapability;
 
