@@ -10,6 +10,7 @@ pub mod client;
 pub mod cmd;
 pub mod config;
 pub mod container;
+mod decode;
 pub mod endorser;
 pub mod ledger;
 pub mod msp;

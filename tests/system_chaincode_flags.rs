@@ -49,12 +49,12 @@ async fn clients_and_chaincodes_reach_what_is_meant_for_them() -> anyhow::Result
 async fn a_chaincode_that_is_off_keeps_its_name() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plugins = [Plugin::guest("on", "mischief")?, Plugin::guest("off", "mischief")?];
-    let whitelist = [("CHAINCODE_SYSTEM", r#"{"qscc":"enable","cscc":"enable","on":"yes","off":"enabled"}"#)];
+    let whitelist = [("CHAINCODE_SYSTEM", r#"{"qscc":"enable","on":"yes","off":"enabled"}"#)];
     let peer = TestPeer::start(folder.path(), &plugins, &whitelist).await?;
     let client = peer.client().await?;
     assert_eq!(answered(&client, "on", &["canary"]).await?, "clean");
     // Not "could not find chaincode": nobody could instantiate one under these names.
-    for name in ["off", "lscc", "+lifecycle"] {
+    for name in ["off", "cscc", "+lifecycle"] {
         let text = answered(&client, name, &["canary"]).await?;
         assert!(
             text.contains(&format!("failed to get chaincode container info for {name}:"))
@@ -63,8 +63,6 @@ async fn a_chaincode_that_is_off_keeps_its_name() -> anyhow::Result<()> {
             "{name}: {text}"
         );
     }
-    let cscc = answered(&client, "cscc", &["GetChannels"]).await?;
-    assert!(cscc.contains("chaincode container info for cscc:"), "{cscc}");
     peer.stop().await;
     Ok(())
 }

@@ -41,6 +41,8 @@
 
 mod blob;
 mod chaincode;
+#[cfg(feature = "peer")]
+mod channels;
 pub mod composite_key;
 mod error;
 #[cfg(target_family = "wasm")]
@@ -57,6 +59,8 @@ mod stub;
 
 pub use blob::Blob;
 pub use chaincode::Chaincode;
+#[cfg(feature = "peer")]
+pub use channels::{ChannelError, ChannelQuery, JoinError};
 pub use error::Error;
 #[cfg(feature = "peer")]
 pub use ledger::{Ledger, LedgerError, LedgerQuery};

@@ -155,6 +155,11 @@ impl Channels {
     pub fn get(&self, channel: &str) -> Option<Arc<Bundle>> {
         self.bundles.read().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
     }
+
+    /// The names of all channels, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.bundles.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
 }
 
 impl ChannelResources for Channels {

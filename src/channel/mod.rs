@@ -11,11 +11,13 @@ mod bundle;
 mod config_tree;
 mod error;
 pub mod genesis;
+mod joining;
 
 pub use acl::{AclChecker, AclError, LocalPolicy, resource};
 pub use authenticator::Authenticator;
 pub use bundle::{Bundle, ChannelResources, Channels};
 pub use error::ChannelError;
+pub use joining::{GenesisBlock, GenesisError};
 
 #[cfg(test)]
 mod tests;

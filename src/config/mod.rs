@@ -95,8 +95,8 @@ pub struct OperationsConfig {
 /// `network.development`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DevelopmentConfig {
-    /// The channel that is made at the first start.
-    pub channel: String,
+    /// The channel that is made at the first start of a node with identities of its own making; none to make no channel.
+    pub channel: Option<String>,
     /// How long the orderer gathers a batch after its first envelope (Fabric: `BatchTimeout`).
     pub batch_timeout: Duration,
     /// Envelopes in a block (Fabric: `BatchSize.MaxMessageCount`).
@@ -178,7 +178,10 @@ fn development(values: &mut Values<'_>) -> DevelopmentConfig {
     let message = ByteSize::mib(100);
     let absolute_max_bytes = values.size("network.development.absoluteMaxBytes", ByteSize::kib(1)..=message);
     DevelopmentConfig {
-        channel: values.read("network.development.channel", |text| check_channel(text).map(|()| text.to_owned())),
+        channel: values.read("network.development.channel", |text| match text {
+            "" => Ok(None),
+            name => check_channel(name).map(|()| Some(name.to_owned())),
+        }),
         batch_timeout: values
             .duration("network.development.batchTimeout", Duration::from_millis(1)..=Duration::from_secs(3600)),
         max_message_count: values.number("network.development.maxMessageCount", 1..=u32::MAX),

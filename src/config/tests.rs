@@ -28,6 +28,13 @@ fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn an_empty_name_makes_no_development_channel() {
+    let load = |text| Config::build(&Environment::default(), None, &document::parse(text).unwrap()).unwrap();
+    assert_eq!(load("peer: {}").development.channel.as_deref(), Some("mychannel"));
+    assert_eq!(load("network: {development: {channel: ''}}").development.channel, None);
+}
+
+#[test]
 fn the_reference_file_parses_to_exactly_the_defaults() {
     assert_eq!(of_file(REFERENCE, &[]).expect("is valid"), of_file("", &[]).expect("is valid"));
 }

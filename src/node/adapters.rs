@@ -9,7 +9,7 @@ use selvedge_proto::protos::SignedProposal;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
 use crate::channel::{AclChecker, ChannelResources, Channels, resource};
 use crate::operations::HealthCheck;
-use crate::ordering::{self, DeliverAccess, Orderers};
+use crate::ordering::{self, DeliverAccess, OrdererDirectory, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -40,6 +40,15 @@ impl ApplicationConfig for ChannelCapabilities {
         // The configuration's own list is not read yet: V1_4_2, which the development channel has, stands for it.
         self.0.msp_manager(channel)?;
         Some(ApplicationCapabilities { key_level_endorsement: true, purge_private_data: false })
+    }
+}
+
+/// Where the channels of this node are ordered.
+pub(super) struct Directory(pub(super) Arc<Channels>);
+
+impl OrdererDirectory for Directory {
+    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
+        self.0.get(channel).map(|bundle| bundle.orderer_addresses().to_vec())
     }
 }
 

@@ -6,6 +6,7 @@
 mod adapters;
 mod chaincodes;
 mod channels;
+mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
 mod tls;
@@ -16,8 +17,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
+use tokio::runtime::Handle;
 
-use self::adapters::{Access, ChannelCapabilities, OrderersWork};
+use self::adapters::{Access, ChannelCapabilities, Directory, OrderersWork};
+use self::channels::{ChannelManager, Joiner};
+use self::embedded_orderer::{EmbeddedOrderer, batch_config};
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
@@ -31,12 +35,14 @@ use crate::ledger::LedgerProvider;
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
 use crate::ordering::{AtomicBroadcastService, DeliverConfig, Deliverer, Orderers};
-use crate::scc::{Deployer, LedgerCapability, Registry};
+use crate::scc::{ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability, Registry};
+use crate::validation::TransactionValidator;
 
 /// A running node.
 pub struct Node {
     support: ChaincodeSupport,
     ledgers: Arc<LedgerProvider>,
+    channels: Arc<ChannelManager>,
     listeners: Listeners,
     orderers: Arc<Orderers>,
     controller: Arc<VmController>,
@@ -96,18 +102,33 @@ impl Node {
         let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(msp_folder, mspid).context(of_peer)?);
         let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
 
+        let version = config.chaincode.wasm.system_version.as_str();
+        let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let channels = Arc::new(Channels::default());
-        channels::open(config, &ledgers, &channels, &made)?;
         let resources: Arc<dyn ChannelResources> = channels.clone();
+        let orderers = Arc::new(Orderers::default());
+        let embedded = EmbeddedOrderer {
+            orderers: Arc::clone(&orderers),
+            signer: orderer_signer,
+            batches: batch_config(&config.development),
+            validator: Arc::new(TransactionValidator::new(Arc::clone(&resources), registry.clone())),
+            runtime: Handle::current(),
+        };
+        channels::make_development_channel(config, &ledgers, &made)?;
+        let manager = ChannelManager::new(Arc::clone(&ledgers), Arc::clone(&channels), embedded, work.handle());
+        manager.open();
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&resources), local));
         let acl = AclChecker::new(Arc::clone(&authenticator));
         let access = Arc::new(Access(acl.clone()));
 
-        let version = config.chaincode.wasm.system_version.as_str();
-        let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
-        let capabilities: Vec<Arc<dyn Capability>> =
-            vec![Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())), Arc::new(Messages)];
+        let joiner = Arc::new(Joiner(Arc::downgrade(&manager)));
+        let capabilities: Vec<Arc<dyn Capability>> = vec![
+            Arc::new(ChannelAdminCapability::new(joiner, access.clone())),
+            Arc::new(ChannelConfigCapability::new(Arc::clone(&channels), Arc::clone(&as_ledgers), access.clone())),
+            Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())),
+            Arc::new(Messages),
+        ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
         let containers = Containers(Arc::clone(&vm));
@@ -120,7 +141,7 @@ impl Node {
                 definitions: registry.clone(),
                 system_chaincodes: registry.clone(),
                 access: access.clone(),
-                application: Arc::new(ChannelCapabilities(channels)),
+                application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
                 collections: Arc::new(NoCollections),
             },
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
@@ -130,15 +151,8 @@ impl Node {
             Some(wrap) => wrap(Arc::clone(&acceptor)),
             None => Arc::clone(&acceptor),
         });
-        let deployer = Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers));
-        let names = ledgers.channels();
-        work.run(async move {
-            deployer.deploy_sys_ccs("").await;
-            deployer.deploy_on_channels(names).await;
-        })
-        .await?;
+        manager.start(Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers))).await?;
 
-        let orderers = channels::start_orderers(config, &ledgers, &orderer_signer, &resources, &registry);
         let parts = EndorserParts {
             authenticator,
             acl,
@@ -158,7 +172,12 @@ impl Node {
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
         let services = Services {
             endorser,
-            broadcast: AtomicBroadcastService::new(Arc::clone(&orderers), access, Arc::clone(&deliverer)),
+            broadcast: AtomicBroadcastService::new(
+                Arc::clone(&orderers),
+                Arc::new(Directory(channels)),
+                access,
+                Arc::clone(&deliverer),
+            ),
             deliverer,
             chaincode: ChaincodeListener::new(acceptor).work_on(work.handle()),
             operations: Operations {
@@ -169,7 +188,7 @@ impl Node {
             },
         };
         let listeners = Listeners::open(config, server_tls, services).await?;
-        Ok(Self { support, ledgers, listeners, orderers, controller, containers, work })
+        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, work })
     }
 
     /// The address of the endorser, Deliver and Broadcast services.
@@ -210,6 +229,7 @@ impl Node {
     /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
     pub async fn stop(self) {
         self.listeners.close().await;
+        self.channels.close().await;
         self.orderers.shutdown().await;
         drop(self.containers);
         self.work.stop();

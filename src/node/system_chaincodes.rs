@@ -19,9 +19,9 @@ pub fn system_chaincodes(config: &Config) -> Vec<SystemChaincode> {
     builtin.chain(plugins).collect()
 }
 
-/// lscc and cscc are names without code in this version, as `+lifecycle` is in Fabric's.
+/// lscc is a name without code in this version, as `+lifecycle` is in Fabric's.
 fn has_module(name: &str) -> bool {
-    !matches!(name, "lscc" | "cscc")
+    name != "lscc"
 }
 
 fn of_plugin(plugin: &PluginConfig) -> SystemChaincode {

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Streaming};
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{DeliverAccess, Deliverer, Orderer, resource};
+use super::{DeliverAccess, Deliverer, Orderer, OrdererDirectory, resource};
 use crate::ledger::block;
 use crate::ledger::transaction::BlockTransaction;
 
@@ -53,18 +53,32 @@ impl Orderers {
     }
 }
 
+fn ordered_elsewhere(channel: &str, addresses: &[String]) -> String {
+    format!(
+        "channel {channel} is not ordered by this node; send its transactions to its ordering service at {}",
+        addresses.join(", ")
+    )
+}
+
 /// Implements `orderer.AtomicBroadcast`.
 #[derive(Clone)]
 pub struct AtomicBroadcastService {
     orderers: Arc<Orderers>,
+    directory: Arc<dyn OrdererDirectory>,
     access: Arc<dyn DeliverAccess>,
     deliverer: Arc<Deliverer>,
 }
 
 impl AtomicBroadcastService {
-    /// Orders with `orderers` for those whom `access` lets, and streams what `deliverer` reads.
-    pub fn new(orderers: Arc<Orderers>, access: Arc<dyn DeliverAccess>, deliverer: Arc<Deliverer>) -> Self {
-        Self { orderers, access, deliverer }
+    /// Orders with `orderers` for those whom `access` lets, and streams what `deliverer` reads. `directory` knows where the
+    /// channels are ordered that are not ordered here.
+    pub fn new(
+        orderers: Arc<Orderers>,
+        directory: Arc<dyn OrdererDirectory>,
+        access: Arc<dyn DeliverAccess>,
+        deliverer: Arc<Deliverer>,
+    ) -> Self {
+        Self { orderers, directory, access, deliverer }
     }
 
     /// Answers one envelope, wherever it comes from.
@@ -74,13 +88,18 @@ impl AtomicBroadcastService {
             return response(Status::BadRequest, info);
         };
         let channel = &transaction.header.channel_id;
-        let Some(orderer) = self.orderers.get(channel) else {
+        let orderer = self.orderers.get(channel);
+        let elsewhere = if orderer.is_none() { self.directory.orderer_addresses(channel) } else { None };
+        if orderer.is_none() && elsewhere.is_none() {
             return response(Status::NotFound, "channel does not exist");
-        };
+        }
         if let Err(reason) = self.access.check(resource::BROADCAST, channel, &envelope) {
             return response(Status::Forbidden, reason);
         }
-        orderer.broadcast(envelope).await
+        match orderer {
+            Some(orderer) => orderer.broadcast(envelope).await,
+            None => response(Status::NotFound, ordered_elsewhere(channel, &elsewhere.unwrap_or_default())),
+        }
     }
 }
 

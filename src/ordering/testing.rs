@@ -12,7 +12,7 @@ use selvedge_proto::orderer::seek_position::Type as Position;
 use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, SeekSpecified};
 use selvedge_proto::protos::TxValidationCode;
 
-use super::{BlockValidator, DeliverAccess};
+use super::{BlockValidator, DeliverAccess, OrdererDirectory};
 use crate::msp::{MspError, Signer};
 
 /// The signature is the message, so that a test can look at it.
@@ -53,6 +53,17 @@ impl Gate {
 impl DeliverAccess for Gate {
     fn check(&self, resource: &str, _channel: &str, _envelope: &Envelope) -> Result<(), String> {
         if self.0.load(Ordering::SeqCst) { Err(format!("no {resource} today: permission denied")) } else { Ok(()) }
+    }
+}
+
+impl Gate {
+    /// The channel that is ordered elsewhere.
+    pub(super) const ELSEWHERE: &str = "elsewhere";
+}
+
+impl OrdererDirectory for Gate {
+    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
+        (channel == Self::ELSEWHERE).then(|| vec!["a:7050".to_owned(), "b:7050".to_owned()])
     }
 }
 

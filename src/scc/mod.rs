@@ -8,7 +8,7 @@ mod deploy;
 mod descriptor;
 mod registry;
 
-pub use capability::LedgerCapability;
+pub use capability::{ChannelAdminCapability, ChannelConfigCapability, ChannelJoiner, JoinError, LedgerCapability};
 pub use deploy::{DeployError, Deployer};
 pub use descriptor::{SystemChaincode, is_enabling};
 pub use registry::Registry;

@@ -1,6 +1,7 @@
 //! What tests of this crate, and of chaincode that runs on it, build upon: a node in the process, a client of its
 //! services, a recorder of chaincode streams, and certificates. Nothing here stands in for a part of the node.
 
+mod channels;
 mod client;
 mod peer;
 mod recorder;

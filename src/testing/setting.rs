@@ -97,7 +97,7 @@ pub fn core_yaml(plugins: &[Plugin], address: &str) -> anyhow::Result<String> {
     let mut yaml = format!(
         "peer:\n  id: test\n  listenAddress: {address}\n  chaincodeListenAddress: {address}\n  fileSystemPath: data\n\
          operations:\n  listenAddress: {address}\n\
-         chaincode:\n  wasm:\n    systemPath: {}\n  system:\n    qscc: enable\n",
+         chaincode:\n  wasm:\n    systemPath: {}\n  system:\n    cscc: enable\n    qscc: enable\n",
         system_path.display()
     );
     for plugin in plugins {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "allocator")]
 mod allocator;
+#[cfg(feature = "peer")]
+mod channels;
 pub(crate) mod imports;
 mod panics;
 

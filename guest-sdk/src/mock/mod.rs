@@ -17,6 +17,8 @@
 //! status below 400 (the mock orders and validates at once). It differs in what it leaves out: limits, access control,
 //! key-level endorsement, and that a called chaincode shares its caller's simulation.
 
+#[cfg(feature = "peer")]
+mod channels;
 mod transaction;
 
 use std::cell::{Cell, RefCell};
@@ -61,6 +63,12 @@ struct MockPeer {
     rich_query: RefCell<Option<RichQuery>>,
     #[cfg(feature = "peer")]
     ledger: RefCell<Option<LedgerAnswer>>,
+    #[cfg(feature = "peer")]
+    channels: RefCell<Option<channels::ChannelAnswer>>,
+    #[cfg(feature = "peer")]
+    updates: RefCell<Option<channels::UpdateAnswer>>,
+    #[cfg(feature = "peer")]
+    join: RefCell<Option<channels::JoinAnswer>>,
 }
 
 impl MockStub {
