@@ -58,7 +58,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let parts: f64 = rows[2..6].iter().map(Row::median).sum();
     let rest = rows[1].median() - parts;
     rows[6].add(rest);
-    let title = format!("{}, {IN_FLIGHT} in flight: the node's processor time for each proposal, and its parts", QSCC.name);
+    let title =
+        format!("{}, {IN_FLIGHT} in flight: the node's processor time for each proposal, and its parts", QSCC.name);
     table(&title, "us", Better::Less, &rows);
     handler.stop();
     node.stop()

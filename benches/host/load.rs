@@ -45,8 +45,7 @@ pub(crate) struct Call {
 }
 
 /// The cheapest call that a client can make.
-pub(crate) const QSCC: Call =
-    Call { name: "qscc GetChainInfo", chaincode: "qscc", args: &["GetChainInfo", CHANNEL] };
+pub(crate) const QSCC: Call = Call { name: "qscc GetChainInfo", chaincode: "qscc", args: &["GetChainInfo", CHANNEL] };
 
 /// What one turn gave.
 pub(crate) struct Turn {

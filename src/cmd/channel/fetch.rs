@@ -60,7 +60,9 @@ impl Session {
             Source::Orderer(Orderer(self.connector.orderer().await.context("failed to create deliver client")?))
         } else {
             let peer = self.connector.peer("deliver").await;
-            Source::Peer(Peer(peer.context("error getting deliver client for channel: failed to create deliver client")?))
+            Source::Peer(Peer(
+                peer.context("error getting deliver client for channel: failed to create deliver client")?,
+            ))
         };
         info!(target: "channelCmd", "Endorser and orderer connections initialized");
         let block = |position| self.block(&source, channel, position, errors);

@@ -28,7 +28,9 @@ pub(super) fn text(info: &BlockchainInfo) -> String {
     if info.height != 0 {
         fields.push(format!("\"height\":{}", info.height));
     }
-    for (name, hash) in [("currentBlockHash", &info.current_block_hash), ("previousBlockHash", &info.previous_block_hash)] {
+    for (name, hash) in
+        [("currentBlockHash", &info.current_block_hash), ("previousBlockHash", &info.previous_block_hash)]
+    {
         if !hash.is_empty() {
             fields.push(format!("\"{name}\":\"{}\"", STANDARD.encode(hash)));
         }

@@ -19,7 +19,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Envelope> {
 }
 
 pub(super) fn write(path: &Path, update: &Envelope) -> anyhow::Result<()> {
-    std::fs::write(path, update.encode_to_vec()).with_context(|| format!("cannot write the update to {}", path.display()))
+    std::fs::write(path, update.encode_to_vec())
+        .with_context(|| format!("cannot write the update to {}", path.display()))
 }
 
 /// With one signature more; `channel` as for [`sign_config_update`].
