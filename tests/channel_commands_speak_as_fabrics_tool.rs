@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use selvedge::ledger::block::header_hash;
-use selvedge::testing::{Plugin, TestPeer};
+use selvedge::testing::{Plugin, TestPeer, TlsAuthority, TlsPurpose};
 use selvedge_proto::Message;
 use selvedge_proto::common::{
     Block, ChannelHeader, ConfigUpdateEnvelope, Envelope, Header, HeaderType, Payload, SerializedIdentity,
@@ -30,8 +31,11 @@ struct Ended {
 
 impl Scene {
     async fn start() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &[]).await?;
+        Self::start_in(tempfile::tempdir()?, &[]).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir, overrides: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], overrides).await?;
         Ok(Self { folder, peer })
     }
 
@@ -164,6 +168,53 @@ async fn blocks_are_fetched_from_the_peer_and_from_the_orderer() -> anyhow::Resu
     assert_eq!((&by_peer.header, &by_peer.data), (&by_orderer.header, &by_orderer.data));
     // An orderer's blocks lack what a committer adds.
     assert_ne!(by_peer.metadata, by_orderer.metadata);
+
+    // A block that is not there yet is waited for.
+    let next = ["fetch", "3", "-c", "mychannel"];
+    let submit = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!scene.path("mychannel_3.block").exists(), "block 3 was there before its transaction");
+        client.submit("asset", &["create", "c", "Ada", "1"]).await
+    };
+    let (fetched, submitted) = tokio::join!(scene.done(&next), submit);
+    (fetched?, submitted?);
+    assert_eq!(number(&scene.block("mychannel_3.block")?), 3);
+    scene.peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_mutual_tls_blocks_are_asked_for_with_the_certificate_that_is_shown() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let authority = TlsAuthority::new(folder.path(), "ca")?;
+    authority.issue("server", &["127.0.0.1"], TlsPurpose::Both)?;
+    authority.issue("client", &["client"], TlsPurpose::Both)?;
+    let server = [
+        ("PEER_TLS_ENABLED", "true"),
+        ("PEER_TLS_CERT_FILE", "server.crt"),
+        ("PEER_TLS_KEY_FILE", "server.key"),
+        ("PEER_TLS_CLIENTAUTHREQUIRED", "true"),
+        ("PEER_TLS_CLIENTROOTCAS_FILES", "ca.pem"),
+    ];
+    let scene = Scene::start_in(folder, &server).await?;
+    let client = [
+        ("CORE_PEER_TLS_ENABLED", "true"),
+        ("CORE_PEER_TLS_ROOTCERT_FILE", "ca.pem"),
+        ("CORE_PEER_TLS_CLIENTAUTHREQUIRED", "true"),
+        ("CORE_PEER_TLS_CLIENTCERT_FILE", "client.crt"),
+        ("CORE_PEER_TLS_CLIENTKEY_FILE", "client.key"),
+    ];
+    let address = scene.address();
+    let orderer =
+        ["--tls", "--cafile", "ca.pem", "--clientauth", "--certfile", "client.crt", "--keyfile", "client.key"];
+    let by_orderer = [&["fetch", "config", "-c", "mychannel", "-o", &address][..], &orderer].concat();
+    for arguments in [&["list"][..], &["fetch", "newest", "-c", "mychannel"], &by_orderer] {
+        let ended = scene.run_with(arguments, &client).await?;
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(number(&scene.block("mychannel_config.block")?), 0);
+    let without = scene.refusal(&["list"], &client[..2]).await;
+    assert!(without.contains("the server wants another certificate of this client, or one at all"), "{without}");
     scene.peer.stop().await;
     Ok(())
 }
