@@ -165,7 +165,7 @@ async fn one_of_many_joins_at_once_wins_while_the_node_works() -> anyhow::Result
 
 /// With one place for a transaction and one for an INIT, a join that waited for places that other joins hold would never end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_inits_of_a_join_need_no_place_of_their_own() -> anyhow::Result<()> {
+async fn one_place_is_enough_for_joins_at_once() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let one_place = [("CHAINCODE_WASM_INSTANCES", "9"), ("CHAINCODE_WASM_INITINSTANCES", "1")];
     let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &one_place).await?;

@@ -54,7 +54,7 @@ async fn a_chaincode_that_is_off_keeps_its_name() -> anyhow::Result<()> {
     let client = peer.client().await?;
     assert_eq!(answered(&client, "on", &["canary"]).await?, "clean");
     // Not "could not find chaincode": nobody could instantiate one under these names.
-    for name in ["off", "cscc", "+lifecycle"] {
+    for name in ["off", "lscc", "+lifecycle"] {
         let text = answered(&client, name, &["canary"]).await?;
         assert!(
             text.contains(&format!("failed to get chaincode container info for {name}:"))
@@ -63,6 +63,8 @@ async fn a_chaincode_that_is_off_keeps_its_name() -> anyhow::Result<()> {
             "{name}: {text}"
         );
     }
+    let cscc = answered(&client, "cscc", &["GetChannels"]).await?;
+    assert!(cscc.contains("chaincode container info for cscc:"), "{cscc}");
     peer.stop().await;
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! What can be wrong with a channel's configuration.
+//! Why a channel cannot be served.
 
 use thiserror::Error;
 
-use crate::msp::MspError;
-use crate::policies::PolicyDefinitionError;
+use super::ConfigError;
+use super::capabilities::UnsupportedCapability;
 
 /// Why a channel configuration was refused.
 #[derive(Debug, Error)]
@@ -23,23 +23,27 @@ pub enum ChannelError {
         /// What is missing or cannot be decoded.
         cause: String,
     },
-    /// An organisation of the channel cannot be used.
-    #[error("organisation {organisation} of channel {channel}: {source}")]
-    Organisation {
+    /// The configuration cannot be a channel's.
+    #[error("configuration of channel {channel}: {source}")]
+    Config {
         /// The channel.
         channel: String,
-        /// The organisation's group.
-        organisation: String,
-        /// What is wrong with its MSP.
-        source: MspError,
+        /// What is wrong with it.
+        source: ConfigError,
     },
-    /// A policy of the channel cannot be used.
-    #[error("channel {channel}: {source}")]
-    Policy {
+    /// The channel has no peers.
+    #[error("[channel {channel}] does not have application config so is incompatible")]
+    NoApplication {
         /// The channel.
         channel: String,
-        /// Which, and what is wrong with it.
-        source: PolicyDefinitionError,
+    },
+    /// The channel asks for what this node does not have.
+    #[error("[channel {channel}] incompatible: {source}")]
+    Incompatible {
+        /// The channel.
+        channel: String,
+        /// What it asks for, and what to do.
+        source: UnsupportedCapability,
     },
     /// The system has no randomness to give.
     #[error("could not draw a nonce: the system's random source failed")]

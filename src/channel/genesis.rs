@@ -17,10 +17,10 @@ use selvedge_proto::common::{
 };
 use sha2::{Digest, Sha256};
 
-use super::ChannelError;
 use super::config_tree::{
     ADMINS, READERS, WRITERS, capability, group, implicit, implicit_policies, signed_by_role, value,
 };
+use super::{ChannelError, name};
 
 /// The configuration levels of the reference release, Fabric 1.4.
 const CHANNEL_CAPABILITY: &str = "V1_4_3";
@@ -30,8 +30,6 @@ const APPLICATION_CAPABILITY: &str = "V1_4_2";
 const NONCE_LENGTH: usize = 24;
 /// Number of slots in a block's metadata.
 const METADATA_SLOTS: usize = 5;
-/// Fabric's longest channel name.
-const MAX_NAME: usize = 249;
 
 /// What the channel's configuration says about ordering.
 #[derive(Clone, Debug)]
@@ -57,7 +55,7 @@ pub fn development_block(
     organisation: &FabricMspConfig,
     ordering: &OrderingSettings,
 ) -> Result<Block, ChannelError> {
-    check_name(channel)?;
+    name::check_channel(channel)?;
     let config = Config { sequence: 0, channel_group: Some(channel_group(organisation, ordering)) };
     let envelope = Envelope {
         payload: Payload {
@@ -168,17 +166,6 @@ fn organisation_group(organisation: &FabricMspConfig) -> ConfigGroup {
     group
 }
 
-/// Fabric's rule for channel names (`configtx.validateChannelID`).
-fn check_name(channel: &str) -> Result<(), ChannelError> {
-    let mut characters = channel.chars();
-    let starts_well = characters.next().is_some_and(|first| first.is_ascii_lowercase());
-    let goes_on_well = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-');
-    if starts_well && goes_on_well && channel.len() <= MAX_NAME {
-        return Ok(());
-    }
-    Err(ChannelError::Name(channel.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +195,7 @@ mod tests {
         assert_eq!(bundle.application_msps().collect::<Vec<_>>(), ["DevMSP"]);
 
         let channels = Channels::default();
-        channels.put(bundle);
+        channels.put(bundle).expect("supported");
         let creator = SigningIdentity::load(&msp.user, "DevMSP").expect("a key").serialize();
         let identity = channels.msp_manager("mychannel").expect("joined").deserialize(&creator).expect("a member");
         channels.evaluate("mychannel", "/Channel/Application/Writers", &[identity.clone()]).expect("a member writes");

@@ -6,15 +6,12 @@
 //! Invariant: it is total. A block without metadata slots or with a header that is missing is no worse than any other.
 
 use bytes::Bytes;
-use selvedge_proto::common::{
-    Block, ChannelHeader, Config, ConfigEnvelope, ConfigGroup, Envelope, HeaderType, OrdererAddresses, Payload,
-};
+use selvedge_proto::common::{Block, ChannelHeader, Config, ConfigEnvelope, Envelope, HeaderType, Payload};
 use thiserror::Error;
 
 use crate::decode::{Undecodable, decode};
 
 const APPLICATION: &str = "Application";
-const ORDERER: &str = "Orderer";
 
 /// A block that holds the configuration of an application channel.
 #[derive(Clone, Debug)]
@@ -61,28 +58,6 @@ impl GenesisBlock {
             Err(reason) => Err(GenesisError::NoConfiguration { channel, reason }),
         }
     }
-
-    /// Whether the configuration says who orders the channel.
-    pub fn has_orderer(&self) -> bool {
-        self.group(ORDERER).is_some()
-    }
-
-    /// Whether the configuration says where the channel's ordering service listens: for all of its organisations, or for one.
-    pub fn has_orderer_addresses(&self) -> bool {
-        let root = self.config.channel_group.as_ref();
-        let of_all = root.and_then(|root| root.values.get("OrdererAddresses"));
-        let of_one = self.group(ORDERER).into_iter().flat_map(|orderer| orderer.groups.values());
-        let of_one = of_one.filter_map(|organisation| organisation.values.get("Endpoints"));
-        // Both values are one message in the wire's eyes: a list of addresses.
-        let mut values = of_all.into_iter().chain(of_one);
-        values.any(|value| {
-            decode("addresses", &value.value).is_ok_and(|list: OrdererAddresses| !list.addresses.is_empty())
-        })
-    }
-
-    fn group(&self, name: &str) -> Option<&ConfigGroup> {
-        self.config.channel_group.as_ref()?.groups.get(name)
-    }
 }
 
 /// The channel header and the payload of the block's first transaction.
@@ -118,7 +93,7 @@ fn configuration(kind: i32, data: &Bytes) -> Result<Config, String> {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use selvedge_proto::common::{BlockData, ConfigValue, Header};
+    use selvedge_proto::common::{BlockData, ConfigGroup, Header};
 
     use super::*;
 
@@ -189,30 +164,5 @@ mod tests {
             };
             assert_eq!(found, kind, "{text}");
         }
-    }
-
-    #[test]
-    fn addresses_may_be_those_of_all_or_of_one_organisation() {
-        let addresses = |list: &[&str]| {
-            let list = OrdererAddresses { addresses: list.iter().map(ToString::to_string).collect() };
-            ConfigValue { value: list.encode_to_vec().into(), ..ConfigValue::default() }
-        };
-        let genesis = |group| GenesisBlock::decode(&with(group)).expect("a configuration");
-        let application = genesis(groups(&["Application"]));
-        assert!(!application.has_orderer() && !application.has_orderer_addresses());
-
-        let mut root = groups(&["Application", "Orderer"]);
-        root.values.insert("OrdererAddresses".into(), addresses(&[]));
-        assert!(genesis(root.clone()).has_orderer() && !genesis(root.clone()).has_orderer_addresses());
-        let mut of_all = root.clone();
-        of_all.values.insert("OrdererAddresses".into(), addresses(&["o:7050"]));
-        assert!(genesis(of_all).has_orderer_addresses());
-        let mut organisation = ConfigGroup::default();
-        organisation.values.insert("Endpoints".into(), addresses(&["o:7050"]));
-        root.groups.insert(
-            "Orderer".into(),
-            ConfigGroup { groups: [("O".into(), organisation)].into(), ..Default::default() },
-        );
-        assert!(genesis(root).has_orderer_addresses());
     }
 }

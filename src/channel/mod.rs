@@ -3,21 +3,35 @@
 //!
 //! A [`Bundle`] is one channel's configuration in a form that answers questions; [`Channels`] holds the newest of each
 //! channel. [`Authenticator`] says who signed something, [`AclChecker`] whether they may. Both see channels through the
-//! trait [`ChannelResources`] only, so that both can be tested without the rest of a channel.
+//! trait [`ChannelResources`] only, so that both can be tested without the rest of a channel. [`update`] decides what
+//! configuration may follow another.
 
 mod acl;
+mod application;
 mod authenticator;
 mod bundle;
+pub mod capabilities;
+mod channels;
+mod config_error;
 mod config_tree;
 mod error;
 pub mod genesis;
 mod joining;
+mod name;
+mod orderer_settings;
+mod organisation;
+pub mod update;
+mod values;
 
 pub use acl::{AclChecker, AclError, LocalPolicy, resource};
+pub use application::{AnchorPeer, Application, ApplicationOrganisation};
 pub use authenticator::Authenticator;
-pub use bundle::{Bundle, ChannelResources, Channels};
+pub use bundle::Bundle;
+pub use channels::{ChannelResources, Channels};
+pub use config_error::ConfigError;
 pub use error::ChannelError;
 pub use joining::{GenesisBlock, GenesisError};
+pub use orderer_settings::{OrdererOrganisation, OrdererSettings};
 
 #[cfg(test)]
 mod tests;

@@ -45,7 +45,7 @@ impl Network {
         };
         let genesis = development_block(CHANNEL, &organisation, &ordering).expect("a block");
         let channels = Arc::new(Channels::default());
-        channels.put(Bundle::from_config_block(&genesis).expect("a configuration"));
+        channels.put(Bundle::from_config_block(&genesis).expect("a configuration")).expect("supported");
         let ledgers = LedgerProvider::open(&place.path().join("ledgers")).expect("a directory of ledgers");
         ledgers.create(CHANNEL, &genesis).expect("a ledger");
 

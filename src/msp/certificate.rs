@@ -2,46 +2,51 @@
 
 use std::time::SystemTime;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, UnparsedPublicKey,
-    VerificationAlgorithm,
-};
 use x509_cert::Certificate as X509;
-use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::asn1::{Any, BitString, Ia5StringRef, ObjectIdentifier, PrintableStringRef, Utf8StringRef};
 use x509_cert::der::{Decode, Encode, Reader, SliceReader};
-use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectKeyIdentifier};
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
+};
+use x509_cert::name::Name;
 
 use super::MspError;
+use super::ecdsa::{Scalars, sequence};
+use super::public_key::PublicKey;
 
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
-const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+const ORGANIZATIONAL_UNIT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.11");
+const ANY_EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const NAME_CONSTRAINTS: &str = "2.5.29.30";
 
 /// Critical extensions that are honoured here or say nothing about a chain: subject key identifier, key usage, subject
-/// alternative name, basic constraints, certificate policies, authority key identifier, extended key usage.
-const KNOWN_EXTENSIONS: [&str; 7] =
-    ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.32", "2.5.29.35", "2.5.29.37"];
+/// alternative name, basic constraints, where revocation lists are, certificate policies, authority key identifier,
+/// extended key usage.
+const KNOWN_EXTENSIONS: [&str; 8] =
+    ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.31", "2.5.29.32", "2.5.29.35", "2.5.29.37"];
 
 /// A parsed certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
-    /// What is signed. Two certificates of one issuer are the same if these bytes are: the signature over them can take
-    /// several forms.
-    pub(crate) signed_part: Vec<u8>,
+    /// The whole of it. Once its issuer is known, with the lower S: see [`Certificate::with_low_s`].
+    pub(crate) der: Vec<u8>,
     pub(crate) subject: Vec<u8>,
     pub(crate) subject_text: String,
+    /// The organisational units of the subject, in their order.
+    pub(crate) units: Vec<String>,
     pub(crate) issuer: Vec<u8>,
+    pub(crate) issuer_text: String,
     pub(crate) serial: Vec<u8>,
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
     pub(crate) authority: Option<Authority>,
     pub(crate) subject_key_id: Option<Vec<u8>>,
+    /// False if its extended key usage leaves out what Go's chains are checked for, TLS servers.
+    pub(crate) allows_server_auth: bool,
     pub(crate) key: PublicKey,
     signature_algorithm: ObjectIdentifier,
     signature: Vec<u8>,
-    unknown_critical: Option<String>,
+    unknown_extension: Option<String>,
 }
 
 /// What a certificate authority may do.
@@ -50,47 +55,16 @@ pub(crate) struct Authority {
     /// How many further authorities may stand below this one.
     pub(crate) path_length: Option<u8>,
     pub(crate) signs_certificates: bool,
-    pub(crate) signs_revocation_lists: bool,
-}
-
-/// A certificate's public key, not yet checked to be a point.
-#[derive(Clone, Debug)]
-pub(crate) struct PublicKey {
-    algorithm: ObjectIdentifier,
-    curve: Option<ObjectIdentifier>,
-    point: Vec<u8>,
-}
-
-impl PublicKey {
-    /// The point, if the key is one on P-256.
-    pub(crate) fn p256_point(&self) -> Option<&[u8]> {
-        (self.algorithm == EC_PUBLIC_KEY && self.curve == Some(P256)).then_some(&self.point)
-    }
-
-    /// Checks an authority's signature. High S is accepted here, as in Fabric: authorities do not normalise.
-    pub(crate) fn verify(
-        &self,
-        algorithm: ObjectIdentifier,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), &'static str> {
-        let verification: &'static dyn VerificationAlgorithm = match (self.curve, algorithm) {
-            (Some(P256), ECDSA_WITH_SHA256) => &ECDSA_P256_SHA256_ASN1,
-            (Some(P256), ECDSA_WITH_SHA384) => &ECDSA_P256_SHA384_ASN1,
-            (Some(P384), ECDSA_WITH_SHA256) => &ECDSA_P384_SHA256_ASN1,
-            (Some(P384), ECDSA_WITH_SHA384) => &ECDSA_P384_SHA384_ASN1,
-            _ => return Err("the issuer's key is not ECDSA on P-256 or P-384 with SHA-256 or SHA-384"),
-        };
-        UnparsedPublicKey::new(verification, &self.point)
-            .verify(message, signature)
-            .map_err(|_| "the issuer's signature does not fit")
-    }
 }
 
 impl Certificate {
-    /// Reads the first certificate of a PEM text.
+    /// Reads the first block of a PEM text.
     pub(crate) fn from_pem(text: &[u8]) -> Result<Self, MspError> {
-        Self::from_der(&super::pem::certificate(text)?)
+        let block = super::pem::certificate(text)?;
+        Self::from_der(&block.der).map_err(|error| match block.label.as_str() {
+            "CERTIFICATE" => error,
+            label => MspError::Pem(format!("the first block is a {label}, not a CERTIFICATE")),
+        })
     }
 
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, MspError> {
@@ -102,51 +76,66 @@ impl Certificate {
         let key_usage = body.get_extension::<KeyUsage>().map_err(wrong)?.map(|(_, usage)| usage);
         let constraints = body.get_extension::<BasicConstraints>().map_err(wrong)?.map(|(_, constraints)| constraints);
         let subject_key_id = body.get_extension::<SubjectKeyIdentifier>().map_err(wrong)?;
-        let unknown_critical = body
+        let extended = body.get_extension::<ExtendedKeyUsage>().map_err(wrong)?;
+        let unknown_extension = body
             .extensions()
             .into_iter()
             .flatten()
-            .filter(|extension| extension.critical)
-            .map(|extension| extension.extn_id.to_string())
-            .find(|oid| !KNOWN_EXTENSIONS.contains(&oid.as_str()));
-        let spki = body.subject_public_key_info();
-        let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
+            .map(|extension| (extension.critical, extension.extn_id.to_string()))
+            // Go enforces name constraints whether they are critical or not; here nobody does.
+            .find(|(critical, oid)| oid == NAME_CONSTRAINTS || *critical && !KNOWN_EXTENSIONS.contains(&oid.as_str()))
+            .map(|(_, oid)| oid);
+        signed_part(der).map_err(wrong)?;
 
         Ok(Self {
-            signed_part: signed_part(der).map_err(wrong)?.to_vec(),
+            der: der.to_vec(),
             subject: body.subject().to_der().map_err(wrong)?,
+            units: organizational_units(body.subject()),
             issuer: body.issuer().to_der().map_err(wrong)?,
+            issuer_text: body.issuer().to_string(),
             serial: body.serial_number().as_bytes().to_vec(),
             not_before: body.validity().not_before.to_system_time(),
             not_after: body.validity().not_after.to_system_time(),
             authority: constraints.filter(|constraints| constraints.ca).map(|constraints| Authority {
                 path_length: constraints.path_len_constraint,
                 signs_certificates: key_usage.is_none_or(|usage| usage.key_cert_sign()),
-                signs_revocation_lists: key_usage.is_none_or(|usage| usage.crl_sign()),
             }),
             subject_key_id: subject_key_id.map(|(_, id)| id.0.as_bytes().to_vec()),
-            key: PublicKey {
-                algorithm: spki.algorithm.oid,
-                curve,
-                point: spki.subject_public_key.raw_bytes().to_vec(),
-            },
+            allows_server_auth: extended.is_none_or(|(_, usages)| {
+                usages.0.is_empty() || usages.0.iter().any(|oid| [SERVER_AUTH, ANY_EXTENDED_KEY_USAGE].contains(oid))
+            }),
+            key: PublicKey::new(body.subject_public_key_info()),
             signature_algorithm: x509.signature_algorithm().oid,
             signature: x509.signature().raw_bytes().to_vec(),
-            unknown_critical,
+            unknown_extension,
             subject_text,
         })
     }
 
-    /// Checks that `issuer` signed this certificate; says nothing about whether it was allowed to.
-    pub(crate) fn verify_signed_by(&self, issuer: &Self) -> Result<(), &'static str> {
-        issuer.key.verify(self.signature_algorithm, &self.signed_part, &self.signature)
+    /// The same certificate with the lower of its signature's two possible S. Anybody can turn one into the other, so
+    /// that certificates are compared and hashed in this form only.
+    pub(crate) fn with_low_s(self, issuer: &PublicKey) -> Result<Self, MspError> {
+        let Some((curve, _)) = issuer.point() else { return Ok(self) };
+        let lower = Scalars::from_der(&self.signature).and_then(|scalars| scalars.into_low(curve).to_der());
+        let Some(lower) = lower.filter(|lower| *lower != self.signature) else { return Ok(self) };
+        let wrong = |error: x509_cert::der::Error| Self::refuse(&self.subject_text, &error);
+        let mut content = self.signed_part().to_vec();
+        let algorithm = X509::from_der(&self.der).and_then(|x509| x509.signature_algorithm().to_der());
+        content.extend(algorithm.map_err(wrong)?);
+        content.extend(BitString::from_bytes(&lower).and_then(|bits| bits.to_der()).map_err(wrong)?);
+        Self::from_der(&sequence(&content).ok_or_else(|| Self::refuse(&self.subject_text, &"it is too long"))?)
     }
 
-    /// The certificate must not carry a critical extension that nobody here looks at.
+    /// Checks that `issuer` signed this certificate; says nothing about whether it was allowed to.
+    pub(crate) fn verify_signed_by(&self, issuer: &Self) -> Result<(), &'static str> {
+        issuer.key.verify(self.signature_algorithm, self.signed_part(), &self.signature)
+    }
+
+    /// The certificate must not carry an extension that restricts its use and that nobody here looks at.
     pub(crate) fn check_extensions(&self) -> Result<(), MspError> {
-        match &self.unknown_critical {
+        match &self.unknown_extension {
             None => Ok(()),
-            Some(oid) => Err(Self::refuse(&self.subject_text, &format!("unhandled critical extension {oid}"))),
+            Some(oid) => Err(Self::refuse(&self.subject_text, &format!("unhandled extension {oid}"))),
         }
     }
 
@@ -154,9 +143,35 @@ impl Certificate {
         self.not_before <= time && time <= self.not_after
     }
 
-    fn refuse(subject: &str, cause: &impl ToString) -> MspError {
+    /// The serial number in hexadecimal digits.
+    pub(crate) fn serial_text(&self) -> String {
+        hex::encode(&self.serial)
+    }
+
+    fn signed_part(&self) -> &[u8] {
+        // It was read when the certificate was.
+        signed_part(&self.der).unwrap_or_default()
+    }
+
+    pub(crate) fn refuse(subject: &str, cause: &impl ToString) -> MspError {
         MspError::Certificate { subject: subject.to_owned(), cause: cause.to_string() }
     }
+}
+
+/// The values of all `OU` attributes, also of several in one relative name, as Fabric CA writes them.
+fn organizational_units(name: &Name) -> Vec<String> {
+    name.iter()
+        .filter(|attribute| attribute.oid == ORGANIZATIONAL_UNIT)
+        .filter_map(|attribute| text(&attribute.value))
+        .collect()
+}
+
+fn text(value: &Any) -> Option<String> {
+    let text = |text: &str| text.to_owned();
+    (value.decode_as::<Utf8StringRef<'_>>().map(|value| text(value.as_str())))
+        .or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|value| text(value.as_str())))
+        .or_else(|_| value.decode_as::<Ia5StringRef<'_>>().map(|value| text(value.as_str())))
+        .ok()
 }
 
 /// The bytes that a certificate's or revocation list's signature covers, exactly as they came.

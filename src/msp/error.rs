@@ -57,14 +57,12 @@ pub enum MspError {
     /// The identity lacks the role. The text ends Fabric's ACL errors.
     #[error("This identity is not an admin")]
     NotAdmin,
-    /// The identity does not match the principal.
-    #[error("the identity of MSP {mspid} does not satisfy the principal: {cause}")]
-    Principal {
-        /// The identity's MSP.
-        mspid: String,
-        /// What was asked for.
-        cause: String,
-    },
+    /// The identity's organisational units are not what the MSP asks for. Fabric's text.
+    #[error("could not validate identity's OUs: {0}")]
+    OrganizationalUnits(String),
+    /// The identity does not match the principal. Fabric's text.
+    #[error("{0}")]
+    Principal(String),
     /// The MSP's definition asks for something that is not built yet.
     #[error("MSP {mspid}: {feature} is not supported yet; {instead}")]
     Unsupported {

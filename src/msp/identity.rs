@@ -8,50 +8,40 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::SerializedIdentity;
 
-use super::MspError;
 use super::certificate::Certificate;
 use super::ecdsa::VerifyingKey;
-
-/// What an identity is in its MSP. Without node OUs there are two: Fabric's CLIENT, PEER and ORDERER satisfy nobody
-/// then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Any valid identity.
-    Member,
-    /// One whose certificate the MSP lists under `admincerts`.
-    Admin,
-}
+use super::roles::{Rules, Units};
+use super::{MspError, Role};
 
 /// Somebody whose certificate an MSP vouches for. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity(Arc<Inner>);
 
 struct Inner {
-    mspid: String,
     serialized: Bytes,
     certificate: Certificate,
     key: VerifyingKey,
-    role: Role,
+    units: Units,
+    listed_admin: bool,
+    rules: Arc<Rules>,
 }
 
 impl Identity {
-    /// For an [`super::Msp`] that has verified the certificate's chain.
+    /// For an [`super::Msp`] that has verified the certificate's chain and units.
     pub(super) fn verified(
-        mspid: &str,
         serialized: Bytes,
         certificate: Certificate,
-        role: Role,
+        units: Units,
+        listed_admin: bool,
+        rules: Arc<Rules>,
     ) -> Result<Self, MspError> {
-        let refuse =
-            |cause: &str| MspError::Certificate { subject: certificate.subject_text.clone(), cause: cause.to_owned() };
-        let point = certificate.key.p256_point().ok_or_else(|| refuse("its key is not ECDSA on P-256"))?;
-        let key = VerifyingKey::new(point).map_err(refuse)?;
-        Ok(Self(Arc::new(Inner { mspid: mspid.to_owned(), serialized, certificate, key, role })))
+        let key = verifying_key(&certificate)?;
+        Ok(Self(Arc::new(Inner { serialized, certificate, key, units, listed_admin, rules })))
     }
 
     /// The MSP that vouches for it.
     pub fn mspid(&self) -> &str {
-        &self.0.mspid
+        self.0.rules.mspid()
     }
 
     /// The `SerializedIdentity` it was read from.
@@ -69,20 +59,43 @@ impl Identity {
         self.0.certificate.not_after
     }
 
-    /// Its role in its own MSP.
+    /// The organisational units of the certificate's subject.
+    pub fn organizational_units(&self) -> &[String] {
+        &self.0.units.names
+    }
+
+    /// The hash of the chain from the certificate's issuer to the root, which Fabric calls the certifiers identifier.
+    pub fn certifiers_identifier(&self) -> &[u8] {
+        &self.0.units.certifiers
+    }
+
+    /// The role in its own MSP that says most of it: ADMIN if it is one, else that of its node OU, else MEMBER. A listed
+    /// administrator is a client or peer all the same: [`Identity::check_role`].
     pub fn role(&self) -> Role {
-        self.0.role
+        let roles = [Role::Admin, Role::Client, Role::Peer, Role::Orderer];
+        roles.into_iter().find(|role| self.check_role(*role).is_ok()).unwrap_or(Role::Member)
+    }
+
+    /// All its roles, MEMBER among them.
+    pub fn roles(&self) -> impl Iterator<Item = Role> {
+        let roles = [Role::Member, Role::Admin, Role::Client, Role::Peer, Role::Orderer];
+        roles.into_iter().filter(|role| self.check_role(*role).is_ok())
+    }
+
+    /// Whether it has a role in its MSP.
+    ///
+    /// # Errors
+    /// [`MspError::NotAdmin`] or [`MspError::Principal`], with Fabric's text.
+    pub fn check_role(&self, role: Role) -> Result<(), MspError> {
+        self.0.rules.check_role(&self.0.units, self.0.listed_admin, role)
     }
 
     /// Whether it is an administrator of its MSP.
     ///
     /// # Errors
-    /// [`MspError::NotAdmin`], with Fabric's text.
+    /// As for [`Identity::check_role`].
     pub fn require_admin(&self) -> Result<(), MspError> {
-        match self.0.role {
-            Role::Admin => Ok(()),
-            Role::Member => Err(MspError::NotAdmin),
-        }
+        self.check_role(Role::Admin)
     }
 
     /// Checks the identity's DER signature over SHA-256 of `message`.
@@ -93,14 +106,14 @@ impl Identity {
         self.0.key.verify(message, signature)
     }
 
-    /// What the certificate's issuer signed: the same bytes for the same certificate, whatever form its signature has.
-    pub(crate) fn signed_part(&self) -> &[u8] {
-        &self.0.certificate.signed_part
+    /// The certificate in DER: the same bytes for the same certificate, whatever form the identity's bytes have.
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.0.certificate.der
     }
 
     /// Whether two identities carry the same certificate of the same MSP, whatever form their bytes have.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.0.mspid == other.0.mspid && self.0.certificate.signed_part == other.0.certificate.signed_part
+        self.mspid() == other.mspid() && self.0.certificate.der == other.0.certificate.der
     }
 }
 
@@ -108,6 +121,16 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({}: {})", self.mspid(), self.subject())
     }
+}
+
+/// The key of somebody's certificate.
+pub(super) fn verifying_key(certificate: &Certificate) -> Result<VerifyingKey, MspError> {
+    let refuse = |cause: &str| Certificate::refuse(&certificate.subject_text, &cause);
+    let Some((curve, point)) = certificate.key.point() else {
+        let kind = certificate.key.description();
+        return Err(refuse(&format!("its key is {kind}; an identity's is ECDSA on P-256, P-384 or P-521")));
+    };
+    VerifyingKey::new(curve, point).map_err(refuse)
 }
 
 /// When the certificate in a `SerializedIdentity` runs out, of whatever MSP it is; none if it cannot be read.

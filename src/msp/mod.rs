@@ -7,9 +7,9 @@
 //! Invariant: an [`Identity`] exists only for a certificate whose chain to a root of its MSP was verified and which is
 //! not revoked. What it may do on a channel is decided in [`crate::channel`].
 //!
-//! Node OUs, organisational-unit restrictions and idemix are not built yet: an MSP that asks for them is refused,
-//! because to ignore them would let in identities that its owner shut out.
+//! Idemix is not built: an MSP of that type is refused.
 
+mod authorities;
 mod cache;
 mod certificate;
 mod chain;
@@ -21,14 +21,20 @@ mod identity;
 mod manager;
 mod organisation;
 mod pem;
+mod principal;
+mod public_key;
 mod revocation;
+mod roles;
 mod signing;
+mod version;
 
 pub use cache::Generations;
 pub use error::MspError;
+pub use identity::Identity;
 pub(crate) use identity::expires_at;
-pub use identity::{Identity, Role};
 pub use manager::MspManager;
 pub(crate) use manager::mspid_of;
 pub use organisation::Msp;
+pub use roles::Role;
 pub use signing::{Signer, SigningIdentity};
+pub use version::MspVersion;

@@ -1,6 +1,7 @@
 //! Identities that sign (Fabric: `msp.signingidentity`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost::Message;
@@ -8,6 +9,7 @@ use selvedge_proto::common::SerializedIdentity;
 
 use super::certificate::Certificate;
 use super::ecdsa::PrivateKey;
+use super::identity::verifying_key;
 use super::{MspError, folder, pem};
 
 /// Signs as one identity.
@@ -34,23 +36,17 @@ impl SigningIdentity {
     /// authorities: that is [`super::Msp`]'s work.
     ///
     /// # Errors
-    /// When there is no certificate, or no key in `keystore` belongs to it.
+    /// When there is no certificate, it has run out, or no key in `keystore` belongs to it.
     pub fn load(dir: &Path, mspid: &str) -> Result<Self, MspError> {
-        let (certificate_path, text) = folder::signing_certificate(dir)?;
+        let (path, text) = folder::signing_certificate(dir)?;
         let certificate = Certificate::from_pem(&text)?;
-        let point = certificate.key.p256_point().ok_or_else(|| MspError::Folder {
-            path: certificate_path.clone(),
-            cause: "its key is not ECDSA on P-256".into(),
-        })?;
-        let key = folder::keys(dir)?
-            .into_iter()
-            .filter_map(|(_, text)| pem::private_key(&text).and_then(|der| PrivateKey::from_der(der.as_bytes())).ok())
-            .find(|key| key.public_point() == point)
-            .ok_or_else(|| MspError::Folder {
-                path: dir.join("keystore"),
-                cause: format!("no P-256 private key in it belongs to {}", certificate_path.display()),
-            })?;
-        let id_bytes = pem::encode_certificate(&pem::certificate(&text)?)?.into();
+        if certificate.not_after < SystemTime::now() {
+            let ran_out = time::OffsetDateTime::from(certificate.not_after);
+            let cause = format!("signing identity expired at {ran_out}; enroll it again");
+            return Err(MspError::Folder { path, cause });
+        }
+        let (_, key) = find_key(dir, &path, &certificate)?;
+        let id_bytes = pem::encode_certificate(&certificate.der)?.into();
         let identity = SerializedIdentity { mspid: mspid.to_owned(), id_bytes };
         Ok(Self { serialized: identity.encode_to_vec().into(), key })
     }
@@ -64,4 +60,27 @@ impl Signer for SigningIdentity {
     fn sign(&self, message: &[u8]) -> Result<Bytes, MspError> {
         self.key.sign(message)
     }
+}
+
+/// The file in `keystore` with the private key of `certificate`, and the key.
+pub(super) fn find_key(
+    dir: &Path,
+    certificate_path: &Path,
+    certificate: &Certificate,
+) -> Result<(PathBuf, PrivateKey), MspError> {
+    verifying_key(certificate)?;
+    let mut others = Vec::new();
+    for (path, text) in folder::keys(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match pem::private_key(&text).and_then(|der| PrivateKey::from_der(der.as_bytes())) {
+            Ok(key) if certificate.key.point() == Some((key.curve(), key.public_point())) => return Ok((path, key)),
+            Ok(_) => others.push(format!("{name}: another key")),
+            Err(error) => others.push(format!("{name}: {error}")),
+        }
+    }
+    let found = if others.is_empty() { "it holds no file".to_owned() } else { others.join("; ") };
+    Err(MspError::Folder {
+        path: dir.join("keystore"),
+        cause: format!("no private key in it belongs to {} ({found})", certificate_path.display()),
+    })
 }

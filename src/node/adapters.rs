@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
+use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
-use crate::channel::{AclChecker, ChannelResources, Channels, resource};
+use crate::channel::{AclChecker, Channels, resource};
 use crate::operations::HealthCheck;
 use crate::ordering::{self, DeliverAccess, OrdererDirectory, Orderers};
 
@@ -37,9 +38,12 @@ pub(super) struct ChannelCapabilities(pub(super) Arc<Channels>);
 
 impl ApplicationConfig for ChannelCapabilities {
     fn capabilities(&self, channel: &str) -> Option<ApplicationCapabilities> {
-        // The configuration's own list is not read yet: V1_4_2, which the development channel has, stands for it.
-        self.0.msp_manager(channel)?;
-        Some(ApplicationCapabilities { key_level_endorsement: true, purge_private_data: false })
+        let bundle = self.0.get(channel)?;
+        let capabilities = bundle.application()?.capabilities();
+        Some(ApplicationCapabilities {
+            key_level_endorsement: capabilities.key_level_endorsement(),
+            purge_private_data: capabilities.purge_private_data(),
+        })
     }
 }
 
@@ -48,7 +52,7 @@ pub(super) struct Directory(pub(super) Arc<Channels>);
 
 impl OrdererDirectory for Directory {
     fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
-        self.0.get(channel).map(|bundle| bundle.orderer_addresses().to_vec())
+        self.0.get(channel).map(|bundle| ordering_service(&bundle))
     }
 }
 

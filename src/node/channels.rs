@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 
-use super::embedded_orderer::EmbeddedOrderer;
+use super::embedded_orderer::{EmbeddedOrderer, ordering_service};
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::channel::{Bundle, Channels, GenesisBlock};
 use crate::config::{ByteSize, Config};
@@ -55,9 +55,9 @@ impl ChannelManager {
     pub(super) fn open(&self) {
         for ledger in self.ledgers.channels().iter().filter_map(|name| self.ledgers.get(name)) {
             tracing::info!("Loading chain {}", ledger.channel_id());
-            match configuration(&ledger) {
-                Ok(bundle) => self.channels.put(bundle),
-                Err(error) => tracing::error!("Failed to load chain {}({error})", ledger.channel_id()),
+            let opened = configuration(&ledger).and_then(|bundle| Ok(self.channels.put(bundle)?));
+            if let Err(error) = opened {
+                tracing::error!("Failed to load chain {}({error})", ledger.channel_id());
             }
         }
     }
@@ -94,16 +94,10 @@ impl ChannelManager {
         if self.ledgers.get(&channel).is_some() {
             return Err(LedgerError::LedgerExists.into());
         }
-        // Fabric makes the ledger first, and keeps it when the configuration turns out to be unusable.
-        if !genesis.has_orderer() {
-            return Err(JoinError::NoOrderer);
-        }
-        if !genesis.has_orderer_addresses() {
-            return Err(JoinError::NoOrdererAddress);
-        }
         let this = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || {
-            let bundle = Bundle::from_config(&genesis.channel, &genesis.config)?;
+            // Fabric makes the ledger first, and keeps it when the configuration turns out to be unusable.
+            let bundle = usable(&genesis)?;
             let ledger = this.ledgers.create(&genesis.channel, &genesis.block)?;
             Ok::<_, JoinError>((bundle, ledger))
         });
@@ -112,7 +106,7 @@ impl ChannelManager {
             JoinError::Died
         })??;
         self.embedded.start(ledger, &bundle);
-        self.channels.put(bundle);
+        self.channels.put(bundle)?;
         tracing::info!("[{channel}] joined");
         Ok(())
     }
@@ -141,6 +135,19 @@ impl ChannelJoiner for Joiner {
             Err(JoinError::Died)
         })
     }
+}
+
+/// The configuration that a channel is to be made with, if this node can serve it.
+fn usable(genesis: &GenesisBlock) -> Result<Bundle, JoinError> {
+    let bundle = Bundle::from_config(&genesis.channel, &genesis.config)?;
+    bundle.check_supported()?;
+    if bundle.orderer().is_none() {
+        return Err(JoinError::NoOrderer);
+    }
+    if ordering_service(&bundle).is_empty() {
+        return Err(JoinError::NoOrdererAddress);
+    }
+    Ok(bundle)
 }
 
 fn configuration(ledger: &Ledger) -> anyhow::Result<Bundle> {

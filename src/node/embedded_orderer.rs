@@ -33,7 +33,7 @@ impl EmbeddedOrderer {
             tracing::warn!(
                 "[{channel}] is ordered elsewhere ({}), and this version fetches no blocks from there: what is joined stays at \
                  the height it has",
-                bundle.orderer_addresses().join(", ")
+                ordering_service(bundle).join(", ")
             );
             return;
         }
@@ -46,6 +46,13 @@ impl EmbeddedOrderer {
         let identity = bundle.msps().deserialize(&self.signer.serialize());
         identity.is_ok_and(|identity| bundle.policies().evaluate(BLOCK_VALIDATION, &[identity]).is_ok())
     }
+}
+
+/// Where the channel's ordering service listens: at the addresses that its organisations name, else at the channel's.
+pub(super) fn ordering_service(bundle: &Bundle) -> Vec<String> {
+    let organisations = bundle.orderer().into_iter().flat_map(|orderer| orderer.organisations().values());
+    let endpoints: Vec<_> = organisations.flat_map(|organisation| &organisation.endpoints).cloned().collect();
+    if endpoints.is_empty() { bundle.orderer_addresses().to_vec() } else { endpoints }
 }
 
 /// How the embedded orderer cuts blocks.

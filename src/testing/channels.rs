@@ -9,7 +9,7 @@ use prost::Message;
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::common::HeaderType;
 use selvedge_proto::protos::endorser_client::EndorserClient;
-use selvedge_proto::protos::{ChannelQueryResponse, Response};
+use selvedge_proto::protos::{ChannelQueryResponse, ProposalResponse, Response, SignedProposal};
 use tonic::transport::Endpoint;
 
 use super::{Boxed, Client, TestPeer};
@@ -65,12 +65,22 @@ impl TestPeer {
     ) -> Boxed<'a, anyhow::Result<Response>> {
         Box::pin(async move {
             let proposal = NewProposal { args, header_type: HeaderType::Config, ..NewProposal::new("", chaincode) };
-            let proposal = proposal.sign(signer)?;
+            let answer = self.endorse(proposal.sign(signer)?.signed).await?;
+            Ok(answer.response.unwrap_or_default())
+        })
+    }
+
+    /// What the endorser answers to a proposal.
+    ///
+    /// # Errors
+    /// Its refusal.
+    pub fn endorse(&self, proposal: SignedProposal) -> Boxed<'_, anyhow::Result<ProposalResponse>> {
+        Box::pin(async move {
             let address = format!("http://{}", self.node().peer_address());
             let connection = Endpoint::from_shared(address)?.connect().await?;
-            let mut endorser = EndorserClient::new(connection).max_encoding_message_size(MAX_MESSAGE_SIZE);
-            let answer = endorser.process_proposal(proposal.signed).await;
-            Ok(answer.map_err(|status| anyhow!("{}", status.message()))?.into_inner().response.unwrap_or_default())
+            let mut endorser = EndorserClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
+            let answer = endorser.process_proposal(proposal).await;
+            Ok(answer.map_err(|status| anyhow!("{}", status.message()))?.into_inner())
         })
     }
 

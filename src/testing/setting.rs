@@ -1,6 +1,6 @@
 //! A node's configuration for a test: a folder of its own, free ports, and the guests that `cargo xtask guests` built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +87,9 @@ pub fn config(folder: &Path, plugins: &[Plugin], overrides: &[(&str, &str)]) -> 
     Ok(Config::load(&environment)?)
 }
 
+/// The node's own chaincodes that run.
+const BUILTIN: [&str; 2] = ["cscc", "qscc"];
+
 /// The text of a core.yaml whose node keeps its data beside it.
 ///
 /// # Errors
@@ -97,11 +100,12 @@ pub fn core_yaml(plugins: &[Plugin], address: &str) -> anyhow::Result<String> {
     let mut yaml = format!(
         "peer:\n  id: test\n  listenAddress: {address}\n  chaincodeListenAddress: {address}\n  fileSystemPath: data\n\
          operations:\n  listenAddress: {address}\n\
-         chaincode:\n  wasm:\n    systemPath: {}\n  system:\n    cscc: enable\n    qscc: enable\n",
+         chaincode:\n  wasm:\n    systemPath: {}\n  system:\n",
         system_path.display()
     );
-    for plugin in plugins {
-        writeln!(yaml, "    {}: enable", plugin.name)?;
+    let whitelist: BTreeSet<_> = BUILTIN.into_iter().chain(plugins.iter().map(|plugin| plugin.name.as_str())).collect();
+    for name in whitelist {
+        writeln!(yaml, "    {name}: enable")?;
     }
     yaml.push_str("  systemPlugins:\n");
     for plugin in plugins {

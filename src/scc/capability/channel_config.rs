@@ -13,7 +13,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 
 use crate::chaincode::{AccessControl, Ledgers};
-use crate::channel::{Bundle, Channels, GenesisBlock};
+use crate::channel::Channels;
 use crate::container::wasm::peer_bindings::channel_config::Error;
 use crate::container::wasm::{Blob, Capability, InstanceState};
 use crate::decode::decode;
@@ -62,13 +62,12 @@ impl ChannelConfigCapability {
     fn simulate(&self, channel: &str, update: &Bytes) -> Result<(), Error> {
         let update = config_update(update).map_err(Error::Refused)?;
         let bundle = self.channels.get(channel).ok_or(Error::UnknownChannel)?;
-        propose(&bundle, &update).map_err(Error::Refused)
+        bundle.propose(&update).map(drop).map_err(|error| Error::Refused(error.to_string()))
     }
 
     fn config_tree(&self, channel: &str) -> Result<Bytes, Error> {
-        let block = Bytes::from(self.config_block(channel)?.encode_to_vec());
-        let genesis = GenesisBlock::decode(&block).map_err(|error| Error::Refused(error.to_string()))?;
-        let tree = ConfigTree { channel_config: Some(genesis.config), resources_config: None };
+        let bundle = self.channels.get(channel).ok_or(Error::UnknownChannel)?;
+        let tree = ConfigTree { channel_config: Some(bundle.config().clone()), resources_config: None };
         Ok(tree.encode_to_vec().into())
     }
 }
@@ -89,11 +88,6 @@ fn config_update(bytes: &Bytes) -> Result<Envelope, String> {
         kind if kind == HeaderType::ConfigUpdate as i32 => Ok(envelope),
         kind => Err(format!("invalid payload header type: {kind}")),
     }
-}
-
-/// Whether the configuration would take the update.
-fn propose(_: &Bundle, _: &Envelope) -> Result<(), String> {
-    Err("this version takes no configuration updates".to_owned())
 }
 
 fn push(mut store: Store<'_>, found: Result<Bytes, Error>) -> Answer<Resource<Blob>> {
