@@ -7,7 +7,7 @@ use selvedge_proto::orderer::seek_position::Type as Position;
 use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, SeekSpecified};
 
 use super::ClientError;
-use super::envelope::create_signed_envelope;
+use super::envelope::create_bound_envelope;
 use crate::msp::Signer;
 
 /// One block of a channel.
@@ -33,7 +33,7 @@ pub fn create_seek_envelope(channel: &str, signer: &dyn Signer, tls_cert_hash: B
         behavior: SeekBehavior::BlockUntilReady as i32,
         ..SeekInfo::default()
     };
-    create_signed_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer, tls_cert_hash)
+    create_bound_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer, tls_cert_hash)
 }
 
 /// The envelope that asks a Deliver service for one block; where that does not exist yet, the service waits until it does.
@@ -55,7 +55,7 @@ pub fn create_fetch_envelope(
         behavior: SeekBehavior::BlockUntilReady as i32,
         error_response: errors as i32,
     };
-    create_signed_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer, tls_cert_hash)
+    create_bound_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer, tls_cert_hash)
 }
 
 impl From<BlockPosition> for SeekPosition {

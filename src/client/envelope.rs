@@ -1,4 +1,4 @@
-//! Signed envelopes (Fabric: `protos/utils.CreateSignedEnvelopeWithTLSBinding`).
+//! Signed envelopes without a transaction id (Fabric: `utils.CreateSignedEnvelope`, `CreateSignedEnvelopeWithTLSBinding`).
 
 use std::time::SystemTime;
 
@@ -13,33 +13,48 @@ use crate::msp::Signer;
 
 const NONCE_LENGTH: usize = 24;
 
-/// An envelope of `data` for a channel, with the time of now. `tls_cert_hash` is for requests that are bound to the
-/// connection on which they are sent.
-pub(super) fn create_signed_envelope(
-    header_type: HeaderType,
+/// An envelope of the type with this data, made now.
+///
+/// # Errors
+/// When there is no randomness, or the key fails.
+pub fn create_signed_envelope(
+    kind: HeaderType,
+    channel: &str,
+    data: &impl Message,
+    signer: &dyn Signer,
+) -> Result<Envelope, ClientError> {
+    create_bound_envelope(kind, channel, data, signer, Bytes::new())
+}
+
+/// [`create_signed_envelope`] for a connection on which the client shows the certificate of that hash; empty where it shows
+/// none.
+pub(super) fn create_bound_envelope(
+    kind: HeaderType,
     channel: &str,
     data: &impl Message,
     signer: &dyn Signer,
     tls_cert_hash: Bytes,
 ) -> Result<Envelope, ClientError> {
     let channel_header = ChannelHeader {
-        r#type: header_type as i32,
+        r#type: kind as i32,
         timestamp: Some(Timestamp::from(SystemTime::now())),
         channel_id: channel.to_owned(),
         tls_cert_hash,
         ..ChannelHeader::default()
     };
-    let header = Header {
-        channel_header: channel_header.encode_to_vec().into(),
-        signature_header: create_signature_header(signer)?.encode_to_vec().into(),
+    let payload = Payload {
+        header: Some(Header {
+            channel_header: channel_header.encode_to_vec().into(),
+            signature_header: signature_header(signer)?.encode_to_vec().into(),
+        }),
+        data: data.encode_to_vec().into(),
     };
-    let payload = Payload { header: Some(header), data: data.encode_to_vec().into() };
     let payload = Bytes::from(payload.encode_to_vec());
     Ok(Envelope { signature: signer.sign(&payload)?, payload })
 }
 
-/// The signer, and a fresh nonce.
-pub(super) fn create_signature_header(signer: &dyn Signer) -> Result<SignatureHeader, ClientError> {
+/// The signer with a fresh nonce.
+pub(super) fn signature_header(signer: &dyn Signer) -> Result<SignatureHeader, ClientError> {
     Ok(SignatureHeader { creator: signer.serialize(), nonce: nonce()?.to_vec().into() })
 }
 

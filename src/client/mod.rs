@@ -10,8 +10,9 @@ mod error;
 mod proposal;
 mod transaction;
 
-pub use config_update::{create_config_update, sign_config_update};
+pub use config_update::{add_config_signature, create_config_update, sign_config_update};
 pub use deliver::{BlockPosition, create_fetch_envelope, create_seek_envelope};
+pub use envelope::create_signed_envelope;
 pub use error::ClientError;
 pub use proposal::{CreatedProposal, NewProposal, create_chaincode_proposal};
 pub use transaction::create_signed_tx;

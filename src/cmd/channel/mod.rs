@@ -100,7 +100,8 @@ pub(super) fn run(command: &ChannelCommand) -> anyhow::Result<()> {
             super::print(&list::text(&channels))
         }
         ChannelVerb::Getinfo(channel) => {
-            let info = super::block_on(Session::start(command)?.getinfo(channel.required()?))?;
+            let channel = channel.required()?;
+            let info = super::block_on(Session::start(command)?.getinfo(channel))?;
             super::print(&getinfo::text(&info))
         }
         ChannelVerb::Fetch { channel, best_effort, target, output } => {

@@ -8,7 +8,7 @@ use selvedge_proto::common::Envelope;
 use tracing::info;
 
 use super::Session;
-use crate::client::sign_config_update;
+use crate::client::add_config_signature;
 use crate::cmd::services::Orderer;
 use crate::msp::Signer;
 
@@ -23,9 +23,9 @@ pub(super) fn write(path: &Path, update: &Envelope) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write the update to {}", path.display()))
 }
 
-/// With one signature more; `channel` as for [`sign_config_update`].
+/// With one signature more; `channel` as for [`add_config_signature`].
 pub(super) fn sign(update: &Envelope, channel: &str, signer: &dyn Signer) -> anyhow::Result<Envelope> {
-    Ok(sign_config_update(update, channel, signer)?)
+    Ok(add_config_signature(update, channel, signer)?)
 }
 
 impl Session {
