@@ -50,7 +50,8 @@ fn messages(rows: &mut Vec<Row>, signers: &Signers) {
     let broken = Header { signature_header: Bytes::from_static(GARBAGE), ..Header::default() }.encode_to_vec();
     let expected = grpc("failed parsing signature header: error unmarshaling SignatureHeader: unexpected EOF");
     row(rows, "no signature header", header(&broken), expected);
-    let broken = Header { channel_header: Bytes::from_static(GARBAGE), ..Header::default() }.encode_to_vec();
+    // Its first field of that form is the third, the timestamp.
+    let broken = Header { channel_header: Bytes::from_static(b"\x1a\xff"), ..Header::default() }.encode_to_vec();
     let expected = grpc("error unmarshaling ChannelHeader: unexpected EOF");
     row(rows, "no channel header", header(&broken), expected);
 }
