@@ -7,9 +7,9 @@ use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
-use crate::channel::{AclChecker, Channels, resource};
+use crate::channel::{AclChecker, Channels};
 use crate::operations::HealthCheck;
-use crate::ordering::{self, DeliverAccess, Orderers};
+use crate::ordering::{DeliverAccess, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -22,12 +22,6 @@ impl AccessControl for Access {
 
 impl DeliverAccess for Access {
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String> {
-        // The embedded orderer's clients are the channel's writers and readers, as Fabric's policies have it.
-        let resource = match resource {
-            ordering::resource::BROADCAST => resource::PROPOSE,
-            ordering::resource::ORDERER_DELIVER => resource::BLOCK_EVENT,
-            other => other,
-        };
         self.0.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
     }
 }
