@@ -269,21 +269,27 @@ fn recorded_transactions_get_the_recorded_codes() {
 async fn refused_envelopes_get_the_orderers_texts() {
     let dir = tempfile::tempdir().expect("a directory");
     let ledgers = LedgerProvider::open(dir.path()).expect("a directory");
-    let ledger = ledgers.create(CHANNEL, &block(0)).expect("a ledger");
-    let signer = Arc::new(SigningIdentity::load(&golden("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
+    let ledger = ledgers.create(CHANNEL, &Golden::V1_4.block(0).expect("recorded")).expect("a ledger");
+    let signer = Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
     let channels = Arc::new(Channels::default());
     let validator = Arc::new(TransactionValidator::new(channels.clone(), Arc::new(Sccs)));
     let orderer = Orderer::start(ledger, signer, &channels, validator);
     let mut tested = 0;
     for case in json("orderer/broadcast.json") {
-        let (name, phase) = (text(&case, "/name"), text(&case, "/phase"));
+        let (name, phase) = (text_at(&case, "/name"), text_at(&case, "/phase"));
         // Block 34 opens the policy Writers.
         let config = if phase == "open Writers policy" { 34 } else { 4 };
-        channels.put(Bundle::from_config_block(&block(config)).expect("a channel")).expect("supported");
-        let envelope = Envelope::decode(&base64(text(&case, "/envelope_base64"))[..]).expect("an envelope");
+        channels
+            .put(Bundle::from_config_block(&Golden::V1_4.block(config).expect("recorded")).expect("a channel"))
+            .expect("supported");
+        let envelope = Envelope::decode(base64_at(&case, "/envelope_base64").expect("base64")).expect("an envelope");
         let answer = orderer.broadcast(envelope).await;
         let status = case["status"].as_i64().expect("a status");
-        assert_eq!((i64::from(answer.status), answer.info.as_str()), (status, text(&case, "/info")), "{name}, {phase}");
+        assert_eq!(
+            (i64::from(answer.status), answer.info.as_str()),
+            (status, text_at(&case, "/info")),
+            "{name}, {phase}"
+        );
         tested += 1;
     }
     assert_eq!(tested, 11);
