@@ -6,12 +6,12 @@ use anyhow::{Context, anyhow};
 
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::channel::{Bundle, ChannelResources, Channels};
-use crate::config::{ByteSize, Config, DevelopmentConfig};
+use crate::config::{ByteSize, Config};
 use crate::ledger::LedgerProvider;
 use crate::msp::Signer;
 use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
-use crate::ordering::{BatchConfig, Orderer, Orderers};
+use crate::ordering::{Orderer, Orderers};
 use crate::scc::Registry;
 use crate::validation::TransactionValidator;
 
@@ -45,7 +45,6 @@ pub(super) fn open(
 
 /// The embedded orderer of each channel.
 pub(super) fn start_orderers(
-    config: &Config,
     ledgers: &LedgerProvider,
     signer: &Arc<dyn Signer>,
     channels: &Arc<Channels>,
@@ -56,20 +55,10 @@ pub(super) fn start_orderers(
     let validator = Arc::new(TransactionValidator::new(resources, registry.clone()));
     for ledger in channels.names().iter().filter_map(|name| ledgers.get(name)) {
         let channel = ledger.channel_id().to_owned();
-        let batches = batch_config(&config.development);
-        let orderer = Orderer::start(ledger, Arc::clone(signer), batches, validator.clone());
+        let orderer = Orderer::start(ledger, Arc::clone(signer), channels, validator.clone());
         orderers.insert(&channel, Arc::new(orderer));
     }
     orderers
-}
-
-fn batch_config(config: &DevelopmentConfig) -> BatchConfig {
-    BatchConfig {
-        max_message_count: usize::try_from(config.max_message_count).unwrap_or(usize::MAX),
-        absolute_max_bytes: config.absolute_max_bytes.as_usize(),
-        preferred_max_bytes: config.preferred_max_bytes.as_usize(),
-        batch_timeout: config.batch_timeout,
-    }
 }
 
 fn ordering_settings(config: &Config) -> OrderingSettings {

@@ -135,7 +135,7 @@ impl Node {
         })
         .await?;
 
-        let orderers = channels::start_orderers(config, &ledgers, &orderer_signer, &channels, &registry);
+        let orderers = channels::start_orderers(&ledgers, &orderer_signer, &channels, &registry);
         let parts = EndorserParts {
             authenticator,
             acl,
@@ -146,12 +146,12 @@ impl Node {
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
         let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access, deliver));
         let mut health = HealthChecks::default();
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
         let services = Services {
             endorser,
-            broadcast: AtomicBroadcastService::new(Arc::clone(&orderers), access, Arc::clone(&deliverer)),
+            broadcast: AtomicBroadcastService::new(Arc::clone(&orderers), Arc::clone(&deliverer)),
             deliverer,
             chaincode: ChaincodeListener::new(acceptor).work_on(work.handle()),
             operations: Operations {

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Streaming};
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{DeliverAccess, Deliverer, Orderer, resource};
+use super::{Deliverer, Orderer, resource};
 use crate::ledger::block;
 use crate::ledger::transaction::BlockTransaction;
 
@@ -57,14 +57,13 @@ impl Orderers {
 #[derive(Clone)]
 pub struct AtomicBroadcastService {
     orderers: Arc<Orderers>,
-    access: Arc<dyn DeliverAccess>,
     deliverer: Arc<Deliverer>,
 }
 
 impl AtomicBroadcastService {
-    /// Orders with `orderers` for those whom `access` lets, and streams what `deliverer` reads.
-    pub fn new(orderers: Arc<Orderers>, access: Arc<dyn DeliverAccess>, deliverer: Arc<Deliverer>) -> Self {
-        Self { orderers, access, deliverer }
+    /// Orders with `orderers` and streams what `deliverer` reads.
+    pub fn new(orderers: Arc<Orderers>, deliverer: Arc<Deliverer>) -> Self {
+        Self { orderers, deliverer }
     }
 
     /// Answers one envelope, wherever it comes from.
@@ -77,9 +76,6 @@ impl AtomicBroadcastService {
         let Some(orderer) = self.orderers.get(channel) else {
             return response(Status::NotFound, "channel does not exist");
         };
-        if let Err(reason) = self.access.check(resource::BROADCAST, channel, &envelope) {
-            return response(Status::Forbidden, reason);
-        }
         orderer.broadcast(envelope).await
     }
 }

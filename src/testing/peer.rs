@@ -77,6 +77,15 @@ impl TestPeer {
         Ok(Arc::new(SigningIdentity::load(&made.user, &made.mspid)?))
     }
 
+    /// The identity of the development organisation's administrator.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn admin(&self) -> anyhow::Result<Arc<dyn Signer>> {
+        let made = development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?;
+        Ok(Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?))
+    }
+
     /// Stops the node as SIGTERM does.
     pub fn stop(self) -> Boxed<'static, ()> {
         Box::pin(async move {
