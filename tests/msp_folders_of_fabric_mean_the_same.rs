@@ -124,11 +124,13 @@ fn missing_roles_are_refused_with_fabrics_texts() {
     let beta = Msp::load(&msp_folder("beta-org"), "BetaMSP").expect("an MSP");
     assert_eq!(
         text(&beta, "beta-user1", Role::Admin),
-        "The identity is not an admin under this MSP [BetaMSP]: The identity does not contain OU [ADMIN], MSP: [BetaMSP]"
+        "The identity is not an admin under this MSP [BetaMSP]: \
+         The identity does not contain OU [ADMIN], MSP: [BetaMSP]"
     );
     assert_eq!(
         text(&beta, "beta-peer0", Role::Client),
-        "The identity is not a [CLIENT] under this MSP [BetaMSP]: The identity does not contain OU [CLIENT], MSP: [BetaMSP]"
+        "The identity is not a [CLIENT] under this MSP [BetaMSP]: \
+         The identity does not contain OU [CLIENT], MSP: [BetaMSP]"
     );
 }
 

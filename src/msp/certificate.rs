@@ -226,25 +226,11 @@ mod tests {
 
     /// `C=US, OU=org1 + OU=client + OU=department1, CN=user1`: one relative name with three values, as Fabric CA writes
     /// a client's affiliation.
-    const SEVERAL_UNITS: &str = "\
------BEGIN CERTIFICATE-----
-MIIB9DCCAZqgAwIBAgITTRVcpvwAZNotEzGcHvsQE9vT4zAKBggqhkjOPQQDAjBP
-MQswCQYDVQQGEwJVUzEwMAsGA1UECwwEb3JnMTANBgNVBAsMBmNsaWVudDASBgNV
-BAsMC2RlcGFydG1lbnQxMQ4wDAYDVQQDDAV1c2VyMTAgFw0yNjExMjExNDIzMzZa
-GA8yMTI2MTAyODE0MjMzNlowTzELMAkGA1UEBhMCVVMxMDALBgNVBAsMBG9yZzEw
-DQYDVQQLDAZjbGllbnQwEgYDVQQLDAtkZXBhcnRtZW50MTEOMAwGA1UEAwwFdXNl
-cjEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQC+tasuT3jscvTo0l+mmND3SAU
-hEE2ZJHU8NbP9avBDYL2Hqn/rtm4S76GbCqXMh1XdLEkiU6KNYdnguUgA4alo1Mw
-UTAdBgNVHQ4EFgQU3kutkynf98sa5cdnbnFPChM6+LQwHwYDVR0jBBgwFoAU3kut
-kynf98sa5cdnbnFPChM6+LQwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNI
-ADBFAiAY2EJGIYASAStvtcmTOJQRQMCikM/b/IpucTRL18ey1AIhANwlIuGfYFxz
-T7Q0g7QaqKJpdYW4GftbpVOu/uo1Qg2s
------END CERTIFICATE-----
-";
+    const SEVERAL_UNITS: &[u8] = include_bytes!("testdata/several-units.pem");
 
     #[test]
     fn units_in_one_relative_name_are_all_seen() {
-        let certificate = Certificate::from_pem(SEVERAL_UNITS.as_bytes()).expect("a certificate");
+        let certificate = Certificate::from_pem(SEVERAL_UNITS).expect("a certificate");
         assert_eq!(certificate.units, ["org1", "client", "department1"]);
     }
 }

@@ -1,9 +1,9 @@
 //! ECDSA over SHA-256, the only signature that identities make (Fabric: `bccsp/sw/ecdsa.go`, `bccsp/utils/ecdsa.go`).
 //!
 //! Arithmetic on curves is aws-lc's. The digest is SHA-256 on every curve, because Fabric takes it from the MSP's hash
-//! family and not from the key. Invariant: a signature whose S is in the upper half of the curve's order is neither made
-//! nor accepted. Bytes behind the two scalars are passed over, because Fabric's peers do so and every peer has to come
-//! to the same verdict.
+//! family and not from the key. Invariant: a signature whose S is in the upper half of the curve's order is neither
+//! made nor accepted. Bytes behind the two scalars are passed over, because Fabric's peers do so and every peer has to
+//! come to the same verdict.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -149,7 +149,8 @@ impl Msp {
         Identity::verified(serialized, certificate, units, listed_admin, Arc::clone(&self.rules))
     }
 
-    /// Everything that makes a certificate somebody's of this MSP; returns its organisational units and its issuer's key.
+    /// Everything that makes a certificate somebody's of this MSP; returns its organisational units and its issuer's
+    /// key.
     fn validate(&self, certificate: &Certificate) -> Result<(Units, &PublicKey), MspError> {
         let chain = self.authorities.chain_of_identity(certificate)?;
         revocation::check(&self.revocations, certificate, chain.issuer())?;

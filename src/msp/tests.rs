@@ -274,19 +274,15 @@ fn no_byte_of_a_certificate_can_be_changed() {
     }
 }
 
-/// A CA certificate without a subject key identifier, valid for a hundred years.
-const WITHOUT_SUBJECT_KEY_ID: &str = "\
------BEGIN CERTIFICATE-----
-MIIBWjCCAQCgAwIBAgIUDZSo7tBWBIYKZTR5wIsrcFe4cbUwCgYIKoZIzj0EAwIw
-ETEPMA0GA1UEAwwGbm8tc2tpMCAXDTI2MTEyMTE0MjMzNloYDzIxMjYxMDI4MTQy
-MzM2WjARMQ8wDQYDVQQDDAZuby1za2kwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-AAQ1xq/anmbyaYAz4J9KmE/cOmuAZsYaGgExW6xtgA+FxPWtJeX5B89Tz8Ft7muZ
-ZLU12ipyanXGMUXQitbT96DOozQwMjAfBgNVHSMEGDAWgBTWuGAguMtGkVis+Ys+
-obwfEyiJ+zAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQDFtXYU
-zIOB99vK9s+hWgfSXoXJE9SqsCi7SqbbAN7JmAIgL2OHr3GHgZr2/LQx3C+StguR
-pIEWi3UNi3CYn8ZcUWU=
------END CERTIFICATE-----
-";
+#[test]
+fn an_authority_may_have_an_rsa_key() {
+    let mut definition = config(&[], &[]);
+    definition.root_certs.push(include_str!("testdata/rsa-ca.pem").into());
+    let user = include_str!("testdata/rsa-user.pem");
+    identify(&msp(&definition).expect("an MSP"), user).expect("its own key is ECDSA");
+    definition.root_certs[0] = Ca::root("rsa-ca").pem.into();
+    assert!(matches!(identify(&msp(&definition).expect("an MSP"), user), Err(MspError::NoChain { .. })));
+}
 
 #[test]
 fn a_definition_that_fabric_refuses_is_refused_with_the_reason() {
@@ -299,11 +295,12 @@ fn a_definition_that_fabric_refuses_is_refused_with_the_reason() {
     };
     let user: Bytes = root.issue("user", &[]).into();
     let stranger = Ca::root("stranger");
+    let without_key_id = include_str!("testdata/without-subject-key-id.pem");
     let text = bad(&|definition| definition.root_certs.clear());
     assert!(text.contains("expected at least one CA certificate"), "{text}");
     let text = bad(&|definition| definition.root_certs.push(user.clone()));
     assert!(text.contains("did not have the CA attribute"), "{text}");
-    let text = bad(&|definition| definition.root_certs.push(WITHOUT_SUBJECT_KEY_ID.into()));
+    let text = bad(&|definition| definition.root_certs.push(without_key_id.into()));
     assert!(text.contains("Subject Key Identifier"), "{text}");
     let text = bad(&|definition| definition.tls_root_certs.push(user.clone()));
     assert!(text.contains("did not have the CA attribute"), "{text}");
