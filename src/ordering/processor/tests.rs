@@ -11,8 +11,6 @@ use crate::client::create_config_update;
 use crate::endorser::fixture::{CHANNEL, MSPID, Network};
 use crate::msp::SigningIdentity;
 
-mod recorded;
-
 struct Bench {
     network: Network,
     admin: SigningIdentity,
