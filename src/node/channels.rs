@@ -25,7 +25,8 @@ pub(super) fn open(
     if ledgers.channels().is_empty() {
         let organisation = verifying_config(&made.organisation, &made.mspid)?;
         let channel = &config.development.channel;
-        let block = development_block(channel, &organisation, &ordering_settings(config))?;
+        let block = development_block(channel, &organisation, &ordering_settings(config))
+            .context("the development channel cannot be made (network.development)")?;
         ledgers.create(channel, &block).with_context(|| format!("channel {channel} cannot be made"))?;
         tracing::info!("made the development channel {channel}");
     }
