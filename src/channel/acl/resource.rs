@@ -12,8 +12,6 @@ pub const CHAINCODE_TO_CHAINCODE: &str = "peer/ChaincodeToChaincode";
 pub const BLOCK_EVENT: &str = "event/Block";
 /// To receive blocks without their content.
 pub const FILTERED_BLOCK_EVENT: &str = "event/FilteredBlock";
-/// To send transactions to the embedded orderer. Not a resource in Fabric, and no channel can give it another policy.
-pub const BROADCAST: &str = "orderer/Broadcast";
 /// To receive blocks from the embedded orderer. Not a resource in Fabric, and no channel can give it another policy.
 pub const ORDERER_DELIVER: &str = "orderer/Deliver";
 
@@ -21,7 +19,6 @@ const READERS: &str = "/Channel/Application/Readers";
 const WRITERS: &str = "/Channel/Application/Writers";
 /// What Fabric's orderer asks.
 const ORDERER_READERS: &str = "/Channel/Readers";
-const ORDERER_WRITERS: &str = "/Channel/Writers";
 
 /// A policy of the peer's own MSP, for what belongs to no channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +70,6 @@ pub(super) fn default_guard(resource: &str) -> Option<Guard> {
         // Fabric's lscc and cscc ask for these policies by themselves, without a look into its map.
         "lscc/Install" | "lscc/GetInstalledChaincodes" | "cscc/JoinChain" => Guard::Local(LocalPolicy::Admins),
         "cscc/GetChannels" => Guard::Local(LocalPolicy::Members),
-        BROADCAST => Guard::Orderer(ORDERER_WRITERS),
         ORDERER_DELIVER => Guard::Orderer(ORDERER_READERS),
         _ => return None,
     })

@@ -123,7 +123,7 @@ fn what_cannot_be_read_is_refused_with_the_part_that_cannot() {
         let envelope = Envelope { payload, ..Envelope::default() };
         let text = denied(acl.check_envelope(resource::BLOCK_EVENT, CHANNEL, &envelope));
         assert!(text.starts_with(starts), "{text}");
-        let text = denied(acl.check_envelope(resource::BROADCAST, CHANNEL, &envelope));
+        let text = denied(acl.check_envelope(resource::ORDERER_DELIVER, CHANNEL, &envelope));
         assert!(text.starts_with(&format!("could not convert message to signedData: {starts}")), "{text}");
     }
 }
@@ -135,32 +135,24 @@ fn payload(creator: Bytes) -> Bytes {
 }
 
 #[test]
-fn envelopes_are_checked_like_proposals_and_the_orderer_asks_for_its_own_policies() {
+fn envelopes_are_checked_like_proposals_and_the_orderer_asks_for_its_own_policy() {
     let network = Network::new();
     let payload = payload(network.user.serialize());
     let mut envelope = Envelope { signature: network.user.sign(&payload).expect("signs"), payload };
     let acl = &network.parts.acl;
-    for resource in
-        [resource::BLOCK_EVENT, resource::FILTERED_BLOCK_EVENT, resource::BROADCAST, resource::ORDERER_DELIVER]
-    {
+    for resource in [resource::BLOCK_EVENT, resource::FILTERED_BLOCK_EVENT, resource::ORDERER_DELIVER] {
         acl.check_envelope(resource, CHANNEL, &envelope).expect("a member");
     }
     envelope.signature = Bytes::new();
     assert_eq!(denied(acl.check_envelope(resource::BLOCK_EVENT, CHANNEL, &envelope)), NOT_SATISFIED);
-    for (resource, policy) in [(resource::BROADCAST, "Writers"), (resource::ORDERER_DELIVER, "Readers")] {
-        assert_eq!(
-            denied(acl.check_envelope(resource, CHANNEL, &envelope)),
-            format!(
-                "implicit policy evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the \
-                 '{policy}' sub-policies to be satisfied: permission denied"
-            )
-        );
-        assert_eq!(
-            denied(acl.check_envelope(resource, "elsewhere", &envelope)),
-            format!("could not find policy /Channel/{policy}")
-        );
-        // Not for those who send proposals.
-        let proposal = proposal(&network.user);
-        assert_eq!(denied(acl.check(resource, CHANNEL, &proposal)), format!("Unmapped policy for {resource}"));
-    }
+    assert_eq!(
+        denied(acl.check_envelope(resource::ORDERER_DELIVER, CHANNEL, &envelope)),
+        "implicit policy evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Readers' \
+         sub-policies to be satisfied: permission denied"
+    );
+    let text = denied(acl.check_envelope(resource::ORDERER_DELIVER, "elsewhere", &envelope));
+    assert_eq!(text, "could not find policy /Channel/Readers");
+    // Not for those who send proposals.
+    let text = denied(acl.check(resource::ORDERER_DELIVER, CHANNEL, &proposal(&network.user)));
+    assert_eq!(text, "Unmapped policy for orderer/Deliver");
 }

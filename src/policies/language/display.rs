@@ -5,7 +5,8 @@ use std::fmt;
 use prost::Message;
 use selvedge_proto::common::signature_policy::Type;
 use selvedge_proto::common::{
-    MspPrincipal, MspRole, SerializedIdentity, SignaturePolicy, SignaturePolicyEnvelope, msp_principal, msp_role,
+    MspPrincipal, MspRole, OrganizationUnit, SerializedIdentity, SignaturePolicy, SignaturePolicyEnvelope,
+    msp_principal, msp_role,
 };
 
 use super::error::printable;
@@ -78,6 +79,13 @@ fn write_principal(principal: &MspPrincipal, f: &mut fmt::Formatter<'_>) -> fmt:
         Ok(msp_principal::Classification::Identity) => match SerializedIdentity::decode(bytes) {
             Ok(identity) => write!(f, "<one identity of {}>", printable(&identity.mspid, MAX_MSPID)),
             Err(_) => f.write_str("<unreadable identity>"),
+        },
+        Ok(msp_principal::Classification::OrganizationUnit) => match OrganizationUnit::decode(bytes) {
+            Ok(unit) => {
+                let name = printable(&unit.organizational_unit_identifier, MAX_MSPID);
+                write!(f, "<unit {name} of {}>", printable(&unit.msp_identifier, MAX_MSPID))
+            }
+            Err(_) => f.write_str("<unreadable unit>"),
         },
         _ => write!(f, "<principal of class {}>", principal.principal_classification),
     }

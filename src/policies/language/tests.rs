@@ -5,7 +5,8 @@ use prost::Message;
 use selvedge_proto::common::msp_role::MspRoleType;
 use selvedge_proto::common::signature_policy::{NOutOf, Type};
 use selvedge_proto::common::{
-    MspPrincipal, MspRole, SerializedIdentity, SignaturePolicy, SignaturePolicyEnvelope, msp_principal,
+    MspPrincipal, MspRole, OrganizationUnit, SerializedIdentity, SignaturePolicy, SignaturePolicyEnvelope,
+    msp_principal,
 };
 
 use super::*;
@@ -211,13 +212,20 @@ fn an_envelope_that_the_language_cannot_say_is_shown_all_the_same() {
         principal: bytes.into(),
     };
     let identity = SerializedIdentity { mspid: "A\nB".into(), ..SerializedIdentity::default() }.encode_to_vec();
+    let unit = OrganizationUnit {
+        msp_identifier: "A".into(),
+        organizational_unit_identifier: "sales".into(),
+        ..OrganizationUnit::default()
+    }
+    .encode_to_vec();
     let unknown_role = MspRole { msp_identifier: "A".into(), role: 9 }.encode_to_vec();
     let principals = vec![
         principal("A", MspRoleType::Admin),
         class(msp_principal::Classification::Identity, identity),
-        class(msp_principal::Classification::OrganizationUnit, Vec::new()),
+        class(msp_principal::Classification::OrganizationUnit, unit),
         class(msp_principal::Classification::Role, unknown_role),
         class(msp_principal::Classification::Role, vec![0xff]),
+        class(msp_principal::Classification::Combined, Vec::new()),
     ];
     let rules = vec![
         signed_by(0),
@@ -226,6 +234,7 @@ fn an_envelope_that_the_language_cannot_say_is_shown_all_the_same() {
         signed_by(2),
         signed_by(3),
         signed_by(4),
+        signed_by(5),
         signed_by(7),
         signed_by(-1),
         out_of(0, vec![]),
@@ -236,8 +245,8 @@ fn an_envelope_that_the_language_cannot_say_is_shown_all_the_same() {
     let shown = display(&envelope(out_of(3, rules), principals)).to_string();
     assert_eq!(
         shown,
-        "OutOf(3, 'A.admin', 'A.admin', <one identity of A\u{fffd}B>, <principal of class 1>, <role 9 of A>, \
-         <unreadable role>, <principal 7 of 5>, <principal -1 of 5>, OutOf(0), OutOf(1), OutOf(-2, 'A.admin'), <no rule>)"
+        "OutOf(3, 'A.admin', 'A.admin', <one identity of A\u{fffd}B>, <unit sales of A>, <role 9 of A>, \
+         <unreadable role>, <principal of class 4>, <principal 7 of 6>, <principal -1 of 6>, OutOf(0), OutOf(1), OutOf(-2, 'A.admin'), <no rule>)"
     );
     assert_eq!(display(&SignaturePolicyEnvelope::default()).to_string(), "<no rule>");
 }

@@ -1,4 +1,4 @@
-//! Envelopes that Fabric 1.4's own tools made from text.
+//! Envelopes that Fabric's own tools made from text.
 
 use std::path::Path;
 
@@ -10,13 +10,14 @@ use selvedge_proto::protos::{ChaincodeInvocationSpec, ChaincodeProposalPayload, 
 use super::*;
 
 fn read(path: &str) -> Bytes {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1.4").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
 }
 
 /// The arguments of a recorded proposal.
 fn arguments(name: &str) -> Vec<Bytes> {
-    let signed = SignedProposal::decode(read(&format!("proposals/{name}.request.bin"))).expect("a signed proposal");
+    let signed =
+        SignedProposal::decode(read(&format!("v1.4/proposals/{name}.request.bin"))).expect("a signed proposal");
     let proposal = Proposal::decode(signed.proposal_bytes).expect("a proposal");
     Header::decode(proposal.header).expect("a header");
     let payload = ChaincodeProposalPayload::decode(proposal.payload).expect("a payload");
@@ -43,23 +44,32 @@ fn group<'a>(group: &'a ConfigGroup, path: &[&str]) -> &'a ConfigGroup {
     path.iter().fold(group, |group, name| group.groups.get(*name).unwrap_or_else(|| panic!("no group {name}")))
 }
 
-#[test]
-fn configtxgens_policies_of_organisations_are_the_same_byte_for_byte() {
-    let block = Block::decode(read("channel/channel-block0.block")).expect("a block");
+/// The tree of a channel's first block.
+fn tree(block: &str) -> ConfigGroup {
+    let block = Block::decode(read(block)).expect("a block");
     let envelope = Envelope::decode(block.data.expect("data").data.remove(0)).expect("an envelope");
     let payload = Payload::decode(envelope.payload).expect("a payload");
     let config = ConfigEnvelope::decode(payload.data).expect("a configuration").config.expect("one");
-    let root = config.channel_group.expect("a tree");
-    for (path, policy, text) in [
-        (["Application", "AlphaMSP"], "Readers", "OR('AlphaMSP.member')"),
-        (["Application", "AlphaMSP"], "Writers", "OR('AlphaMSP.member')"),
-        (["Application", "AlphaMSP"], "Admins", "OR('AlphaMSP.admin')"),
-        (["Application", "BetaMSP"], "Readers", "OR('BetaMSP.admin', 'BetaMSP.peer', 'BetaMSP.client')"),
-        (["Application", "BetaMSP"], "Writers", "OR('BetaMSP.admin', 'BetaMSP.client')"),
-        (["Application", "BetaMSP"], "Admins", "OR('BetaMSP.admin')"),
-        (["Orderer", "OrdererMSP"], "Admins", "OR('OrdererMSP.admin')"),
+    config.channel_group.expect("a tree")
+}
+
+#[test]
+fn configtxgens_policies_of_organisations_are_the_same_byte_for_byte() {
+    let (old, new) = (tree("v1.4/channel/channel-block0.block"), tree("v2.5/channel/channel-block0.block"));
+    let (alpha, beta, orderer) = (["Application", "AlphaMSP"], ["Application", "BetaMSP"], ["Orderer", "OrdererMSP"]);
+    for (tree, path, policy, text) in [
+        (&old, alpha, "Readers", "OR('AlphaMSP.member')"),
+        (&old, alpha, "Writers", "OR('AlphaMSP.member')"),
+        (&old, alpha, "Admins", "OR('AlphaMSP.admin')"),
+        (&old, beta, "Readers", "OR('BetaMSP.admin', 'BetaMSP.peer', 'BetaMSP.client')"),
+        (&old, beta, "Writers", "OR('BetaMSP.admin', 'BetaMSP.client')"),
+        (&old, beta, "Admins", "OR('BetaMSP.admin')"),
+        (&old, orderer, "Admins", "OR('OrdererMSP.admin')"),
+        (&new, alpha, "Endorsement", "OR('AlphaMSP.member')"),
+        (&new, beta, "Readers", "OR('BetaMSP.admin', 'BetaMSP.peer', 'BetaMSP.client')"),
+        (&new, beta, "Endorsement", "OR('BetaMSP.peer')"),
     ] {
-        let recorded = group(&root, &path).policies.get(policy).and_then(|item| item.policy.clone());
+        let recorded = group(tree, &path).policies.get(policy).and_then(|item| item.policy.clone());
         let recorded = recorded.unwrap_or_else(|| panic!("{path:?} {policy}")).value;
         assert_eq!(parse(text).expect(text).encode_to_vec(), recorded, "{path:?} {policy}");
     }
