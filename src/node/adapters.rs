@@ -8,9 +8,9 @@ use selvedge_proto::protos::SignedProposal;
 
 use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
-use crate::channel::{AclChecker, Channels, resource};
+use crate::channel::{AclChecker, Channels};
 use crate::operations::HealthCheck;
-use crate::ordering::{self, DeliverAccess, OrdererDirectory, Orderers};
+use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers, resource};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -23,12 +23,6 @@ impl AccessControl for Access {
 
 impl DeliverAccess for Access {
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String> {
-        // The embedded orderer's clients are the channel's writers and readers, as Fabric's policies have it.
-        let resource = match resource {
-            ordering::resource::BROADCAST => resource::PROPOSE,
-            ordering::resource::ORDERER_DELIVER => resource::BLOCK_EVENT,
-            other => other,
-        };
         self.0.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
     }
 }
@@ -47,12 +41,17 @@ impl ApplicationConfig for ChannelCapabilities {
     }
 }
 
-/// Where the channels of this node are ordered.
-pub(super) struct Directory(pub(super) Arc<Channels>);
+/// Where the channels of this node are ordered, for those who may read the channel's blocks from an orderer.
+pub(super) struct Directory {
+    pub(super) channels: Arc<Channels>,
+    pub(super) acl: AclChecker,
+}
 
 impl OrdererDirectory for Directory {
-    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
-        self.0.get(channel).map(|bundle| ordering_service(&bundle))
+    fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>> {
+        let bundle = self.channels.get(channel)?;
+        self.acl.check_envelope(resource::ORDERER_DELIVER, channel, envelope).ok()?;
+        Some(ordering_service(&bundle))
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 
 use self::adapters::{Access, ChannelCapabilities, Directory, OrderersWork};
 use self::channels::{ChannelManager, Joiner};
-use self::embedded_orderer::{EmbeddedOrderer, batch_config};
+use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
@@ -106,8 +106,8 @@ impl Node {
         let orderers = Arc::new(Orderers::default());
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
+            channels: Arc::clone(&channels),
             signer: orderer_signer,
-            batches: batch_config(&config.development),
             validator: Arc::new(TransactionValidator::new(Arc::clone(&resources), registry.clone())),
             runtime: Handle::current(),
         };
@@ -152,7 +152,7 @@ impl Node {
 
         let parts = EndorserParts {
             authenticator,
-            acl,
+            acl: acl.clone(),
             system_chaincodes: registry,
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
@@ -160,15 +160,14 @@ impl Node {
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
         let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access, deliver));
         let mut health = HealthChecks::default();
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
         let services = Services {
             endorser,
             broadcast: AtomicBroadcastService::new(
                 Arc::clone(&orderers),
-                Arc::new(Directory(channels)),
-                access,
+                Arc::new(Directory { channels, acl }),
                 Arc::clone(&deliverer),
             ),
             deliverer,

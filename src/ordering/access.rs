@@ -1,6 +1,6 @@
-//! What ordering and delivering ask of the rest of the node.
+//! What ordering and delivering ask of the rest of the node. Who may send, the channel's configuration says.
 //!
-//! Invariant: without an answer from here nothing is ordered and nothing is delivered.
+//! Invariant: without an answer from here nothing is committed and nothing is delivered.
 
 use selvedge_proto::common::{Block, Envelope};
 use selvedge_proto::protos::TxValidationCode;
@@ -11,8 +11,6 @@ pub mod resource {
     pub const BLOCK: &str = "event/Block";
     /// Filtered blocks from the peer.
     pub const FILTERED_BLOCK: &str = "event/FilteredBlock";
-    /// Sending to the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Writers`.
-    pub const BROADCAST: &str = "orderer/Broadcast";
     /// Blocks from the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Readers`.
     pub const ORDERER_DELIVER: &str = "orderer/Deliver";
 }
@@ -22,14 +20,15 @@ pub trait DeliverAccess: Send + Sync {
     /// Whether the creator of `envelope` may use `resource` on the channel, and signed the envelope.
     ///
     /// # Errors
-    /// Why not. A client of Broadcast sees the text, one of Deliver only the status FORBIDDEN.
+    /// Why not. A client sees only the status FORBIDDEN.
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String>;
 }
 
 /// Knows the channels that the node is in, whoever orders them.
 pub trait OrdererDirectory: Send + Sync {
-    /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel.
-    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>>;
+    /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel, or whoever
+    /// signed `envelope` is not to know.
+    fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>>;
 }
 
 /// Judges the transactions of a block before it is committed.
