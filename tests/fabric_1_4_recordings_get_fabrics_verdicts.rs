@@ -1,7 +1,7 @@
 //! Traffic and blocks of a real Fabric 1.4.12 network: signatures and hashes hold, refusals have the same texts,
 //! answers have the same bytes, transactions get the same codes.
 //!
-//! The tests list what waits for the channel's own policies and for `lscc`.
+//! The tests list what waits for `lscc`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -142,13 +142,21 @@ fn orderer_group(organisation: &FabricMspConfig, ordering: &OrderingSettings) ->
                 preferred_max_bytes: ordering.preferred_max_bytes,
             }),
         ),
-        ("BatchTimeout".into(), value(&BatchTimeout { timeout: format!("{}ms", ordering.batch_timeout.as_millis()) })),
+        ("BatchTimeout".into(), value(&BatchTimeout { timeout: go_duration(ordering.batch_timeout) })),
         ("ChannelRestrictions".into(), value(&ChannelRestrictions::default())),
         ("Capabilities".into(), capability(ORDERER_CAPABILITY)),
     ]
     .into();
     orderer.groups.insert(organisation.name.clone(), organisation_group(organisation));
     orderer
+}
+
+/// As Go writes it, without losing a part.
+fn go_duration(duration: Duration) -> String {
+    match duration.as_nanos() {
+        nanos if nanos.is_multiple_of(1_000_000) => format!("{}ms", nanos / 1_000_000),
+        nanos => format!("{nanos}ns"),
+    }
 }
 
 fn organisation_group(organisation: &FabricMspConfig) -> ConfigGroup {
@@ -199,11 +207,30 @@ mod tests {
         channels.put(bundle).expect("supported");
         let creator = SigningIdentity::load(&msp.user, "DevMSP").expect("a key").serialize();
         let identity = channels.msp_manager("mychannel").expect("joined").deserialize(&creator).expect("a member");
-        channels.evaluate("mychannel", "/Channel/Application/Writers", &[identity.clone()]).expect("a member writes");
-        let refused = channels.evaluate("mychannel", "/Channel/Application/Admins", &[identity.clone()]);
+        let evaluate = |path: &str| channels.evaluate("mychannel", path, std::slice::from_ref(&identity));
+        evaluate("/Channel/Application/Writers").expect("a member writes");
+        let refused = evaluate("/Channel/Application/Admins");
         assert!(matches!(refused, Err(PolicyError::Implicit { satisfied: 0, required: 1, .. })), "{refused:?}");
-        let unknown = channels.evaluate("mychannel", "/Channel/Application/Nobody", &[identity]);
+        let unknown = evaluate("/Channel/Application/Nobody");
         assert!(matches!(unknown, Err(PolicyError::Unknown(_))), "{unknown:?}");
+    }
+
+    #[test]
+    fn settings_that_no_channel_can_have_are_refused_before_there_is_a_block() {
+        let place = tempfile::tempdir().expect("a directory");
+        let msp = development::ensure(&place.path().join("d"), "DevMSP").expect("an MSP");
+        let organisation = folder::verifying_config(&msp.organisation, "DevMSP").expect("its definition");
+        let block = |settings| development_block("mychannel", &organisation, &settings);
+        let refused = |settings| block(settings).expect_err("refused").to_string();
+        assert!(refused(OrderingSettings { max_message_count: 0, ..settings() }).contains("max message count"));
+        assert!(
+            refused(OrderingSettings { preferred_max_bytes: 11 << 20, ..settings() }).contains("preferred max bytes")
+        );
+        assert!(refused(OrderingSettings { batch_timeout: Duration::ZERO, ..settings() }).contains("batch timeout"));
+        let short = Duration::from_micros(1500);
+        let made = block(OrderingSettings { batch_timeout: short, ..settings() }).expect("a block");
+        let bundle = Bundle::from_config_block(&made).expect("it is read back");
+        assert_eq!(bundle.orderer().expect("it is ordered").batch_timeout(), short);
     }
 
     #[test]

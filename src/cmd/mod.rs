@@ -6,6 +6,7 @@
 
 mod chaincode;
 mod identity;
+mod msp;
 mod node;
 mod scc;
 mod version;
@@ -39,6 +40,9 @@ enum Verb {
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]
     Scc(scc::SccVerb),
+    /// Look at MSP folders: show.
+    #[command(subcommand)]
+    Msp(msp::MspVerb),
     /// Print the version.
     Version,
 }
@@ -57,6 +61,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Node(verb) => node::run(&verb),
         Verb::Chaincode(command) => chaincode::run(&command),
         Verb::Scc(verb) => scc::run(&verb),
+        Verb::Msp(verb) => msp::run(&verb),
         Verb::Version => print(&version::text()),
     };
     match done {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
-use selvedge_proto::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
+use selvedge_proto::common::{AcLs, ApiResource, ChannelHeader, ConfigValue, Header, HeaderType, SignatureHeader};
 use selvedge_proto::protos::endorser_server::Endorser as _;
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec,
@@ -17,6 +17,7 @@ use tonic::{Code, Request};
 use super::check::{check, invocation_input};
 use super::fixture::{Answer, CHANNEL, MSPID, Network};
 use super::{Endorser, EndorserError, Placement, hash};
+use crate::channel::Bundle;
 use crate::client::CreatedProposal;
 use crate::msp::Signer;
 
@@ -183,6 +184,34 @@ async fn chaincode_that_is_not_there_is_a_response() {
     let refused = process(NETWORK.propose(CHANNEL, "vscc").signed).await.expect_err("not for clients");
     assert_eq!(refused.to_string(), "chaincode vscc cannot be invoked through a proposal");
     assert_eq!(refused.placement(), Placement::Grpc);
+}
+
+#[tokio::test]
+async fn a_channels_acls_guard_proposals_from_the_update_on() {
+    let network = Network::new();
+    let endorser = Endorser::new(network.answering(Answer::status(200)), 1, None);
+    let propose = |chaincode| endorser.process(network.propose(CHANNEL, chaincode).signed);
+    // Nobody looks for the chaincode before the writer is let in.
+    let answer = propose("nosuchcc").await.expect("a writer").response.expect("a response");
+    assert!(answer.message.ends_with("chaincode nosuchcc not found"), "{}", answer.message);
+
+    let mut config = network.channels.get(CHANNEL).expect("joined").config().clone();
+    let application = config.channel_group.as_mut().and_then(|root| root.groups.get_mut("Application"));
+    let policy = ApiResource { policy_ref: "Admins".into() };
+    let acls = AcLs { acls: [("peer/Propose".to_owned(), policy)].into() }.encode_to_vec().into();
+    let acls = ConfigValue { value: acls, ..ConfigValue::default() };
+    application.expect("a group").values.insert("ACLs".into(), acls);
+    network.channels.put(Bundle::from_config(CHANNEL, &config).expect("a configuration")).expect("served");
+
+    propose("qscc").await.expect("system chaincode checks for itself");
+    let refused = propose("nosuchcc").await.expect_err("a user is no administrator");
+    assert_eq!(refused.placement(), Placement::Grpc);
+    assert_eq!(
+        refused.to_string(),
+        "failed evaluating policy on signed data during check policy [/Channel/Application/Admins]: [implicit policy \
+         evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Admins' sub-policies to be \
+         satisfied]"
+    );
 }
 
 #[tokio::test]

@@ -67,3 +67,17 @@ impl HealthCheck for OrderersWork {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::channel::resource as guarded;
+    use crate::ordering::resource as asked;
+
+    /// [`super::Access`] passes names on as they are.
+    #[test]
+    fn what_ordering_asks_for_is_what_is_guarded() {
+        assert_eq!(asked::BLOCK, guarded::BLOCK_EVENT);
+        assert_eq!(asked::FILTERED_BLOCK, guarded::FILTERED_BLOCK_EVENT);
+        assert_eq!(asked::ORDERER_DELIVER, guarded::ORDERER_DELIVER);
+    }
+}

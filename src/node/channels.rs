@@ -170,7 +170,8 @@ pub(super) fn make_development_channel(
     match &config.development.channel {
         Some(channel) if config.peer.msp_config_path.is_none() => {
             let organisation = verifying_config(&made.organisation, &made.mspid)?;
-            let block = development_block(channel, &organisation, &ordering_settings(config))?;
+            let block = development_block(channel, &organisation, &ordering_settings(config))
+                .context("the development channel cannot be made (network.development)")?;
             ledgers.create(channel, &block).with_context(|| format!("channel {channel} cannot be made"))?;
             tracing::info!("made the development channel {channel}");
         }

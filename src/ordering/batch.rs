@@ -132,6 +132,14 @@ mod tests {
         assert_eq!(lengths(&[1, 11, 1]), [1, 1], "what waited goes first, the large one alone");
     }
 
+    #[test]
+    fn another_configuration_counts_from_the_next_envelope_on() {
+        let mut cutter = BatchCutter::new(CONFIG);
+        assert!(cutter.add(&envelope(0, 1)).is_empty());
+        cutter.configure(BatchConfig { max_message_count: 2, ..CONFIG });
+        assert_eq!(cutter.add(&envelope(1, 1)).iter().map(Vec::len).collect::<Vec<_>>(), [2]);
+    }
+
     proptest! {
         #[test]
         fn every_envelope_is_in_one_batch_in_its_order(sizes in proptest::collection::vec(1usize..20, 0..50)) {

@@ -22,7 +22,7 @@ impl Bundle {
             authorized => authorized.map_err(|source| ConfigUpdateError::Unauthorized(Box::new(source)))?,
         };
         Ok(ConfigEnvelope {
-            config: Some(Config { sequence: self.sequence() + 1, channel_group: Some(group) }),
+            config: Some(Config { sequence: self.sequence().wrapping_add(1), channel_group: Some(group) }),
             last_update: Some(envelope.clone()),
         })
     }

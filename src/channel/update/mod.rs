@@ -18,3 +18,6 @@ mod transition;
 
 pub(super) use config_map::check_keys_of_tree;
 pub use error::{ConfigUpdateError, DeltaError, KeyError, TransitionError};
+
+#[cfg(test)]
+mod tests;
