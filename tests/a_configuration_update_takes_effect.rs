@@ -142,11 +142,12 @@ async fn batch_size_acls_and_policies_follow_the_newest_configuration() -> anyho
     let acls = network
         .updated(|root| {
             let acl = ApiResource { policy_ref: "Admins".into() };
-            set(group(root, "Application"), "ACLs", &AcLs { acls: [("event/Block".to_owned(), acl)].into() });
+            set(group(root, "Application"), "ACLs", &AcLs { acls: [("qscc/GetChainInfo".to_owned(), acl)].into() });
         })
         .await?;
     let root = config_of(&acls)?.config.and_then(|config| config.channel_group).context("a root")?;
     assert_eq!(root.groups["Application"].values["ACLs"].version, 0);
+    a_user_may_not_ask_for_the_height(&client).await?;
 
     network
         .updated(|root| {
@@ -166,10 +167,19 @@ async fn batch_size_acls_and_policies_follow_the_newest_configuration() -> anyho
     let peer = TestPeer::start(folder.path(), &plugins, &[]).await?;
     let network = Network::of(&peer).await?;
     assert_eq!((network.config()?.sequence, network.ledger.height()?), (3, height));
-    a_user_may_not_write(&peer.client().await?).await?;
+    let client = peer.client().await?;
+    a_user_may_not_ask_for_the_height(&client).await?;
+    a_user_may_not_write(&client).await?;
     let admin = Client::connect(&peer.node().peer_address().to_string(), peer.admin()?, CHANNEL).await?;
+    assert_eq!(admin.height().await?, height);
     two_in_a_block(&admin, &network.ledger, ["d", "e"]).await?;
     peer.stop().await;
+    Ok(())
+}
+
+async fn a_user_may_not_ask_for_the_height(user: &Client) -> anyhow::Result<()> {
+    let refused = user.height().await.expect_err("the ACL asks for an administrator").to_string();
+    assert!(refused.contains("of the 'Admins' sub-policies to be satisfied"), "{refused}");
     Ok(())
 }
 

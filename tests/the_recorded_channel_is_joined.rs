@@ -125,9 +125,15 @@ async fn updates_of_the_channel_can_be_tried_and_are_not_ordered_here() -> anyho
     let address = format!("http://{}", peer.node().peer_address());
     let mut orderer = AtomicBroadcastClient::new(tonic::transport::Endpoint::from_shared(address)?.connect().await?);
     let transaction = Envelope::decode(block(8).data.expect("data").data.remove(0))?;
-    let mut answers = orderer.broadcast(tokio_stream::once(transaction)).await?.into_inner();
-    let answer = answers.message().await?.expect("an answer");
-    assert_eq!(answer.status(), Status::NotFound);
+    let of_nobody = Envelope { signature: Bytes::from_static(b"none"), ..transaction.clone() };
+    let mut answers = Vec::new();
+    for envelope in [of_nobody, transaction] {
+        let mut stream = orderer.broadcast(tokio_stream::once(envelope)).await?.into_inner();
+        answers.push(stream.message().await?.expect("an answer"));
+    }
+    assert!(answers.iter().all(|answer| answer.status() == Status::NotFound), "{answers:?}");
+    assert_eq!(answers[0].info, "channel does not exist");
+    let answer = &answers[1];
     let text = "channel goldchan is not ordered by this node; send its transactions to its ordering service at ";
     assert!(answer.info.starts_with(text) && answer.info.contains(':'), "{}", answer.info);
     peer.stop().await;

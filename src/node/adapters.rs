@@ -10,7 +10,7 @@ use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
 use crate::channel::{AclChecker, Channels};
 use crate::operations::HealthCheck;
-use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers};
+use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers, resource};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -41,12 +41,17 @@ impl ApplicationConfig for ChannelCapabilities {
     }
 }
 
-/// Where the channels of this node are ordered.
-pub(super) struct Directory(pub(super) Arc<Channels>);
+/// Where the channels of this node are ordered, for those who may read the channel's blocks from an orderer.
+pub(super) struct Directory {
+    pub(super) channels: Arc<Channels>,
+    pub(super) acl: AclChecker,
+}
 
 impl OrdererDirectory for Directory {
-    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
-        self.0.get(channel).map(|bundle| ordering_service(&bundle))
+    fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>> {
+        let bundle = self.channels.get(channel)?;
+        self.acl.check_envelope(resource::ORDERER_DELIVER, channel, envelope).ok()?;
+        Some(ordering_service(&bundle))
     }
 }
 

@@ -72,8 +72,8 @@ impl ChannelManager {
         });
         deployment.await?;
         for channel in self.channels.names() {
-            if let (Some(ledger), Some(bundle)) = (self.ledgers.get(&channel), self.channels.get(&channel)) {
-                self.embedded.start(ledger, &bundle);
+            if let Some(ledger) = self.ledgers.get(&channel) {
+                self.embedded.start(ledger);
             }
         }
         Ok(())
@@ -105,8 +105,8 @@ impl ChannelManager {
             tracing::error!("the task that made the ledger of channel {channel} died: {died}");
             JoinError::Died
         })??;
-        self.channels.put(bundle.clone())?;
-        self.embedded.start(ledger, &bundle);
+        self.channels.put(bundle)?;
+        self.embedded.start(ledger);
         tracing::info!("[{channel}] joined");
         Ok(())
     }

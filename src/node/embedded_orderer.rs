@@ -17,28 +17,29 @@ const BLOCK_VALIDATION: &str = "/Channel/Orderer/BlockValidation";
 /// What an orderer is started with.
 pub(super) struct EmbeddedOrderer {
     pub(super) orderers: Arc<Orderers>,
-    pub(super) signer: Arc<dyn Signer>,
     pub(super) channels: Arc<Channels>,
+    pub(super) signer: Arc<dyn Signer>,
     pub(super) validator: Arc<dyn BlockValidator>,
     /// The runtime that orderers run on: not that of the guests.
     pub(super) runtime: Handle,
 }
 
 impl EmbeddedOrderer {
-    /// Starts the orderer of a channel that is in `channels`, if it is ordered here.
-    pub(super) fn start(&self, ledger: Arc<Ledger>, bundle: &Bundle) {
-        let channel = bundle.channel();
-        if !self.may_sign_blocks(bundle) {
+    /// Starts the orderer of a channel that is open, if the channel is ordered here.
+    pub(super) fn start(&self, ledger: Arc<Ledger>) {
+        let channel = ledger.channel_id().to_owned();
+        let Some(bundle) = self.channels.get(&channel) else { return };
+        if !self.may_sign_blocks(&bundle) {
             tracing::warn!(
                 "[{channel}] is ordered elsewhere ({}), and this version fetches no blocks from there: what is joined stays at \
                  the height it has",
-                ordering_service(bundle).join(", ")
+                ordering_service(&bundle).join(", ")
             );
             return;
         }
         let _runtime = self.runtime.enter();
         let orderer = Orderer::start(ledger, Arc::clone(&self.signer), &self.channels, Arc::clone(&self.validator));
-        self.orderers.insert(channel, Arc::new(orderer));
+        self.orderers.insert(&channel, Arc::new(orderer));
     }
 
     fn may_sign_blocks(&self, bundle: &Bundle) -> bool {

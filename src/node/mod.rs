@@ -115,8 +115,8 @@ impl Node {
         let orderers = Arc::new(Orderers::default());
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
-            signer: orderer_signer,
             channels: Arc::clone(&channels),
+            signer: orderer_signer,
             validator: Arc::new(TransactionValidator::new(Arc::clone(&resources), registry.clone())),
             runtime: Handle::current(),
         };
@@ -163,7 +163,7 @@ impl Node {
 
         let parts = EndorserParts {
             authenticator,
-            acl,
+            acl: acl.clone(),
             system_chaincodes: registry,
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
@@ -182,8 +182,7 @@ impl Node {
             endorser,
             broadcast: AtomicBroadcastService::new(
                 Arc::clone(&orderers),
-                Arc::new(Directory(channels)),
-                access,
+                Arc::new(Directory { channels, acl }),
                 Arc::clone(&deliverer),
             ),
             deliverer,

@@ -26,8 +26,9 @@ pub trait DeliverAccess: Send + Sync {
 
 /// Knows the channels that the node is in, whoever orders them.
 pub trait OrdererDirectory: Send + Sync {
-    /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel.
-    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>>;
+    /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel, or whoever
+    /// signed `envelope` is not to know.
+    fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>>;
 }
 
 /// Judges the transactions of a block before it is committed.

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Streaming};
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{DeliverAccess, Deliverer, Orderer, OrdererDirectory, resource};
+use super::{Deliverer, Orderer, OrdererDirectory, resource};
 use crate::ledger::block;
 use crate::ledger::transaction::BlockTransaction;
 
@@ -65,20 +65,13 @@ fn ordered_elsewhere(channel: &str, addresses: &[String]) -> String {
 pub struct AtomicBroadcastService {
     orderers: Arc<Orderers>,
     directory: Arc<dyn OrdererDirectory>,
-    access: Arc<dyn DeliverAccess>,
     deliverer: Arc<Deliverer>,
 }
 
 impl AtomicBroadcastService {
-    /// Orders with `orderers` for those whom `access` lets, and streams what `deliverer` reads. `directory` knows where the
-    /// channels are ordered that are not ordered here.
-    pub fn new(
-        orderers: Arc<Orderers>,
-        directory: Arc<dyn OrdererDirectory>,
-        access: Arc<dyn DeliverAccess>,
-        deliverer: Arc<Deliverer>,
-    ) -> Self {
-        Self { orderers, directory, access, deliverer }
+    /// Orders with `orderers` and streams what `deliverer` reads. `directory` knows where the other channels are ordered.
+    pub fn new(orderers: Arc<Orderers>, directory: Arc<dyn OrdererDirectory>, deliverer: Arc<Deliverer>) -> Self {
+        Self { orderers, directory, deliverer }
     }
 
     /// Answers one envelope, wherever it comes from.
@@ -88,18 +81,12 @@ impl AtomicBroadcastService {
             return response(Status::BadRequest, info);
         };
         let channel = &transaction.header.channel_id;
-        let orderer = self.orderers.get(channel);
-        let elsewhere = if orderer.is_none() { self.directory.orderer_addresses(channel) } else { None };
-        if orderer.is_none() && elsewhere.is_none() {
-            return response(Status::NotFound, "channel does not exist");
-        }
-        if let Some(orderer) = orderer {
-            return orderer.broadcast(envelope).await;
-        }
-        // Where a channel is ordered is not for everybody to know.
-        match self.access.check(resource::ORDERER_DELIVER, channel, &envelope) {
-            Ok(()) => response(Status::NotFound, ordered_elsewhere(channel, &elsewhere.unwrap_or_default())),
-            Err(reason) => response(Status::Forbidden, reason),
+        match self.orderers.get(channel) {
+            Some(orderer) => orderer.broadcast(envelope).await,
+            None => match self.directory.orderer_addresses(channel, &envelope) {
+                Some(addresses) => response(Status::NotFound, ordered_elsewhere(channel, &addresses)),
+                None => response(Status::NotFound, "channel does not exist"),
+            },
         }
     }
 }

@@ -65,7 +65,7 @@ impl Gate {
 }
 
 impl OrdererDirectory for Gate {
-    fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
+    fn orderer_addresses(&self, channel: &str, _envelope: &Envelope) -> Option<Vec<String>> {
         (channel == Self::ELSEWHERE).then(|| vec!["a:7050".to_owned(), "b:7050".to_owned()])
     }
 }

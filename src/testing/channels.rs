@@ -15,19 +15,10 @@ use tonic::transport::Endpoint;
 use super::{Boxed, Client, TestPeer};
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::client::NewProposal;
+use crate::msp::Signer;
 use crate::msp::folder::verifying_config;
-use crate::msp::{Signer, SigningIdentity};
 
 impl TestPeer {
-    /// The administrator of the development organisation.
-    ///
-    /// # Errors
-    /// When its folder cannot be read.
-    pub fn admin(&self) -> anyhow::Result<Arc<dyn Signer>> {
-        let made = self.development()?;
-        Ok(Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?))
-    }
-
     /// A client on a channel, in anybody's name.
     ///
     /// # Errors

@@ -88,6 +88,15 @@ impl TestPeer {
         Ok(Arc::new(SigningIdentity::load(&made.user, &made.mspid)?))
     }
 
+    /// The identity of the development organisation's administrator.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn admin(&self) -> anyhow::Result<Arc<dyn Signer>> {
+        let made = self.development()?;
+        Ok(Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?))
+    }
+
     /// The folders of the development organisation.
     pub(super) fn development(&self) -> anyhow::Result<DevelopmentMsp> {
         Ok(development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?)
