@@ -21,6 +21,9 @@ struct Scene {
     peer: TestPeer,
 }
 
+/// A command's arguments, its variables, and parts of what it says when it fails.
+type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// How a command ended.
 #[derive(Debug)]
 struct Ended {
@@ -177,7 +180,8 @@ async fn blocks_are_fetched_from_the_peer_and_from_the_orderer() -> anyhow::Resu
         client.submit("asset", &["create", "c", "Ada", "1"]).await
     };
     let (fetched, submitted) = tokio::join!(scene.done(&next), submit);
-    (fetched?, submitted?);
+    fetched?;
+    submitted?;
     assert_eq!(number(&scene.block("mychannel_3.block")?), 3);
     scene.peer.stop().await;
     Ok(())
@@ -229,7 +233,7 @@ async fn what_cannot_be_done_is_said_with_what_to_do() -> anyhow::Result<()> {
     let stranger = [("CORE_PEER_MSPCONFIGPATH", stranger.as_str()), ("CORE_PEER_LOCALMSPID", "OtherOrg")];
     // Nobody listens on port 1 of the loopback interface.
     let nobody = [("CORE_PEER_ADDRESS", "127.0.0.1:1")];
-    let table: [(&[&str], &[(&str, &str)], &[&str]); 20] = [
+    let table: [Refused; 20] = [
         (&["join"], &[], &["Error: Must supply genesis block path"]),
         (
             &["join", "-b", "no.block"],
