@@ -163,21 +163,29 @@ async fn one_of_many_joins_at_once_wins_while_the_node_works() -> anyhow::Result
     Ok(())
 }
 
-/// With one place for a transaction and one for an INIT, a join that waited for places that other joins hold would never end.
+/// With one place for a transaction and one for an INIT, a join that waited for places that other joins hold would never end;
+/// nor is there one when a transaction may have no second instance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_place_is_enough_for_joins_at_once() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let one_place = [("CHAINCODE_WASM_INSTANCES", "9"), ("CHAINCODE_WASM_INITINSTANCES", "1")];
-    let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &one_place).await?;
-    let admin = peer.admin()?;
-    let blocks = [peer.genesis("a")?, peer.genesis("b")?, peer.genesis("c")?];
-    let [a, b, c] = &blocks;
-    let joins = tokio::join!(peer.join(&*admin, a), peer.join(&*admin, b), peer.join(&*admin, c));
-    for join in [joins.0?, joins.1?, joins.2?] {
-        assert!(succeeded(&join), "{join:?}");
+    for (instances, depth) in [("9", "8"), ("1", "0")] {
+        let folder = tempfile::tempdir()?;
+        let one_place = [
+            ("CHAINCODE_WASM_INSTANCES", instances),
+            ("CHAINCODE_WASM_LIMITS_CALLDEPTH", depth),
+            ("CHAINCODE_WASM_INITINSTANCES", "1"),
+        ];
+        let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &one_place).await?;
+        let admin = peer.admin()?;
+        let blocks = [peer.genesis("a")?, peer.genesis("b")?, peer.genesis("c")?];
+        let [a, b, c] = &blocks;
+        let joins = tokio::join!(peer.join(&*admin, a), peer.join(&*admin, b), peer.join(&*admin, c));
+        for join in [joins.0?, joins.1?, joins.2?] {
+            assert!(succeeded(&join), "{join:?}");
+        }
+        assert_eq!(peer.channels(&*admin).await?, ["a", "b", "c", "mychannel"]);
+        assert_eq!(inits(&peer, "b"), ["cscc", "qscc", "asset"], "calls {depth} deep");
+        peer.stop().await;
     }
-    assert_eq!(peer.channels(&*admin).await?, ["a", "b", "c", "mychannel"]);
-    peer.stop().await;
     Ok(())
 }
 
@@ -191,14 +199,15 @@ fn endless(folder: &Path) -> anyhow::Result<Plugin> {
 async fn a_join_is_finished_when_its_transaction_is_not() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plugins = [endless(folder.path())?, Plugin::guest("asset", "asset")?];
-    // The transaction's time is up while the channel's INITs run; or the guests', which are one transaction's too.
-    for (channel, limit) in
-        [("second", ("CHAINCODE_EXECUTETIMEOUT", "1s")), ("third", ("CHAINCODE_WASM_LIMITS_TIME", "300ms"))]
-    {
+    // The transaction's time is up while the channel's INITs run; or that of its guests, which the INITs are, too.
+    for (channel, limit, text) in [
+        ("second", ("CHAINCODE_EXECUTETIMEOUT", "1s"), "timeout expired while executing transaction"),
+        ("third", ("CHAINCODE_WASM_LIMITS_TIME", "300ms"), "the limit is 300 ms (chaincode.wasm.limits.time)"),
+    ] {
         let peer = TestPeer::start(folder.path(), &plugins, &[limit]).await?;
         peer.recorder().take();
         let answer = peer.join(&*peer.admin()?, &peer.genesis(channel)?).await?;
-        assert_eq!(answer.status, 500, "{answer:?}");
+        assert!(answer.status == 500 && answer.message.ends_with(text), "{answer:?}");
         eventually("the last chaincode has its INIT", async || inits(&peer, channel).contains(&"asset".to_owned()))
             .await;
         use_channel(&peer.client_on(peer.user()?, channel).await?, channel).await?;

@@ -21,9 +21,9 @@ fn msp_folder(name: &str) -> PathBuf {
     golden("msp").join(name)
 }
 
-/// The groups of the recorded channel's organisations.
-fn organisations() -> Vec<(String, ConfigGroup)> {
-    let block = std::fs::read(golden("channel/channel-block0.block")).expect("the recorded block");
+/// The groups of the organisations in a recorded network's channel.
+fn organisations(network: &Path) -> Vec<(String, ConfigGroup)> {
+    let block = std::fs::read(network.join("channel/channel-block0.block")).expect("the recorded block");
     let block = Block::decode(&block[..]).expect("a block");
     let envelope = Envelope::decode(block.data.expect("data").data[0].clone()).expect("an envelope");
     let payload = Payload::decode(envelope.payload).expect("a payload");
@@ -32,8 +32,8 @@ fn organisations() -> Vec<(String, ConfigGroup)> {
     root.groups.into_values().flat_map(|group| group.groups).collect()
 }
 
-fn recorded_config(mspid: &str) -> MspConfig {
-    let values = organisations().into_iter().map(|(_, group)| group.values["MSP"].value.clone());
+fn recorded_config(network: &Path, mspid: &str) -> MspConfig {
+    let values = organisations(network).into_iter().map(|(_, group)| group.values["MSP"].value.clone());
     let configs = values.map(|value| MspConfig::decode(value).expect("an MSP value"));
     let named =
         |config: &MspConfig| FabricMspConfig::decode(config.config.clone()).expect("a definition").name == mspid;
@@ -42,9 +42,15 @@ fn recorded_config(mspid: &str) -> MspConfig {
 
 #[test]
 fn a_folder_becomes_the_bytes_that_configtxgen_wrote() {
-    for (name, mspid) in [("alpha-org", "AlphaMSP"), ("beta-org", "BetaMSP"), ("orderer-org", "OrdererMSP")] {
-        let config = folder::verifying_config(&msp_folder(name), mspid).expect("a definition");
-        assert!(config.encode_to_vec() == recorded_config(mspid).config, "{mspid} has other bytes");
+    let networks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for network in ["v1.4", "v2.5"].map(|version| networks.join(version)) {
+        for (name, mspid) in [("alpha-org", "AlphaMSP"), ("beta-org", "BetaMSP"), ("orderer-org", "OrdererMSP")] {
+            let folder = network.join("msp").join(name);
+            let config = folder::verifying_config(&folder, mspid).expect("a definition");
+            let recorded = recorded_config(&network, mspid);
+            assert!(config.encode_to_vec() == recorded.config, "{} has other bytes", folder.display());
+            Msp::from_config_value(&recorded, MspVersion::V1_4_3).expect("an MSP");
+        }
     }
 }
 
@@ -118,11 +124,13 @@ fn missing_roles_are_refused_with_fabrics_texts() {
     let beta = Msp::load(&msp_folder("beta-org"), "BetaMSP").expect("an MSP");
     assert_eq!(
         text(&beta, "beta-user1", Role::Admin),
-        "The identity is not an admin under this MSP [BetaMSP]: The identity does not contain OU [ADMIN], MSP: [BetaMSP]"
+        "The identity is not an admin under this MSP [BetaMSP]: \
+         The identity does not contain OU [ADMIN], MSP: [BetaMSP]"
     );
     assert_eq!(
         text(&beta, "beta-peer0", Role::Client),
-        "The identity is not a [CLIENT] under this MSP [BetaMSP]: The identity does not contain OU [CLIENT], MSP: [BetaMSP]"
+        "The identity is not a [CLIENT] under this MSP [BetaMSP]: \
+         The identity does not contain OU [CLIENT], MSP: [BetaMSP]"
     );
 }
 

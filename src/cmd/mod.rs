@@ -8,6 +8,7 @@ mod chaincode;
 mod channel;
 mod connect;
 mod identity;
+mod msp;
 mod node;
 mod scc;
 mod services;
@@ -44,6 +45,9 @@ enum Verb {
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]
     Scc(scc::SccVerb),
+    /// Look at MSP folders: show.
+    #[command(subcommand)]
+    Msp(msp::MspVerb),
     /// Print the version.
     Version,
 }
@@ -63,6 +67,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Chaincode(command) => chaincode::run(&command),
         Verb::Channel(command) => channel::run(&command),
         Verb::Scc(verb) => scc::run(&verb),
+        Verb::Msp(verb) => msp::run(&verb),
         Verb::Version => print(&version::text()),
     };
     match done {

@@ -26,6 +26,28 @@ pub(crate) struct Authorities {
     hash: &'static digest::Algorithm,
 }
 
+/// The authorities above somebody's certificate, at least its issuer.
+pub(crate) struct Chain<'a> {
+    authorities: Vec<&'a Certificate>,
+    issuer: &'a Certificate,
+}
+
+impl<'a> Chain<'a> {
+    fn new(authorities: Vec<&'a Certificate>) -> Option<Self> {
+        let issuer = *authorities.first()?;
+        Some(Self { authorities, issuer })
+    }
+
+    pub(crate) fn issuer(&self) -> &'a Certificate {
+        self.issuer
+    }
+
+    /// The issuer first, the root last.
+    pub(crate) fn authorities(&self) -> &[&'a Certificate] {
+        &self.authorities
+    }
+}
+
 impl Authorities {
     /// Reads and verifies the authorities of a definition.
     pub(crate) fn new(config: &FabricMspConfig, revocations: &[RevocationList]) -> Result<Self, MspError> {
@@ -70,7 +92,7 @@ impl Authorities {
 
     /// The chain above somebody's certificate: no authority's own, and issued by one that has no intermediate of this
     /// MSP below it.
-    pub(crate) fn chain_of_identity(&self, certificate: &Certificate) -> Result<Vec<&Certificate>, MspError> {
+    pub(crate) fn chain_of_identity(&self, certificate: &Certificate) -> Result<Chain<'_>, MspError> {
         if certificate.authority.is_some() {
             return Err(MspError::CertificateAuthority);
         }
@@ -80,7 +102,8 @@ impl Authorities {
             mspid: self.mspid.clone(),
             cause,
         };
-        let issuer = chain.first().ok_or_else(|| refuse("expected a chain of length at least 2, got 1".into()))?;
+        let chain = Chain::new(chain).ok_or_else(|| refuse("expected a chain of length at least 2, got 1".into()))?;
+        let issuer = chain.issuer();
         if self.inner_nodes.contains(&issuer.der) {
             return Err(refuse(format!(
                 "invalid validation chain. Parent certificate should be a leaf of the certification tree ['{}']",
@@ -126,8 +149,12 @@ impl Authorities {
     }
 
     fn normalise(&mut self) -> Result<(), MspError> {
-        let normalised = |all: &[Certificate]| {
-            all.iter().map(|one| self.normalised(one.clone())).collect::<Result<Vec<_>, MspError>>()
+        let normalised = |all: &[Certificate]| -> Result<Vec<Certificate>, MspError> {
+            let mut certificates = Vec::new();
+            for certificate in all {
+                push_once(&mut certificates, self.normalised(certificate.clone())?);
+            }
+            Ok(certificates)
         };
         let (roots, intermediates) = (normalised(&self.roots)?, normalised(&self.intermediates)?);
         (self.roots, self.intermediates) = (roots, intermediates);
@@ -157,14 +184,17 @@ pub(crate) fn check_tls(config: &FabricMspConfig, revocations: &[RevocationList]
 
 /// Reads certificates, each once.
 fn read(pems: &[Bytes]) -> Result<Vec<Certificate>, MspError> {
-    let mut certificates: Vec<Certificate> = Vec::new();
+    let mut certificates = Vec::new();
     for pem in pems {
-        let certificate = Certificate::from_pem(pem)?;
-        if certificates.iter().all(|known| known.der != certificate.der) {
-            certificates.push(certificate);
-        }
+        push_once(&mut certificates, Certificate::from_pem(pem)?);
     }
     Ok(certificates)
+}
+
+fn push_once(certificates: &mut Vec<Certificate>, certificate: Certificate) {
+    if certificates.iter().all(|known| known.der != certificate.der) {
+        certificates.push(certificate);
+    }
 }
 
 fn check_authority(certificate: &Certificate) -> Result<(), MspError> {

@@ -45,7 +45,7 @@ pub(crate) struct Certificate {
     pub(crate) allows_server_auth: bool,
     pub(crate) key: PublicKey,
     signature_algorithm: ObjectIdentifier,
-    signature: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
     unknown_extension: Option<String>,
 }
 
@@ -86,6 +86,14 @@ impl Certificate {
             .find(|(critical, oid)| oid == NAME_CONSTRAINTS || *critical && !KNOWN_EXTENSIONS.contains(&oid.as_str()))
             .map(|(_, oid)| oid);
         signed_part(der).map_err(wrong)?;
+        // The signature does not cover the outer identifier.
+        if x509.signature_algorithm() != body.signature() {
+            return Err(Self::refuse(&subject_text, &"its inner and outer signature algorithms differ"));
+        }
+        let signature = x509
+            .signature()
+            .as_bytes()
+            .ok_or_else(|| Self::refuse(&subject_text, &"its signature is no whole number of bytes"))?;
 
         Ok(Self {
             der: der.to_vec(),
@@ -106,7 +114,7 @@ impl Certificate {
             }),
             key: PublicKey::new(body.subject_public_key_info()),
             signature_algorithm: x509.signature_algorithm().oid,
-            signature: x509.signature().raw_bytes().to_vec(),
+            signature: signature.to_vec(),
             unknown_extension,
             subject_text,
         })
@@ -118,11 +126,16 @@ impl Certificate {
         let Some((curve, _)) = issuer.point() else { return Ok(self) };
         let lower = Scalars::from_der(&self.signature).and_then(|scalars| scalars.into_low(curve).to_der());
         let Some(lower) = lower.filter(|lower| *lower != self.signature) else { return Ok(self) };
+        self.with_signature(&lower)
+    }
+
+    /// The same certificate with another signature.
+    pub(crate) fn with_signature(&self, signature: &[u8]) -> Result<Self, MspError> {
         let wrong = |error: x509_cert::der::Error| Self::refuse(&self.subject_text, &error);
         let mut content = self.signed_part().to_vec();
         let algorithm = X509::from_der(&self.der).and_then(|x509| x509.signature_algorithm().to_der());
         content.extend(algorithm.map_err(wrong)?);
-        content.extend(BitString::from_bytes(&lower).and_then(|bits| bits.to_der()).map_err(wrong)?);
+        content.extend(BitString::from_bytes(signature).and_then(|bits| bits.to_der()).map_err(wrong)?);
         Self::from_der(&sequence(&content).ok_or_else(|| Self::refuse(&self.subject_text, &"it is too long"))?)
     }
 
@@ -146,6 +159,18 @@ impl Certificate {
     /// The serial number in hexadecimal digits.
     pub(crate) fn serial_text(&self) -> String {
         hex::encode(&self.serial)
+    }
+
+    /// The validity, for a reader; says EXPIRED or NOT YET VALID when it is so `now`.
+    pub(crate) fn validity_text(&self, now: SystemTime) -> String {
+        let (from, to) = (timestamp(self.not_before), timestamp(self.not_after));
+        if now > self.not_after {
+            format!("EXPIRED since {to} (valid from {from})")
+        } else if now < self.not_before {
+            format!("NOT YET VALID before {from} (until {to})")
+        } else {
+            format!("valid from {from} until {to}")
+        }
     }
 
     fn signed_part(&self) -> &[u8] {
@@ -174,6 +199,12 @@ fn text(value: &Any) -> Option<String> {
         .ok()
 }
 
+/// A time as RFC 3339 writes it.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    let time = time::OffsetDateTime::from(time);
+    time.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| time.to_string())
+}
+
 /// The bytes that a certificate's or revocation list's signature covers, exactly as they came.
 pub(crate) fn signed_part(der: &[u8]) -> x509_cert::der::Result<&[u8]> {
     let mut reader = SliceReader::new(der)?;
@@ -187,4 +218,19 @@ pub(crate) fn signed_part(der: &[u8]) -> x509_cert::der::Result<&[u8]> {
 /// The key identifier of an authority key extension.
 pub(crate) fn authority_key_id(extension: &[u8]) -> Option<Vec<u8>> {
     Some(AuthorityKeyIdentifier::from_der(extension).ok()?.key_identifier?.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `C=US, OU=org1 + OU=client + OU=department1, CN=user1`: one relative name with three values, as Fabric CA writes
+    /// a client's affiliation.
+    const SEVERAL_UNITS: &[u8] = include_bytes!("testdata/several-units.pem");
+
+    #[test]
+    fn units_in_one_relative_name_are_all_seen() {
+        let certificate = Certificate::from_pem(SEVERAL_UNITS).expect("a certificate");
+        assert_eq!(certificate.units, ["org1", "client", "department1"]);
+    }
 }

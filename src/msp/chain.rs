@@ -7,8 +7,8 @@ use super::certificate::Certificate;
 /// Signatures that are checked at most for one certificate (Go: `maxChainSignatureChecks`).
 const MAX_SIGNATURE_CHECKS: usize = 100;
 
-/// The authorities from the issuer of `certificate` up to one of `roots`, judged as of `at`; none if it is itself one of
-/// the roots.
+/// The authorities from the issuer of `certificate` up to one of `roots`, judged as of `at`; none if it is itself a
+/// root.
 ///
 /// There has to be exactly one such chain, because two would leave open who vouches for the certificate. The error is
 /// the last obstacle met.

@@ -1,9 +1,9 @@
 //! ECDSA over SHA-256, the only signature that identities make (Fabric: `bccsp/sw/ecdsa.go`, `bccsp/utils/ecdsa.go`).
 //!
 //! Arithmetic on curves is aws-lc's. The digest is SHA-256 on every curve, because Fabric takes it from the MSP's hash
-//! family and not from the key. Invariant: a signature whose S is in the upper half of the curve's order is neither made
-//! nor accepted. Bytes behind the two scalars are passed over, because Fabric's peers do so and every peer has to come
-//! to the same verdict.
+//! family and not from the key. Invariant: a signature whose S is in the upper half of the curve's order is neither
+//! made nor accepted. Bytes behind the two scalars are passed over, because Fabric's peers do so and every peer has to
+//! come to the same verdict.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -124,6 +124,15 @@ impl Scalars {
     pub(crate) fn into_low(self, curve: Curve) -> Self {
         match self.opposite(curve) {
             Some(opposite) if compare(&self.s, &opposite).is_gt() => Self { r: self.r, s: opposite },
+            _ => self,
+        }
+    }
+
+    /// The same signature with the higher S, which nobody of Fabric makes but anybody can.
+    #[cfg(test)]
+    pub(crate) fn into_high(self, curve: Curve) -> Self {
+        match self.opposite(curve) {
+            Some(opposite) if compare(&self.s, &opposite).is_lt() => Self { r: self.r, s: opposite },
             _ => self,
         }
     }
@@ -294,8 +303,8 @@ mod tests {
                 assert!(public.verify(&[n, 0], &signature).is_err());
 
                 let low = Scalars::from_der(&signature).expect("DER");
-                let opposite = low.opposite(private.curve()).expect("the other root");
-                let high = Scalars { r: low.r.clone(), s: opposite };
+                let high = low.clone().into_high(private.curve());
+                assert_ne!(high, low);
                 let refused = public.verify(&[n], &high.to_der().expect("DER")).expect_err("high S");
                 assert!(refused.to_string().contains("lower half"), "{refused}");
                 assert_eq!(high.into_low(private.curve()), low);

@@ -61,6 +61,19 @@ pub(super) fn keys(dir: &Path) -> Result<Vec<(PathBuf, Bytes)>, MspError> {
     files(&dir.join("keystore"))
 }
 
+/// The certificates that `config.yaml` names for node OUs and that cannot be read.
+pub(super) fn missing_certifiers(dir: &Path) -> Result<Vec<PathBuf>, MspError> {
+    let Some(ous) = Settings::read(&dir.join("config.yaml"))?.node_ous.filter(|ous| ous.enable) else {
+        return Ok(Vec::new());
+    };
+    let named = [ous.client, ous.peer, ous.admin, ous.orderer].into_iter().flatten();
+    let missing = named.filter(|unit| unit.certificate.is_some()).filter_map(|unit| {
+        let (path, certificate) = unit.certificate(dir);
+        certificate.is_err().then_some(path)
+    });
+    Ok(missing.collect())
+}
+
 fn contents(dir: &Path) -> Result<Vec<Bytes>, MspError> {
     Ok(pem_files(dir)?.into_iter().map(|(_, content)| content).collect())
 }
@@ -78,7 +91,7 @@ fn pem_files(dir: &Path) -> Result<Vec<(PathBuf, Bytes)>, MspError> {
 }
 
 /// The files of a folder by name; none if the folder is not there.
-fn files(dir: &Path) -> Result<Vec<(PathBuf, Bytes)>, MspError> {
+pub(super) fn files(dir: &Path) -> Result<Vec<(PathBuf, Bytes)>, MspError> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(MspError::file(dir))?,

@@ -69,8 +69,8 @@ impl Identity {
         &self.0.units.certifiers
     }
 
-    /// The role in its own MSP that says most of it: ADMIN if it is one, else that of its node OU, else MEMBER. A listed
-    /// administrator is a client or peer all the same: [`Identity::check_role`].
+    /// The role in its own MSP that says most of it: ADMIN if it is one, else that of its node OU, else MEMBER. A
+    /// listed administrator is a client or peer all the same: [`Identity::check_role`].
     pub fn role(&self) -> Role {
         let roles = [Role::Admin, Role::Client, Role::Peer, Role::Orderer];
         roles.into_iter().find(|role| self.check_role(*role).is_ok()).unwrap_or(Role::Member)
@@ -106,8 +106,8 @@ impl Identity {
         self.0.key.verify(message, signature)
     }
 
-    /// The certificate in DER: the same bytes for the same certificate, whatever form the identity's bytes have.
-    pub(crate) fn certificate(&self) -> &[u8] {
+    /// The certificate in DER with its signature in Fabric's form: the same bytes for the same certificate.
+    pub(crate) fn certificate_der(&self) -> &[u8] {
         &self.0.certificate.der
     }
 

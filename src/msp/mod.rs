@@ -4,8 +4,8 @@
 //! `SerializedIdentity` into an [`Identity`]; an [`MspManager`] does so for all organisations of a channel. A
 //! [`SigningIdentity`] is the other side: a certificate with its key.
 //!
-//! Invariant: an [`Identity`] exists only for a certificate whose chain to a root of its MSP was verified and which is
-//! not revoked. What it may do on a channel is decided in [`crate::channel`].
+//! Invariant: an [`Identity`] exists only for a certificate whose chain to a root of its MSP was verified, which is not
+//! revoked, and whose organisational units are what the MSP asks for. What it may do on a channel is decided in [`crate::channel`].
 //!
 //! Idemix is not built: an MSP of that type is refused.
 
@@ -26,6 +26,9 @@ mod public_key;
 mod revocation;
 mod roles;
 mod signing;
+pub mod summary;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use cache::Generations;

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::{FabricMspConfig, MspConfig, MspPrincipal, SerializedIdentity};
 
-use super::authorities::{self, Authorities};
+use super::authorities::{self, Authorities, Chain};
 use super::cache::Generations;
 use super::certificate::Certificate;
+use super::public_key::PublicKey;
 use super::revocation::{self, RevocationList};
 use super::roles::{Rules, Units};
 use super::{Identity, MspError, MspVersion, Role, folder, principal};
@@ -87,10 +88,11 @@ impl Msp {
         if !self.rules.enforced() {
             self.validate(&certificate)?;
         } else if self.rules.version() < MspVersion::V1_4_3 {
-            let units = self.validate(&certificate)?;
+            let (units, _) = self.validate(&certificate)?;
             self.rules.check_role(&units, false, Role::Client)?;
         } else {
-            let units = self.units(&certificate)?;
+            let chain = self.authorities.chain_of_identity(&certificate)?;
+            let units = self.units(&certificate, &chain);
             let as_client = self.rules.has_unit_of(&units, Role::Client);
             let as_admin = self.rules.has_unit_of(&units, Role::Admin);
             if let (Err(client), Err(admin)) = (as_client, as_admin) {
@@ -141,26 +143,24 @@ impl Msp {
 
     /// The identity of a certificate, if it is a valid one of this MSP.
     pub(super) fn identify(&self, certificate: Certificate, serialized: Bytes) -> Result<Identity, MspError> {
-        let units = self.validate(&certificate)?;
-        let certificate = self.authorities.normalised(certificate)?;
+        let (units, issuer) = self.validate(&certificate)?;
+        let certificate = certificate.with_low_s(issuer)?;
         let listed_admin = self.admins.contains(&certificate.der);
         Identity::verified(serialized, certificate, units, listed_admin, Arc::clone(&self.rules))
     }
 
-    /// Everything that makes a certificate somebody's of this MSP; returns its organisational units.
-    fn validate(&self, certificate: &Certificate) -> Result<Units, MspError> {
+    /// Everything that makes a certificate somebody's of this MSP; returns its organisational units and its issuer's
+    /// key.
+    fn validate(&self, certificate: &Certificate) -> Result<(Units, &PublicKey), MspError> {
         let chain = self.authorities.chain_of_identity(certificate)?;
-        if let Some(issuer) = chain.first() {
-            revocation::check(&self.revocations, certificate, issuer)?;
-        }
-        let units = Units { names: certificate.units.clone(), certifiers: self.authorities.identifier(&chain) };
+        revocation::check(&self.revocations, certificate, chain.issuer())?;
+        let units = self.units(certificate, &chain);
         self.rules.validate(&units)?;
-        Ok(units)
+        Ok((units, &chain.issuer().key))
     }
 
-    fn units(&self, certificate: &Certificate) -> Result<Units, MspError> {
-        let chain = self.authorities.chain_of_identity(certificate)?;
-        Ok(Units { names: certificate.units.clone(), certifiers: self.authorities.identifier(&chain) })
+    fn units(&self, certificate: &Certificate, chain: &Chain<'_>) -> Units {
+        Units { names: certificate.units.clone(), certifiers: self.authorities.identifier(chain.authorities()) }
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Generations<Bytes, Identity>> {

@@ -1,7 +1,7 @@
 //! PEM blocks, read as Go's `encoding/pem` reads them: text around them, any line width, headers.
 //!
-//! Invariant: what stands for a certificate is the first block of a text, whatever its label, as in Fabric. Every peer has
-//! to see the same certificate in the same bytes.
+//! Invariant: what stands for a certificate is the first block of a text, whatever its label, as in Fabric. Every peer
+//! has to see the same certificate in the same bytes.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;

@@ -32,12 +32,15 @@ enum Kind {
 impl PublicKey {
     pub(crate) fn new(info: &SubjectPublicKeyInfoOwned) -> Self {
         let curve = info.algorithm.parameters.as_ref().and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
+        let bits = info.subject_public_key.raw_bytes().to_vec();
+        // Go reads no other form of a point than the uncompressed one.
+        let uncompressed = bits.first() == Some(&4);
         let kind = match (info.algorithm.oid, curve) {
-            (EC_PUBLIC_KEY, Some(oid)) => Curve::from_oid(oid).map_or(Kind::Other(oid), Kind::Ecdsa),
+            (EC_PUBLIC_KEY, Some(oid)) if uncompressed => Curve::from_oid(oid).map_or(Kind::Other(oid), Kind::Ecdsa),
             (RSA_ENCRYPTION, _) => Kind::Rsa,
             (oid, _) => Kind::Other(oid),
         };
-        Self { kind, bits: info.subject_public_key.raw_bytes().to_vec() }
+        Self { kind, bits }
     }
 
     /// Curve and point, if it is a key that can be an identity's.

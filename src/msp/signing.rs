@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::SerializedIdentity;
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, timestamp};
 use super::ecdsa::PrivateKey;
 use super::identity::verifying_key;
 use super::{MspError, folder, pem};
@@ -41,8 +41,7 @@ impl SigningIdentity {
         let (path, text) = folder::signing_certificate(dir)?;
         let certificate = Certificate::from_pem(&text)?;
         if certificate.not_after < SystemTime::now() {
-            let ran_out = time::OffsetDateTime::from(certificate.not_after);
-            let cause = format!("signing identity expired at {ran_out}; enroll it again");
+            let cause = format!("signing identity expired at {}; enroll it again", timestamp(certificate.not_after));
             return Err(MspError::Folder { path, cause });
         }
         let (_, key) = find_key(dir, &path, &certificate)?;

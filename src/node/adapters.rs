@@ -8,9 +8,9 @@ use selvedge_proto::protos::SignedProposal;
 
 use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
-use crate::channel::{AclChecker, Channels, resource};
+use crate::channel::{AclChecker, Channels};
 use crate::operations::HealthCheck;
-use crate::ordering::{self, DeliverAccess, OrdererDirectory, Orderers};
+use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -23,12 +23,6 @@ impl AccessControl for Access {
 
 impl DeliverAccess for Access {
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String> {
-        // The embedded orderer's clients are the channel's writers and readers, as Fabric's policies have it.
-        let resource = match resource {
-            ordering::resource::BROADCAST => resource::PROPOSE,
-            ordering::resource::ORDERER_DELIVER => resource::BLOCK_EVENT,
-            other => other,
-        };
         self.0.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
     }
 }
@@ -66,5 +60,20 @@ impl HealthCheck for OrderersWork {
             Some(reason) => Err(reason),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::channel::resource as guarded;
+    use crate::ordering::resource as asked;
+
+    /// [`super::Access`] passes names on as they are.
+    #[test]
+    fn what_ordering_asks_for_is_what_is_guarded() {
+        assert_eq!(asked::BLOCK, guarded::BLOCK_EVENT);
+        assert_eq!(asked::FILTERED_BLOCK, guarded::FILTERED_BLOCK_EVENT);
+        assert_eq!(asked::BROADCAST, guarded::BROADCAST);
+        assert_eq!(asked::ORDERER_DELIVER, guarded::ORDERER_DELIVER);
     }
 }

@@ -25,6 +25,7 @@ use self::embedded_orderer::{EmbeddedOrderer, batch_config};
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
+use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
 use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
 use crate::config::Config;
@@ -35,7 +36,10 @@ use crate::ledger::LedgerProvider;
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
 use crate::ordering::{AtomicBroadcastService, DeliverConfig, Deliverer, Orderers};
-use crate::scc::{ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability, Registry};
+use crate::scc::{
+    AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
+    PackagesCapability, Registry,
+};
 use crate::validation::TransactionValidator;
 
 /// A running node.
@@ -92,6 +96,8 @@ impl Node {
 
         let data = &config.peer.file_system_path;
         let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);
+        let packages =
+            Arc::new(PackageStore::open(&data.join("chaincodes")).context("the installed chaincode packages")?);
 
         let mspid = &config.peer.local_msp_id;
         let made = development::ensure(&config.peer.development_path(), mspid)
@@ -124,10 +130,12 @@ impl Node {
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
         let joiner = Arc::new(Joiner(Arc::downgrade(&manager)));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
+            Arc::new(AccessControlCapability::new(acl.clone())),
             Arc::new(ChannelAdminCapability::new(joiner, access.clone())),
             Arc::new(ChannelConfigCapability::new(Arc::clone(&channels), Arc::clone(&as_ledgers), access.clone())),
             Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())),
             Arc::new(Messages),
+            Arc::new(PackagesCapability::new(packages, access.clone())),
         ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;

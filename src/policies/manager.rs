@@ -44,9 +44,15 @@ pub struct ImplicitMetaPolicy {
 }
 
 impl ImplicitMetaPolicy {
-    fn new(definition: &common::ImplicitMetaPolicy, groups: &BTreeMap<&str, Policies>) -> Self {
+    /// For a policy of the group at `path`. The name of the sub-policy is a path from each of the groups below, or an
+    /// absolute one, which then is in one of them at most.
+    fn new(definition: &common::ImplicitMetaPolicy, path: &str, groups: &BTreeMap<&str, Policies>) -> Self {
         let name = definition.sub_policy.clone();
-        let sub_policies: Vec<_> = groups.values().map(|policies| policies.get(&name).cloned()).collect();
+        let find = |(group, policies): (&&str, &Policies)| {
+            let relative = relative_to(&format!("{path}/{group}"), &name)?;
+            policies.get(relative).cloned()
+        };
+        let sub_policies: Vec<_> = groups.iter().map(find).collect();
         let count = sub_policies.len();
         let threshold = match implicit_meta_policy::Rule::try_from(definition.rule) {
             _ if count == 0 => 0,
@@ -92,13 +98,7 @@ impl PolicyManager {
     /// # Errors
     /// [`PolicyError::Unknown`] when there is none.
     pub fn policy(&self, path: &str) -> Result<&Arc<Policy>, PolicyError> {
-        let relative = match path.strip_prefix('/') {
-            None => path,
-            Some(absolute) => absolute
-                .strip_prefix(ROOT)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .ok_or_else(|| PolicyError::Unknown(path.to_owned()))?,
-        };
+        let relative = relative_to(ROOT, path).ok_or_else(|| PolicyError::Unknown(path.to_owned()))?;
         self.policies.get(relative).ok_or_else(|| PolicyError::Unknown(relative.to_owned()))
     }
 
@@ -108,6 +108,14 @@ impl PolicyManager {
     /// [`PolicyError`] when they do not, or when there is no such policy.
     pub fn evaluate(&self, path: &str, signers: &[Identity]) -> Result<(), PolicyError> {
         self.policy(path)?.evaluate(signers)
+    }
+}
+
+/// The path from `group` of a policy at `path`, which is absolute or from there already; none if it is elsewhere.
+fn relative_to<'a>(group: &str, path: &'a str) -> Option<&'a str> {
+    match path.strip_prefix('/') {
+        None => Some(path),
+        Some(absolute) => absolute.strip_prefix(group)?.strip_prefix('/'),
     }
 }
 
@@ -128,7 +136,7 @@ fn read_group(path: &str, group: &ConfigGroup, msps: &Arc<MspManager>) -> Result
                 SignaturePolicy::decode(definition.value.clone(), Arc::clone(msps)).map(Policy::Signature)
             }
             Ok(policy::PolicyType::ImplicitMeta) => common::ImplicitMetaPolicy::decode(definition.value.clone())
-                .map(|definition| Policy::ImplicitMeta(ImplicitMetaPolicy::new(&definition, &groups)))
+                .map(|definition| Policy::ImplicitMeta(ImplicitMetaPolicy::new(&definition, path, &groups)))
                 .map_err(PolicyDefinitionError::Implicit),
             _ => {
                 let (name, path) = place();

@@ -7,12 +7,14 @@
 //! Invariant: an identity reaches a policy only after its signature was verified, and only once.
 
 mod error;
+pub mod language;
 mod manager;
 mod rule;
 mod signature;
 mod signers;
 
 pub use error::{PolicyDefinitionError, PolicyError};
+pub use language::{PolicyLanguageError, display, parse};
 pub use manager::{ImplicitMetaPolicy, Policy, PolicyManager};
 pub use signature::SignaturePolicy;
 pub use signers::{SignedData, signers};

@@ -12,7 +12,7 @@ use super::PolicyDefinitionError;
 /// Nesting of a rule at most. The protobuf decoder stops at 100 messages, two for each level.
 const MAX_DEPTH: usize = 64;
 /// Leaves and gates of a rule at most.
-const MAX_PARTS: usize = 4096;
+pub(super) const MAX_PARTS: usize = 4096;
 
 /// A checked rule over numbered principals.
 #[derive(Clone, Debug, PartialEq, Eq)]

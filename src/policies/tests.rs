@@ -1,4 +1,4 @@
-//! Paths and thresholds. Tables of signature policies are beside the language they are written in.
+//! Trees of policies; below, tables of verdicts with real signers, and models.
 
 use std::sync::Arc;
 
@@ -10,6 +10,11 @@ use prost::Message;
 
 use super::{PolicyDefinitionError, PolicyError, PolicyManager};
 use crate::msp::MspManager;
+
+mod cast;
+mod implicit_table;
+mod model;
+mod signature_table;
 
 fn implicit(rule: i32, sub_policy: &str) -> ConfigPolicy {
     let value = ImplicitMetaPolicy { sub_policy: sub_policy.into(), rule }.encode_to_vec().into();

@@ -69,25 +69,25 @@ impl Deployer {
         }
     }
 
-    /// Deploys one of them. What fails because the transaction is over is done again without it.
+    /// Deploys one of them. What the transaction's budget did not suffice for (its time, its fuel, its depth) is done again on
+    /// one of its own: a channel is not to lack an INIT because its client had little left.
     async fn deploy_on(
         &self,
         channel: &str,
         chaincode: &SystemChaincode,
         budget: &mut Option<Budget>,
     ) -> Result<(), DeployError> {
-        let mut deployed = None;
-        if let Some(running) = budget.as_ref().filter(|budget| !budget.is_over()) {
-            deployed = Some(self.deploy_sys_cc(channel, chaincode, Some(running.clone())).await);
-        }
         if budget.as_ref().is_some_and(Budget::is_over) {
-            // Not only unused: the place that it keeps is for others.
+            // Not only left alone: the place that it keeps is for others.
             *budget = None;
         }
-        match deployed {
-            Some(deployed) if deployed.is_ok() || budget.is_some() => deployed,
-            _ => self.deploy_sys_cc(channel, chaincode, None).await,
+        if let Some(running) = budget.clone() {
+            match self.deploy_sys_cc(channel, chaincode, Some(running)).await {
+                Err(DeployError::Execute(cause)) => info!("INIT of {} on {channel} again: {cause}", chaincode.name),
+                deployed => return deployed,
+            }
         }
+        self.deploy_sys_cc(channel, chaincode, None).await
     }
 
     /// Deploys all system chaincodes on many channels at once.

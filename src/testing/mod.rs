@@ -3,6 +3,8 @@
 
 mod channels;
 mod client;
+mod golden;
+mod node_chaincode;
 mod peer;
 mod recorder;
 mod setting;
@@ -12,6 +14,8 @@ mod tls;
 use std::pin::Pin;
 
 pub use client::Client;
+pub use golden::{GOLDEN_CHANNEL, Golden, base64_at, from_the_orderer, outside_the_ledger, text_at};
+pub use node_chaincode::NodeChaincode;
 pub use peer::TestPeer;
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};

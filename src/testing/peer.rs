@@ -63,11 +63,23 @@ impl TestPeer {
     /// # Errors
     /// When the connection fails.
     pub fn client<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
+        Box::pin(async move { self.connect(self.user()?).await })
+    }
+
+    /// An administrator of the development organisation, connected to the node.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn administrator<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
         Box::pin(async move {
-            let signer = self.user()?;
-            let channel = self.config.development.channel.as_deref().context("there is no development channel")?;
-            Client::connect(&self.node.peer_address().to_string(), signer, channel).await
+            let made = self.development()?;
+            self.connect(Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?)).await
         })
+    }
+
+    async fn connect(&self, signer: Arc<dyn Signer>) -> anyhow::Result<Client> {
+        let channel = self.config.development.channel.as_deref().context("there is no development channel")?;
+        Client::connect(&self.node.peer_address().to_string(), signer, channel).await
     }
 
     /// The ordinary user's identity.

@@ -7,9 +7,12 @@ use anyhow::Context;
 
 /// The contract in WIT, for guests of another version of it.
 pub const CONTRACT: &str = include_str!("../../wit/chaincode/chaincode.wit");
-const PEER: [(&str, &str); 2] = [
-    ("channels.wit", include_str!("../../wit/peer/channels.wit")),
+/// One package in several files, of which the first says so.
+const PEER: [(&str, &str); 4] = [
     ("peer.wit", include_str!("../../wit/peer/peer.wit")),
+    ("access-control.wit", include_str!("../../wit/peer/access-control.wit")),
+    ("channels.wit", include_str!("../../wit/peer/channels.wit")),
+    ("packages.wit", include_str!("../../wit/peer/packages.wit")),
 ];
 
 /// Where the text of a small guest puts the payload of its response.

@@ -5,6 +5,8 @@ mod allocator;
 #[cfg(feature = "peer")]
 mod channels;
 pub(crate) mod imports;
+#[cfg(feature = "peer")]
+mod packages;
 mod panics;
 
 use crate::{Payload, Response, Stub};

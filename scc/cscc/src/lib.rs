@@ -82,9 +82,6 @@ fn refusal(function: &str, channel: &str, error: ChannelError) -> String {
 }
 
 fn join(stub: &Stub, block: &Blob) -> Result<Payload, String> {
-    if block.size() == 0 {
-        return Err("Cannot join the channel <nil> configuration block provided".to_owned());
-    }
     stub.join_channel(block).map(Payload::from).map_err(|error| match error {
         JoinError::NoBlock(reason) => format!("Failed to reconstruct the genesis block, {reason}"),
         JoinError::NoChannel(reason) => {
@@ -174,7 +171,6 @@ mod tests {
     fn why_a_channel_is_not_joined() {
         let because = "failed because of validation of configuration block, because of why";
         for (block, text) in [
-            ("", "Cannot join the channel <nil> configuration block provided"),
             ("no block", "Failed to reconstruct the genesis block, why"),
             ("no channel", "\"JoinChain\" request failed to extract channel id from the block due to [why]"),
             ("no configuration", &format!("\"JoinChain\" for chainID = c {because}")),
