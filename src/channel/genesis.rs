@@ -198,8 +198,10 @@ mod tests {
         channels.put(bundle).expect("supported");
         let creator = SigningIdentity::load(&msp.user, "DevMSP").expect("a key").serialize();
         let identity = channels.msp_manager("mychannel").expect("joined").deserialize(&creator).expect("a member");
-        channels.evaluate("mychannel", "/Channel/Application/Writers", &[identity.clone()]).expect("a member writes");
-        let refused = channels.evaluate("mychannel", "/Channel/Application/Admins", &[identity.clone()]);
+        channels
+            .evaluate("mychannel", "/Channel/Application/Writers", std::slice::from_ref(&identity))
+            .expect("a member writes");
+        let refused = channels.evaluate("mychannel", "/Channel/Application/Admins", std::slice::from_ref(&identity));
         assert!(matches!(refused, Err(PolicyError::Implicit { satisfied: 0, required: 1, .. })), "{refused:?}");
         let unknown = channels.evaluate("mychannel", "/Channel/Application/Nobody", &[identity]);
         assert!(matches!(unknown, Err(PolicyError::Unknown(_))), "{unknown:?}");
