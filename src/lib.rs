@@ -8,6 +8,7 @@ pub mod chaincode;
 pub mod channel;
 pub mod client;
 pub mod cmd;
+pub mod committer;
 pub mod config;
 pub mod container;
 mod decode;

@@ -18,10 +18,10 @@ use selvedge::endorser::check::{check, invocation_input};
 use selvedge::endorser::{ChaincodeExecutor, Endorser, EndorserParts, hash};
 use selvedge::ledger::{Ledger, LedgerProvider};
 use selvedge::msp::{Msp, SigningIdentity};
-use selvedge::ordering::BlockValidator;
+use selvedge::ordering::{BlockValidator, Orderer};
 use selvedge::testing::{GOLDEN_CHANNEL as CHANNEL, Golden, base64_at, text_at};
 use selvedge::validation::TransactionValidator;
-use selvedge_proto::common::{Block, BlockMetadataIndex, Header, SignatureHeader};
+use selvedge_proto::common::{Block, BlockMetadataIndex, Envelope, Header, SignatureHeader};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeEvent, ChaincodeInput, Proposal, ProposalResponse, ProposalResponsePayload, Response,
     SignedProposal, TxValidationCode,
@@ -262,4 +262,29 @@ fn recorded_transactions_get_the_recorded_codes() {
         }
     }
     assert!(seen > 120, "{seen} transactions were judged");
+}
+
+/// The orderer's answers to envelopes that it did not order, under the policies of the block before they were sent.
+#[tokio::test]
+async fn refused_envelopes_get_the_orderers_texts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledgers = LedgerProvider::open(dir.path()).expect("a directory");
+    let ledger = ledgers.create(CHANNEL, &block(0)).expect("a ledger");
+    let signer = Arc::new(SigningIdentity::load(&golden("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
+    let channels = Arc::new(Channels::default());
+    let validator = Arc::new(TransactionValidator::new(channels.clone(), Arc::new(Sccs)));
+    let orderer = Orderer::start(ledger, signer, &channels, validator);
+    let mut tested = 0;
+    for case in json("orderer/broadcast.json") {
+        let (name, phase) = (text(&case, "/name"), text(&case, "/phase"));
+        // Block 34 opens the policy Writers.
+        let config = if phase == "open Writers policy" { 34 } else { 4 };
+        channels.put(Bundle::from_config_block(&block(config)).expect("a channel")).expect("supported");
+        let envelope = Envelope::decode(&base64(text(&case, "/envelope_base64"))[..]).expect("an envelope");
+        let answer = orderer.broadcast(envelope).await;
+        let status = case["status"].as_i64().expect("a status");
+        assert_eq!((i64::from(answer.status), answer.info.as_str()), (status, text(&case, "/info")), "{name}, {phase}");
+        tested += 1;
+    }
+    assert_eq!(tested, 11);
 }

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::config_tree::{
     ADMINS, READERS, WRITERS, capability, group, implicit, implicit_policies, signed_by_role, value,
 };
-use super::{ChannelError, name};
+use super::{Bundle, ChannelError};
 
 /// The configuration levels of the reference release, Fabric 1.4.
 const CHANNEL_CAPABILITY: &str = "V1_4_3";
@@ -49,14 +49,15 @@ pub struct OrderingSettings {
 /// The first block of `channel`, whose only organisation, `organisation`, endorses and orders.
 ///
 /// # Errors
-/// When the channel's name breaks Fabric's rule, or the system has no randomness.
+/// When the channel's name breaks Fabric's rule, the settings are none that a channel can have, or the system has no
+/// randomness.
 pub fn development_block(
     channel: &str,
     organisation: &FabricMspConfig,
     ordering: &OrderingSettings,
 ) -> Result<Block, ChannelError> {
-    name::check_channel(channel)?;
     let config = Config { sequence: 0, channel_group: Some(channel_group(organisation, ordering)) };
+    Bundle::from_config(channel, &config)?;
     let envelope = Envelope {
         payload: Payload {
             header: Some(header(channel)?),
@@ -169,7 +170,7 @@ fn organisation_group(organisation: &FabricMspConfig) -> ConfigGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Bundle, ChannelResources, Channels};
+    use crate::channel::{ChannelResources, Channels};
     use crate::msp::{Signer, SigningIdentity, development, folder};
     use crate::policies::PolicyError;
 

@@ -73,7 +73,6 @@ mod tests {
     fn what_ordering_asks_for_is_what_is_guarded() {
         assert_eq!(asked::BLOCK, guarded::BLOCK_EVENT);
         assert_eq!(asked::FILTERED_BLOCK, guarded::FILTERED_BLOCK_EVENT);
-        assert_eq!(asked::BROADCAST, guarded::BROADCAST);
         assert_eq!(asked::ORDERER_DELIVER, guarded::ORDERER_DELIVER);
     }
 }

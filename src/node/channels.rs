@@ -105,8 +105,8 @@ impl ChannelManager {
             tracing::error!("the task that made the ledger of channel {channel} died: {died}");
             JoinError::Died
         })??;
+        self.channels.put(bundle.clone())?;
         self.embedded.start(ledger, &bundle);
-        self.channels.put(bundle)?;
         tracing::info!("[{channel}] joined");
         Ok(())
     }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::channel::Bundle;
-use crate::config::DevelopmentConfig;
+use crate::channel::{Bundle, Channels};
 use crate::ledger::Ledger;
 use crate::msp::Signer;
-use crate::ordering::{BatchConfig, BlockValidator, Orderer, Orderers};
+use crate::ordering::{BlockValidator, Orderer, Orderers};
 
 const BLOCK_VALIDATION: &str = "/Channel/Orderer/BlockValidation";
 
@@ -19,14 +18,14 @@ const BLOCK_VALIDATION: &str = "/Channel/Orderer/BlockValidation";
 pub(super) struct EmbeddedOrderer {
     pub(super) orderers: Arc<Orderers>,
     pub(super) signer: Arc<dyn Signer>,
-    pub(super) batches: BatchConfig,
+    pub(super) channels: Arc<Channels>,
     pub(super) validator: Arc<dyn BlockValidator>,
     /// The runtime that orderers run on: not that of the guests.
     pub(super) runtime: Handle,
 }
 
 impl EmbeddedOrderer {
-    /// Starts the channel's orderer, if the channel is ordered here.
+    /// Starts the orderer of a channel that is in `channels`, if it is ordered here.
     pub(super) fn start(&self, ledger: Arc<Ledger>, bundle: &Bundle) {
         let channel = bundle.channel();
         if !self.may_sign_blocks(bundle) {
@@ -38,7 +37,7 @@ impl EmbeddedOrderer {
             return;
         }
         let _runtime = self.runtime.enter();
-        let orderer = Orderer::start(ledger, Arc::clone(&self.signer), self.batches, Arc::clone(&self.validator));
+        let orderer = Orderer::start(ledger, Arc::clone(&self.signer), &self.channels, Arc::clone(&self.validator));
         self.orderers.insert(channel, Arc::new(orderer));
     }
 
@@ -53,14 +52,4 @@ pub(super) fn ordering_service(bundle: &Bundle) -> Vec<String> {
     let organisations = bundle.orderer().into_iter().flat_map(|orderer| orderer.organisations().values());
     let endpoints: Vec<_> = organisations.flat_map(|organisation| &organisation.endpoints).cloned().collect();
     if endpoints.is_empty() { bundle.orderer_addresses().to_vec() } else { endpoints }
-}
-
-/// How the embedded orderer cuts blocks.
-pub(super) fn batch_config(config: &DevelopmentConfig) -> BatchConfig {
-    BatchConfig {
-        max_message_count: usize::try_from(config.max_message_count).unwrap_or(usize::MAX),
-        absolute_max_bytes: config.absolute_max_bytes.as_usize(),
-        preferred_max_bytes: config.preferred_max_bytes.as_usize(),
-        batch_timeout: config.batch_timeout,
-    }
 }

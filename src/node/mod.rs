@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 
 use self::adapters::{Access, ChannelCapabilities, Directory, OrderersWork};
 use self::channels::{ChannelManager, Joiner};
-use self::embedded_orderer::{EmbeddedOrderer, batch_config};
+use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
@@ -116,7 +116,7 @@ impl Node {
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
             signer: orderer_signer,
-            batches: batch_config(&config.development),
+            channels: Arc::clone(&channels),
             validator: Arc::new(TransactionValidator::new(Arc::clone(&resources), registry.clone())),
             runtime: Handle::current(),
         };

@@ -1,6 +1,6 @@
-//! What ordering and delivering ask of the rest of the node.
+//! What ordering and delivering ask of the rest of the node. Who may send, the channel's configuration says.
 //!
-//! Invariant: without an answer from here nothing is ordered and nothing is delivered.
+//! Invariant: without an answer from here nothing is committed and nothing is delivered.
 
 use selvedge_proto::common::{Block, Envelope};
 use selvedge_proto::protos::TxValidationCode;
@@ -11,8 +11,6 @@ pub mod resource {
     pub const BLOCK: &str = "event/Block";
     /// Filtered blocks from the peer.
     pub const FILTERED_BLOCK: &str = "event/FilteredBlock";
-    /// Sending to the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Writers`.
-    pub const BROADCAST: &str = "orderer/Broadcast";
     /// Blocks from the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Readers`.
     pub const ORDERER_DELIVER: &str = "orderer/Deliver";
 }
@@ -22,7 +20,7 @@ pub trait DeliverAccess: Send + Sync {
     /// Whether the creator of `envelope` may use `resource` on the channel, and signed the envelope.
     ///
     /// # Errors
-    /// Why not. A client of Broadcast sees the text, one of Deliver only the status FORBIDDEN.
+    /// Why not. A client sees only the status FORBIDDEN.
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String>;
 }
 

@@ -93,12 +93,13 @@ impl AtomicBroadcastService {
         if orderer.is_none() && elsewhere.is_none() {
             return response(Status::NotFound, "channel does not exist");
         }
-        if let Err(reason) = self.access.check(resource::BROADCAST, channel, &envelope) {
-            return response(Status::Forbidden, reason);
+        if let Some(orderer) = orderer {
+            return orderer.broadcast(envelope).await;
         }
-        match orderer {
-            Some(orderer) => orderer.broadcast(envelope).await,
-            None => response(Status::NotFound, ordered_elsewhere(channel, &elsewhere.unwrap_or_default())),
+        // Where a channel is ordered is not for everybody to know.
+        match self.access.check(resource::ORDERER_DELIVER, channel, &envelope) {
+            Ok(()) => response(Status::NotFound, ordered_elsewhere(channel, &elsewhere.unwrap_or_default())),
+            Err(reason) => response(Status::Forbidden, reason),
         }
     }
 }

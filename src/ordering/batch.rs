@@ -8,6 +8,8 @@ use std::time::Duration;
 use prost::Message;
 use selvedge_proto::common::Envelope;
 
+use crate::channel::OrdererSettings;
+
 /// When a block is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchConfig {
@@ -19,6 +21,20 @@ pub struct BatchConfig {
     pub preferred_max_bytes: usize,
     /// How long an envelope waits for others.
     pub batch_timeout: Duration,
+}
+
+impl BatchConfig {
+    /// What a channel's configuration says.
+    pub fn of(orderer: &OrdererSettings) -> Self {
+        let size = |value| usize::try_from(value).unwrap_or(usize::MAX);
+        let limits = orderer.batch_size();
+        Self {
+            max_message_count: size(limits.max_message_count),
+            absolute_max_bytes: size(limits.absolute_max_bytes),
+            preferred_max_bytes: size(limits.preferred_max_bytes),
+            batch_timeout: orderer.batch_timeout(),
+        }
+    }
 }
 
 impl Default for BatchConfig {
@@ -53,6 +69,11 @@ pub(super) struct BatchCutter {
 impl BatchCutter {
     pub(super) fn new(config: BatchConfig) -> Self {
         Self { config, pending: Vec::new(), pending_bytes: 0 }
+    }
+
+    /// Follows another configuration; what is pending stays.
+    pub(super) fn configure(&mut self, config: BatchConfig) {
+        self.config = config;
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,14 +2,14 @@
 //!
 //! | here | in Fabric |
 //! |---|---|
-//! | [`Orderer`], [`BatchConfig`] | `orderer/consensus/solo`, `orderer/common/blockcutter`, `multichannel.BlockWriter` |
+//! | [`Orderer`], [`BatchConfig`] | `orderer/consensus/solo`, `orderer/common/{blockcutter,msgprocessor}`, `multichannel.BlockWriter` |
 //! | [`AtomicBroadcastService`] | `orderer/common/{broadcast,server}` |
 //! | [`DeliverService`] | `core/peer/deliverevents.go` |
-//! | [`DeliverAccess`] | the policy checks of both |
+//! | [`DeliverAccess`] | the policy checks of Deliver |
 //! | [`TlsBinding`] | `comm.NewBindingInspector` |
 //!
-//! What it leaves to others: who may do what ([`DeliverAccess`]), and whether a transaction's signatures hold
-//! ([`BlockValidator`]). Configuration updates are refused for now.
+//! What it leaves to others: who may receive ([`DeliverAccess`]), whether a transaction's signatures hold
+//! ([`BlockValidator`]), and what follows from a configuration ([`crate::channel`], [`crate::committer`]).
 //!
 //! Invariant: a block reaches a client only after it is durable, and every transaction of it was judged.
 
@@ -17,10 +17,12 @@ mod access;
 mod atomic_broadcast;
 mod batch;
 mod binding;
+mod block_writer;
 mod deliver;
 mod deliver_service;
 mod filtered;
 mod orderer;
+mod processor;
 mod seek;
 #[cfg(test)]
 mod testing;

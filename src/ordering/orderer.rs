@@ -1,5 +1,4 @@
-//! The embedded orderer of one channel (Fabric: `orderer/consensus/solo`, `multichannel.BlockWriter`, and the committer
-//! behind them).
+//! The embedded orderer of one channel (Fabric: `orderer/consensus/solo`, `orderer/common/broadcast`).
 //!
 //! One task owns the open batch and is the only one to commit; clients reach it through a bounded queue, and wait there
 //! when it is full. Invariant: what was acknowledged with SUCCESS is in a block, unless the node dies or the ledger fails
@@ -7,113 +6,121 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use aws_lc_rs::rand;
-use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{
-    Block, BlockMetadataIndex, Envelope, HeaderType, LastConfig, Metadata, MetadataSignature, OrdererBlockMetadata,
-    SignatureHeader, Status,
-};
+use selvedge_proto::common::{Envelope, HeaderType, Status};
 use selvedge_proto::orderer::BroadcastResponse;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::BlockValidator;
-use super::batch::{self, Batch, BatchConfig, BatchCutter};
+use super::batch::{Batch, BatchCutter};
+use super::block_writer::{BlockWriter, Content};
+use super::processor::{ChannelProcessor, Processor, Refusal};
+use crate::channel::Channels;
+use crate::committer::Committer;
+use crate::ledger::Ledger;
 use crate::ledger::transaction::BlockTransaction;
-use crate::ledger::{Ledger, block};
 use crate::msp::Signer;
 
 /// Envelopes that may wait for the batch being committed. Clients beyond them wait for a place.
 const QUEUE: usize = 1024;
-const NONCE_BYTES: usize = 24;
 
 /// Orders the envelopes of one channel, makes blocks of them and commits these.
 pub struct Orderer {
     channel: String,
-    absolute_max_bytes: usize,
-    queue: Mutex<Option<mpsc::Sender<Envelope>>>,
+    processor: Arc<dyn Processor>,
+    queue: Mutex<Option<mpsc::Sender<Ordered>>>,
     failure: Arc<OnceLock<String>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// A message that may be ordered, and the number of the configuration under which that was found.
+struct Ordered {
+    envelope: Envelope,
+    content: Content,
+    sequence: u64,
+}
+
 impl Orderer {
-    /// Starts the owner task; needs a tokio runtime. Dropping the orderer lets the task finish what is queued.
+    /// Starts the owner task; needs a tokio runtime. When a block is cut, and who may send what, the channel's newest
+    /// configuration in `channels` says; configurations that are ordered go there when they are committed. Dropping the
+    /// orderer lets the task finish what is queued.
     pub fn start(
         ledger: Arc<Ledger>,
         signer: Arc<dyn Signer>,
-        config: BatchConfig,
+        channels: &Arc<Channels>,
         validator: Arc<dyn BlockValidator>,
     ) -> Self {
-        let (queue, envelopes) = mpsc::channel(QUEUE);
-        let failure = Arc::new(OnceLock::new());
-        let channel = ledger.channel_id().to_owned();
-        let writer = Arc::new(BlockWriter { ledger, signer, validator });
-        let owner = Owner { envelopes, writer, cutter: BatchCutter::new(config), failure: Arc::clone(&failure) };
-        let task = tokio::spawn(owner.run(config));
-        Self {
-            channel,
-            absolute_max_bytes: config.absolute_max_bytes,
-            queue: Mutex::new(Some(queue)),
-            failure,
-            task: Mutex::new(Some(task)),
-        }
+        let processor = ChannelProcessor {
+            channel: ledger.channel_id().to_owned(),
+            channels: Arc::clone(channels),
+            signer: Arc::clone(&signer),
+        };
+        Self::start_with(Committer::new(ledger, Arc::clone(channels), validator), signer, Arc::new(processor))
     }
 
-    /// Queues an envelope. SUCCESS means that it will be in a block; whether it is valid there is another matter. Waits
-    /// while the queue is full; dropping the future withdraws the envelope if it is not queued yet.
-    ///
-    /// The creator's right to send is checked before, by the service.
+    pub(super) fn start_with(committer: Committer, signer: Arc<dyn Signer>, processor: Arc<dyn Processor>) -> Self {
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let failure = Arc::new(OnceLock::new());
+        let channel = committer.ledger().channel_id().to_owned();
+        let owner = Owner {
+            messages,
+            cutter: BatchCutter::new(processor.batch_config()),
+            writer: Arc::new(BlockWriter::new(committer, signer)),
+            processor: Arc::clone(&processor),
+            failure: Arc::clone(&failure),
+        };
+        let task = Mutex::new(Some(tokio::spawn(owner.run())));
+        Self { channel, processor, queue: Mutex::new(Some(queue)), failure, task }
+    }
+
+    /// Checks and queues an envelope. SUCCESS means that it will be in a block, unless a configuration that comes first
+    /// forbids it; whether it is valid there is another matter. Waits while the queue is full; dropping the future
+    /// withdraws the envelope if it is not queued yet.
     pub async fn broadcast(&self, envelope: Envelope) -> BroadcastResponse {
         match self.enqueue(envelope).await {
             Ok(()) => response(Status::Success, ""),
-            Err((status, info)) => response(status, info),
+            Err(Refusal { status, info }) => response(status, info),
         }
     }
 
-    async fn enqueue(&self, envelope: Envelope) -> Result<(), (Status, String)> {
-        self.check(&envelope)?;
+    async fn enqueue(&self, envelope: Envelope) -> Result<(), Refusal> {
+        let message = self.process(envelope).await?;
+        let unavailable = |info| Refusal { status: Status::ServiceUnavailable, info };
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(queue) = queue else {
-            return Err((
-                Status::ServiceUnavailable,
-                format!("the orderer of channel {} is shutting down", self.channel),
-            ));
-        };
-        queue.send(envelope).await.map_err(|_| {
+        let stopping = || unavailable(format!("the orderer of channel {} is shutting down", self.channel));
+        queue.ok_or_else(stopping)?.send(message).await.map_err(|_| {
             let reason = self.failure.get().map_or("its task ended", String::as_str);
-            (Status::ServiceUnavailable, format!("the orderer of channel {} has stopped: {reason}", self.channel))
+            unavailable(format!("the orderer of channel {} has stopped: {reason}", self.channel))
         })
     }
 
-    fn check(&self, envelope: &Envelope) -> Result<(), (Status, String)> {
-        let bad = |info: &str| Err((Status::BadRequest, info.to_owned()));
-        if envelope.payload.is_empty() {
-            return bad("message payload is empty");
-        }
-        let size = batch::size(envelope);
-        if size > self.absolute_max_bytes {
-            let limit = self.absolute_max_bytes;
-            let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
-            return Err((Status::RequestEntityTooLarge, info));
-        }
-        let Some(transaction) = BlockTransaction::from_envelope(envelope) else {
-            return bad("could not determine channel ID: the payload or its channel header does not decode");
+    async fn process(&self, envelope: Envelope) -> Result<Ordered, Refusal> {
+        let bad = |info: &str| Refusal { status: Status::BadRequest, info: info.to_owned() };
+        let Some(transaction) = BlockTransaction::from_envelope(&envelope) else {
+            return Err(bad("could not determine channel ID: the payload or its channel header does not decode"));
         };
         if transaction.header.channel_id != self.channel {
-            return Err((Status::NotFound, "channel does not exist".into()));
+            return Err(Refusal { status: Status::NotFound, info: "channel does not exist".into() });
         }
         match transaction.header_type() {
-            Some(HeaderType::ConfigUpdate) => Err((
-                Status::NotImplemented,
-                "the embedded orderer takes no configuration updates yet; make the channel anew with the new configuration"
-                    .into(),
-            )),
-            Some(kind @ (HeaderType::Config | HeaderType::OrdererTransaction)) => {
-                bad(&format!("a message of type {} is the orderer's to make", kind.as_str_name()))
+            Some(HeaderType::Config | HeaderType::OrdererTransaction) => {
+                Err(bad("message is of type that cannot be processed directly"))
             }
-            _ => Ok(()),
+            Some(HeaderType::ConfigUpdate) => {
+                let processor = Arc::clone(&self.processor);
+                let processed = tokio::task::spawn_blocking(move || processor.process_config_update(&envelope)).await;
+                let (envelope, sequence) = processed.map_err(|panic| Refusal {
+                    status: Status::InternalServerError,
+                    info: format!("processing the configuration update panicked: {panic}"),
+                })??;
+                Ok(Ordered { envelope, content: Content::Configuration, sequence })
+            }
+            _ => {
+                let sequence = self.processor.process_normal(&envelope)?;
+                Ok(Ordered { envelope, content: Content::Transactions, sequence })
+            }
         }
     }
 
@@ -145,115 +152,106 @@ pub(super) fn response(status: Status, info: impl Into<String>) -> BroadcastResp
 }
 
 struct Owner {
-    envelopes: mpsc::Receiver<Envelope>,
+    messages: mpsc::Receiver<Ordered>,
     cutter: BatchCutter,
+    processor: Arc<dyn Processor>,
     writer: Arc<BlockWriter>,
     failure: Arc<OnceLock<String>>,
 }
 
 impl Owner {
-    async fn run(mut self, config: BatchConfig) {
+    async fn run(mut self) {
         let mut deadline = None;
         loop {
-            let batches = match self.next(deadline).await {
-                Next::Envelope(envelope) => self.cutter.add(&envelope),
-                Next::TimeIsUp => vec![self.cutter.cut()],
+            let blocks = match self.next(deadline).await {
+                Next::Message(message) => self.add(message),
+                Next::TimeIsUp => vec![(self.cutter.cut(), Content::Transactions)],
                 Next::Closed => break,
             };
             // The time runs from the first envelope of the open batch on.
             deadline = match (self.cutter.is_empty(), deadline) {
                 (true, _) => None,
-                (false, Some(deadline)) if batches.is_empty() => Some(deadline),
-                (false, _) => Some(Instant::now() + config.batch_timeout),
+                (false, Some(deadline)) if blocks.is_empty() => Some(deadline),
+                (false, _) => Some(Instant::now() + self.processor.batch_config().batch_timeout),
             };
-            for batch in batches {
-                if !self.write(batch).await {
+            for (batch, content) in blocks {
+                if !self.write(batch, content).await {
                     return;
                 }
             }
         }
         let last = self.cutter.cut();
         if !last.is_empty() {
-            self.write(last).await;
+            self.write(last, Content::Transactions).await;
         }
     }
 
     async fn next(&mut self, deadline: Option<Instant>) -> Next {
-        let envelope = match deadline {
-            None => self.envelopes.recv().await,
-            Some(deadline) => match timeout_at(deadline, self.envelopes.recv()).await {
-                Ok(envelope) => envelope,
+        let message = match deadline {
+            None => self.messages.recv().await,
+            Some(deadline) => match timeout_at(deadline, self.messages.recv()).await {
+                Ok(message) => message,
                 Err(_) => return Next::TimeIsUp,
             },
         };
-        envelope.map_or(Next::Closed, Next::Envelope)
+        message.map_or(Next::Closed, Next::Message)
+    }
+
+    /// The blocks that a message completes.
+    fn add(&mut self, message: Ordered) -> Vec<(Batch, Content)> {
+        let envelope = match self.check_again(message) {
+            Ok(Ordered { envelope, content: Content::Transactions, .. }) => envelope,
+            Ok(Ordered { envelope, content: Content::Configuration, .. }) => {
+                // What was checked under the present configuration is ordered before the next one.
+                let (open, config) = (self.cutter.cut(), vec![envelope.encode_to_vec().into()]);
+                let blocks = [(open, Content::Transactions), (config, Content::Configuration)];
+                return blocks.into_iter().filter(|(batch, _)| !batch.is_empty()).collect();
+            }
+            Err(Refusal { info, .. }) => {
+                tracing::warn!("[{}] Discarding bad message: {info}", self.writer.channel());
+                return Vec::new();
+            }
+        };
+        self.cutter.configure(self.processor.batch_config());
+        self.cutter.add(&envelope).into_iter().map(|batch| (batch, Content::Transactions)).collect()
+    }
+
+    /// A message that was checked under an older configuration may not be ordered any more.
+    fn check_again(&self, message: Ordered) -> Result<Ordered, Refusal> {
+        if message.sequence >= self.processor.sequence() {
+            return Ok(message);
+        }
+        match message.content {
+            Content::Transactions => {
+                let sequence = self.processor.process_normal(&message.envelope)?;
+                Ok(Ordered { sequence, ..message })
+            }
+            Content::Configuration => {
+                let (envelope, sequence) = self.processor.process_config(&message.envelope)?;
+                Ok(Ordered { envelope, sequence, ..message })
+            }
+        }
     }
 
     /// Whether the block is committed. If not, the task ends: a later block could not follow.
-    async fn write(&self, batch: Batch) -> bool {
+    async fn write(&self, batch: Batch, content: Content) -> bool {
         let writer = Arc::clone(&self.writer);
-        let written = tokio::task::spawn_blocking(move || writer.write(batch)).await;
+        let written = tokio::task::spawn_blocking(move || writer.write(batch, content)).await;
         let failure = match written {
             Ok(Ok(())) => return true,
             Ok(Err(reason)) => reason,
             Err(panic) => format!("committing a block panicked: {panic}"),
         };
-        tracing::error!(channel = self.writer.ledger.channel_id(), failure, "the orderer stops");
+        tracing::error!(channel = self.writer.channel(), failure, "the orderer stops");
         let _ = self.failure.set(failure);
         false
     }
 }
 
 enum Next {
-    Envelope(Envelope),
+    Message(Ordered),
     TimeIsUp,
     Closed,
-}
-
-struct BlockWriter {
-    ledger: Arc<Ledger>,
-    signer: Arc<dyn Signer>,
-    validator: Arc<dyn BlockValidator>,
-}
-
-impl BlockWriter {
-    fn write(&self, batch: Batch) -> Result<(), String> {
-        let started = Instant::now();
-        let info = self.ledger.chain_info().map_err(|error| error.to_string())?;
-        let mut block = block::new_block(info.height, info.current_block_hash, batch);
-        self.sign(&mut block)?;
-        let codes = self.validator.validate(self.ledger.channel_id(), &block);
-        let committed = self.ledger.commit(block, &codes).map_err(|error| error.to_string())?;
-        let (channel, number, codes) = (self.ledger.channel_id(), info.height, committed.codes);
-        tracing::debug!(channel, number, ?codes, "validated a block");
-        // Fabric's line (`kvledger.commit`).
-        let (count, milliseconds) = (codes.len(), started.elapsed().as_millis());
-        tracing::info!("[{channel}] Committed block [{number}] with {count} transaction(s) in {milliseconds}ms");
-        Ok(())
-    }
-
-    /// Fills the slots that are the orderer's: the signed one, and the last configuration once more for readers of before
-    /// 1.4.2.
-    fn sign(&self, block: &mut Block) -> Result<(), String> {
-        let last_config = LastConfig { index: self.ledger.last_config_block_number() };
-        let metadata = OrdererBlockMetadata { last_config: Some(last_config), consenter_metadata: Bytes::new() };
-        let value = metadata.encode_to_vec();
-        let mut nonce = vec![0; NONCE_BYTES];
-        rand::fill(&mut nonce).map_err(|_| "the system gives no random numbers".to_owned())?;
-        let header = SignatureHeader { creator: self.signer.serialize(), nonce: nonce.into() }.encode_to_vec();
-
-        let block_header = block.header.clone().unwrap_or_default();
-        let signed = [value.as_slice(), &header, &block::header_der(&block_header)].concat();
-        let signature = self.signer.sign(&signed).map_err(|error| format!("signing a block: {error}"))?;
-        let signature =
-            MetadataSignature { signature_header: header.into(), signature, identifier_header: Bytes::new() };
-        let signatures = Metadata { value: value.into(), signatures: vec![signature] };
-        block::set_metadata(block, BlockMetadataIndex::Signatures, signatures.encode_to_vec().into());
-
-        let last_config = Metadata { value: last_config.encode_to_vec().into(), signatures: Vec::new() };
-        block::set_metadata(block, BlockMetadataIndex::LastConfig, last_config.encode_to_vec().into());
-        Ok(())
-    }
 }
 
 #[cfg(test)]

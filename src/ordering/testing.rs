@@ -1,18 +1,21 @@
 //! A node's other half for unit tests: a signer that signs nothing, and a gatekeeper with a switch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{Block, ChannelHeader, Envelope, Header, HeaderType, Payload};
+use selvedge_proto::common::{Block, ChannelHeader, Envelope, Header, HeaderType, Payload, Status};
 use selvedge_proto::orderer::seek_info::SeekBehavior;
 use selvedge_proto::orderer::seek_position::Type as Position;
 use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, SeekSpecified};
 use selvedge_proto::protos::TxValidationCode;
 
-use super::{BlockValidator, DeliverAccess, OrdererDirectory};
+use super::processor::{Processor, Refusal};
+use super::{BatchConfig, BlockValidator, DeliverAccess, Orderer, OrdererDirectory};
+use crate::committer::Committer;
+use crate::ledger::testing::TestChannel;
 use crate::msp::{MspError, Signer};
 
 /// The signature is the message, so that a test can look at it.
@@ -65,6 +68,52 @@ impl OrdererDirectory for Gate {
     fn orderer_addresses(&self, channel: &str) -> Option<Vec<String>> {
         (channel == Self::ELSEWHERE).then(|| vec!["a:7050".to_owned(), "b:7050".to_owned()])
     }
+}
+
+/// A configuration with a number that a test may raise; from number 1 on it refuses what contains the letter x.
+pub(super) struct Rules {
+    pub(super) config: BatchConfig,
+    pub(super) sequence: AtomicU64,
+}
+
+impl Rules {
+    pub(super) fn new(config: BatchConfig) -> Arc<Self> {
+        Arc::new(Self { config, sequence: AtomicU64::new(0) })
+    }
+
+    pub(super) fn change(&self) {
+        self.sequence.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Processor for Rules {
+    fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::SeqCst)
+    }
+
+    fn batch_config(&self) -> BatchConfig {
+        self.config
+    }
+
+    fn process_normal(&self, envelope: &Envelope) -> Result<u64, Refusal> {
+        match self.sequence() {
+            0 => Ok(0),
+            _ if envelope.payload.contains(&b'x') => {
+                Err(Refusal { status: Status::Forbidden, info: "no x today: permission denied".into() })
+            }
+            sequence => Ok(sequence),
+        }
+    }
+
+    fn process_config_update(&self, envelope: &Envelope) -> Result<(Envelope, u64), Refusal> {
+        Ok((envelope.clone(), self.sequence()))
+    }
+}
+
+/// An orderer of the channel that follows `rules`.
+pub(super) fn orderer(channel: &TestChannel, rules: Arc<Rules>, validator: Arc<dyn BlockValidator>) -> Orderer {
+    let committer = Committer::new(Arc::clone(&channel.ledger), Arc::default(), validator);
+    Orderer::start_with(committer, Arc::new(PlainSigner), rules)
 }
 
 pub(super) fn newest() -> Position {

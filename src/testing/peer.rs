@@ -71,10 +71,7 @@ impl TestPeer {
     /// # Errors
     /// When the connection fails.
     pub fn administrator<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
-        Box::pin(async move {
-            let made = self.development()?;
-            self.connect(Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?)).await
-        })
+        Box::pin(async move { self.connect(self.admin()?).await })
     }
 
     async fn connect(&self, signer: Arc<dyn Signer>) -> anyhow::Result<Client> {

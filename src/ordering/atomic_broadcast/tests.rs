@@ -14,23 +14,18 @@ use tonic::transport::{Channel, Server};
 
 use super::*;
 use crate::ledger::testing::{TestChannel, endorser_transaction};
-use crate::ordering::testing::{AllValid, Gate, PlainSigner, at, newest, seek};
+use crate::ordering::testing::{AllValid, Gate, Rules, at, newest, orderer, seek};
 use crate::ordering::{BatchConfig, DeliverConfig, DeliverService};
 
-async fn serve(channel: &TestChannel, gate: &Arc<Gate>) -> Channel {
-    let access = || Arc::clone(gate) as Arc<dyn DeliverAccess>;
+async fn serve(channel: &TestChannel, rules: Option<Arc<Rules>>, gate: &Arc<Gate>) -> Channel {
     let config = BatchConfig { batch_timeout: Duration::from_millis(5), ..BatchConfig::default() };
-    let ledger = Arc::clone(&channel.ledger);
     let orderers = Arc::new(Orderers::default());
-    let orderer = Orderer::start(ledger, Arc::new(PlainSigner), config, Arc::new(AllValid));
+    let orderer = orderer(channel, rules.unwrap_or_else(|| Rules::new(config)), Arc::new(AllValid));
     orderers.insert(TestChannel::NAME, Arc::new(orderer));
+    let access = || Arc::clone(gate) as Arc<dyn DeliverAccess>;
     let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), access(), DeliverConfig::default()));
-    let broadcast = AtomicBroadcastService::new(
-        orderers,
-        Arc::clone(gate) as Arc<dyn OrdererDirectory>,
-        access(),
-        Arc::clone(&deliverer),
-    );
+    let directory = Arc::clone(gate) as Arc<dyn OrdererDirectory>;
+    let broadcast = AtomicBroadcastService::new(orderers, directory, access(), Arc::clone(&deliverer));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -49,7 +44,7 @@ fn transaction(txid: &str) -> Envelope {
 #[tokio::test]
 async fn a_client_that_listens_first_sees_its_transaction_come_by() {
     let channel = TestChannel::new();
-    let connection = serve(&channel, &Gate::new()).await;
+    let connection = serve(&channel, None, &Gate::new()).await;
     let (requests, stream) = mpsc::channel(1);
     requests.send(seek(TestChannel::NAME, newest(), at(u64::MAX), BlockUntilReady)).await.unwrap();
     let mut client = DeliverClient::new(connection.clone());
@@ -86,7 +81,7 @@ async fn a_client_that_listens_first_sees_its_transaction_come_by() {
 async fn a_channel_that_is_ordered_elsewhere_says_where() {
     let channel = TestChannel::new();
     let gate = Gate::new();
-    let connection = serve(&channel, &gate).await;
+    let connection = serve(&channel, None, &gate).await;
     let answer = async |channel: &str| {
         let envelope = Envelope::decode(endorser_transaction(channel, "a", Bytes::new())).unwrap();
         let mut client = AtomicBroadcastClient::new(connection.clone());
@@ -104,13 +99,13 @@ async fn a_channel_that_is_ordered_elsewhere_says_where() {
 #[tokio::test]
 async fn the_first_refusal_ends_the_stream() {
     let channel = TestChannel::new();
-    let gate = Gate::new();
-    let connection = serve(&channel, &gate).await;
-    gate.close();
-    let envelopes = tokio_stream::iter([transaction("a"), transaction("b")]);
+    let rules = Rules::new(BatchConfig::default());
+    let connection = serve(&channel, Some(Arc::clone(&rules)), &Gate::new()).await;
+    rules.change();
+    let envelopes = tokio_stream::iter([transaction("x"), transaction("b")]);
     let mut answers = AtomicBroadcastClient::new(connection).broadcast(envelopes).await.unwrap().into_inner();
     let answer = answers.message().await.unwrap().unwrap();
-    assert_eq!(answer, response(Status::Forbidden, "no orderer/Broadcast today: permission denied"));
+    assert_eq!(answer, response(Status::Forbidden, "no x today: permission denied"));
     assert_eq!(answers.message().await.unwrap(), None);
     assert_eq!(channel.ledger.height().unwrap(), 1);
 }

@@ -1,0 +1,106 @@
+//! From an ordering service's block to the ledger (Fabric: `core/committer`, `peer.chainSupport.Apply`).
+//!
+//! A block is judged, committed, and if it brings a configuration, that takes effect for everything that is asked from
+//! then on. It does not matter where the block comes from. Invariant: a configuration that may not follow the present one,
+//! or that asks for what this node lacks, is never committed and never marked invalid: it stops the channel, because the
+//! peers that do follow it would have another ledger from here on.
+
+use std::sync::Arc;
+
+use selvedge_proto::common::{Block, HeaderType};
+use selvedge_proto::protos::TxValidationCode;
+use thiserror::Error;
+
+use crate::channel::update::ConfigUpdateError;
+use crate::channel::{Bundle, ChannelError, Channels};
+use crate::ledger::transaction::BlockTransaction;
+use crate::ledger::{CommittedBlock, Ledger, LedgerError};
+use crate::ordering::BlockValidator;
+
+/// Why a block was not committed, and no later one can be.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The channel is not open on this node.
+    #[error("channel {0} is not open on this node")]
+    NotOpen(String),
+    /// A configuration that passed the checks of any transaction cannot be the next one.
+    #[error(
+        "error validating config which passed initial validity checks: block {number}, transaction {index}: {source}"
+    )]
+    Config {
+        /// The block.
+        number: u64,
+        /// The transaction in it.
+        index: usize,
+        /// Why not.
+        source: ConfigUpdateError,
+    },
+    /// The ledger does not take the block.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The configuration that was committed cannot be served.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+}
+
+/// Commits the blocks of one channel. Calls must not overlap.
+pub struct Committer {
+    ledger: Arc<Ledger>,
+    channels: Arc<Channels>,
+    validator: Arc<dyn BlockValidator>,
+}
+
+impl Committer {
+    /// Commits to `ledger` what `validator` has judged; configurations go to `channels`.
+    pub fn new(ledger: Arc<Ledger>, channels: Arc<Channels>, validator: Arc<dyn BlockValidator>) -> Self {
+        Self { ledger, channels, validator }
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Judges and commits a block. Runs long; not for an async thread.
+    ///
+    /// # Errors
+    /// [`CommitError`]; nothing of the block is on the ledger then, and the channel cannot go on.
+    pub fn commit(&self, block: Block) -> Result<CommittedBlock, CommitError> {
+        let channel = self.ledger.channel_id();
+        let codes = self.validator.validate(channel, &block);
+        let next = self.next_configuration(&block, &codes)?;
+        let committed = self.ledger.commit(block, &codes)?;
+        if let Some(bundle) = next {
+            let sequence = bundle.sequence();
+            self.channels.put(bundle)?;
+            tracing::info!("[{channel}] configuration {sequence} is in force");
+        }
+        Ok(committed)
+    }
+
+    /// The configuration after the block, if the block changes it.
+    fn next_configuration(&self, block: &Block, codes: &[TxValidationCode]) -> Result<Option<Bundle>, CommitError> {
+        let number = block.header.as_ref().map_or(0, |header| header.number);
+        let mut next: Option<Bundle> = None;
+        let envelopes = block.data.iter().flat_map(|data| &data.data);
+        for (index, (envelope, code)) in envelopes.zip(codes).enumerate() {
+            let Some(transaction) = BlockTransaction::decode(envelope) else { continue };
+            if *code != TxValidationCode::Valid || transaction.header_type() != Some(HeaderType::Config) {
+                continue;
+            }
+            let refuse = |source| CommitError::Config { number, index, source };
+            let envelope = transaction.config().map_err(|_| refuse(ConfigUpdateError::NoConfig))?;
+            let applied = match &next {
+                Some(bundle) => bundle.apply(&envelope),
+                None => {
+                    let channel = self.ledger.channel_id();
+                    let not_open = || CommitError::NotOpen(channel.to_owned());
+                    self.channels.get(channel).ok_or_else(not_open)?.apply(&envelope)
+                }
+            };
+            next = Some(applied.map_err(refuse)?);
+        }
+        Ok(next)
+    }
+}

@@ -1,0 +1,191 @@
+//! What may be ordered (Fabric: `orderer/common/msgprocessor`, `multichannel.ChainSupport.ProposeConfigUpdate`).
+//!
+//! Every answer carries the sequence number of the configuration that it was given under. Invariant: what was checked under
+//! an older configuration is checked again before it is ordered.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prost::Message;
+use selvedge_proto::common::consensus_type::State;
+use selvedge_proto::common::{ConfigEnvelope, Envelope, Header, HeaderType, Payload, SignatureHeader, Status};
+
+use super::batch::{self, BatchConfig};
+use crate::channel::{Bundle, ChannelError, Channels, OrdererSettings};
+use crate::client::create_signed_envelope;
+use crate::msp::{self, Signer};
+use crate::policies::{SignedData, signers};
+
+const WRITERS: &str = "/Channel/Writers";
+/// While the type of consensus is migrated.
+const ORDERER_WRITERS: &str = "/Channel/Orderer/Writers";
+
+/// Why a message is not ordered: what the client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: Status,
+    pub(super) info: String,
+}
+
+impl Refusal {
+    fn bad(info: impl Into<String>) -> Self {
+        Self { status: Status::BadRequest, info: info.into() }
+    }
+
+    /// The same with the step that failed in front.
+    fn during(self, step: &str) -> Self {
+        Self { info: format!("{step}: {}", self.info), ..self }
+    }
+}
+
+/// What an orderer asks about its channel.
+pub(super) trait Processor: Send + Sync {
+    /// The number of the configuration in force.
+    fn sequence(&self) -> u64;
+
+    /// When a block is cut.
+    fn batch_config(&self) -> BatchConfig;
+
+    /// Whether an ordinary message may be ordered; under which configuration.
+    fn process_normal(&self, envelope: &Envelope) -> Result<u64, Refusal>;
+
+    /// The CONFIG message that a CONFIG_UPDATE makes; under which configuration.
+    fn process_config_update(&self, envelope: &Envelope) -> Result<(Envelope, u64), Refusal>;
+
+    /// The same for a CONFIG message that was made under an older configuration.
+    fn process_config(&self, envelope: &Envelope) -> Result<(Envelope, u64), Refusal> {
+        let update = Payload::decode(envelope.payload.clone())
+            .and_then(|payload| ConfigEnvelope::decode(payload.data))
+            .map_err(|error| Refusal::bad(error.to_string()))?;
+        self.process_config_update(&update.last_update.unwrap_or_default())
+    }
+}
+
+/// Asks the channel's newest configuration.
+pub(super) struct ChannelProcessor {
+    pub(super) channel: String,
+    pub(super) channels: Arc<Channels>,
+    pub(super) signer: Arc<dyn Signer>,
+}
+
+impl ChannelProcessor {
+    fn bundle(&self) -> Result<Arc<Bundle>, Refusal> {
+        self.channels.get(&self.channel).ok_or_else(|| Refusal {
+            status: Status::ServiceUnavailable,
+            info: format!("channel {} is not open on this node", self.channel),
+        })
+    }
+}
+
+impl Processor for ChannelProcessor {
+    fn sequence(&self) -> u64 {
+        self.channels.get(&self.channel).map_or(0, |bundle| bundle.sequence())
+    }
+
+    fn batch_config(&self) -> BatchConfig {
+        let bundle = self.channels.get(&self.channel);
+        bundle.as_ref().and_then(|bundle| bundle.orderer()).map(BatchConfig::of).unwrap_or_default()
+    }
+
+    fn process_normal(&self, envelope: &Envelope) -> Result<u64, Refusal> {
+        let bundle = self.bundle()?;
+        let orderer = orderer_of(&bundle)?;
+        if orderer.capabilities().consensus_type_migration() && orderer.consensus_state() != State::Normal {
+            let info = "normal transactions are rejected: maintenance mode".into();
+            return Err(Refusal { status: Status::ServiceUnavailable, info });
+        }
+        apply_filters(&bundle, orderer, envelope)?;
+        Ok(bundle.sequence())
+    }
+
+    fn process_config_update(&self, envelope: &Envelope) -> Result<(Envelope, u64), Refusal> {
+        let bundle = self.bundle()?;
+        let orderer = orderer_of(&bundle)?;
+        apply_filters(&bundle, orderer, envelope)
+            .map_err(|refusal| refusal.during("config update for existing channel did not pass initial checks"))?;
+        let next = propose(&bundle, envelope).map_err(|cause| {
+            Refusal::bad(format!("error applying config update to existing channel '{}': {cause}", self.channel))
+        })?;
+        let config = create_signed_envelope(HeaderType::Config, &self.channel, &next, &*self.signer)
+            .map_err(|error| Refusal { status: Status::InternalServerError, info: error.to_string() })?;
+        // Mostly for the size: the message is larger than the one that came.
+        apply_filters(&bundle, orderer, &config)
+            .map_err(|refusal| refusal.during("config update for existing channel did not pass final checks"))?;
+        Ok((config, bundle.sequence()))
+    }
+}
+
+fn orderer_of(bundle: &Bundle) -> Result<&OrdererSettings, Refusal> {
+    bundle.orderer().ok_or_else(|| Refusal {
+        status: Status::ServiceUnavailable,
+        info: format!("the configuration of channel {} has no ordering service", bundle.channel()),
+    })
+}
+
+/// Fabric's rules, in its order: size, expiry, the right to write.
+fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope) -> Result<(), Refusal> {
+    if envelope.payload.is_empty() {
+        return Err(Refusal::bad("Message was empty"));
+    }
+    let (size, limit) = (batch::size(envelope), BatchConfig::of(orderer).absolute_max_bytes);
+    if size > limit {
+        let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
+        return Err(Refusal::bad(info));
+    }
+    let creator =
+        creator(envelope).map_err(|error| Refusal::bad(format!("could not convert message to signedData: {error}")))?;
+    let expired = msp::expires_at(&creator).is_some_and(|expiry| expiry <= SystemTime::now());
+    if expired && orderer.capabilities().expiration_check() {
+        return Err(Refusal::bad("identity expired"));
+    }
+    let path = if orderer.consensus_state() == State::Maintenance { ORDERER_WRITERS } else { WRITERS };
+    let policy = bundle.policies().policy(path).map_err(|_| Refusal::bad(format!("could not find policy {path}")))?;
+    let signed = SignedData { data: &envelope.payload, identity: &creator, signature: &envelope.signature };
+    policy
+        .evaluate(&signers(&[signed], bundle.msps()))
+        .map_err(|error| Refusal { status: Status::Forbidden, info: format!("{error}: permission denied") })
+}
+
+fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
+    let header: Header = Payload::decode(envelope.payload.clone())?.header.unwrap_or_default();
+    Ok(SignatureHeader::decode(header.signature_header)?.creator)
+}
+
+/// The configuration that an update makes, if this orderer can go on with it and this node can serve it.
+fn propose(bundle: &Bundle, update: &Envelope) -> Result<ConfigEnvelope, String> {
+    let envelope = bundle.propose(update).map_err(|error| error.to_string())?;
+    let config = envelope.config.clone().unwrap_or_default();
+    let next = Bundle::from_config(bundle.channel(), &config).map_err(|error| match error {
+        ChannelError::Config { source, .. } => source.to_string(),
+        other => other.to_string(),
+    })?;
+    let incompatible = |cause: String| format!("config update is not compatible: {cause}");
+    let orderer = next.orderer().ok_or_else(|| incompatible("config does not contain orderer config".into()))?;
+    orderer
+        .capabilities()
+        .check_supported()
+        .map_err(|error| incompatible(format!("config requires unsupported orderer capabilities: {error}")))?;
+    // Fabric's orderer lets through what stops the peers; this one would stop itself.
+    next.check_supported().map_err(|error| incompatible(error.to_string()))?;
+    bundle.validate_new(&next).map_err(|error| error.to_string())?;
+    check_consensus(bundle, orderer).map(|()| envelope)
+}
+
+/// The embedded orderer is of one type and hands over to no other.
+fn check_consensus(bundle: &Bundle, next: &OrdererSettings) -> Result<(), String> {
+    let Some(current) = bundle.orderer() else { return Ok(()) };
+    let (from, to) = (current.consensus_type(), next.consensus_type());
+    if from != to {
+        return Err(format!("attempted to change consensus type from {from} to {to}, transition not supported"));
+    }
+    match next.consensus_state() {
+        state if state == State::Normal || state == current.consensus_state() => Ok(()),
+        state => Err(format!(
+            "attempted to change ConsensusType.State to {}, but the embedded orderer migrates to no other type",
+            state.as_str_name()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;
