@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use selvedge::client::create_config_update;
 use selvedge::ledger::block::header_hash;
 use selvedge::testing::{Plugin, TestPeer, TlsAuthority, TlsPurpose};
 use selvedge_proto::Message;
 use selvedge_proto::common::{
-    Block, ChannelHeader, ConfigUpdateEnvelope, Envelope, Header, HeaderType, Payload, SerializedIdentity,
-    SignatureHeader,
+    BatchSize, Block, ChannelHeader, ConfigEnvelope, ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope, Envelope, Header,
+    HeaderType, Payload, SerializedIdentity, SignatureHeader,
 };
 
 /// A node whose data are in a folder, and the command line started there.
@@ -20,6 +21,9 @@ struct Scene {
     folder: tempfile::TempDir,
     peer: TestPeer,
 }
+
+/// A command's arguments, its variables, and parts of what it says when it fails.
+type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -177,7 +181,8 @@ async fn blocks_are_fetched_from_the_peer_and_from_the_orderer() -> anyhow::Resu
         client.submit("asset", &["create", "c", "Ada", "1"]).await
     };
     let (fetched, submitted) = tokio::join!(scene.done(&next), submit);
-    (fetched?, submitted?);
+    fetched?;
+    submitted?;
     assert_eq!(number(&scene.block("mychannel_3.block")?), 3);
     scene.peer.stop().await;
     Ok(())
@@ -229,7 +234,7 @@ async fn what_cannot_be_done_is_said_with_what_to_do() -> anyhow::Result<()> {
     let stranger = [("CORE_PEER_MSPCONFIGPATH", stranger.as_str()), ("CORE_PEER_LOCALMSPID", "OtherOrg")];
     // Nobody listens on port 1 of the loopback interface.
     let nobody = [("CORE_PEER_ADDRESS", "127.0.0.1:1")];
-    let table: [(&[&str], &[(&str, &str)], &[&str]); 20] = [
+    let table: [Refused; 20] = [
         (&["join"], &[], &["Error: Must supply genesis block path"]),
         (
             &["join", "-b", "no.block"],
@@ -367,6 +372,48 @@ async fn an_update_gets_a_signature_of_each_who_signs() -> anyhow::Result<()> {
     }
     scene.peer.stop().await;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_is_sent_and_becomes_the_newest_configuration() -> anyhow::Result<()> {
+    let scene = Scene::start().await?;
+    scene.done(&["fetch", "config", "before.block", "-c", "mychannel"]).await?;
+    let config = config_of(&scene.block("before.block")?)?.config.context("a configuration")?;
+    let channel = config.channel_group.context("a channel")?;
+    let orderer = &channel.groups["Orderer"];
+    let mut size = orderer.values["BatchSize"].clone();
+    size.version += 1;
+    size.value = BatchSize { max_message_count: 7, ..BatchSize::decode(size.value)? }.encode_to_vec().into();
+    let only = |group: &ConfigGroup| ConfigGroup { version: group.version, ..ConfigGroup::default() };
+    let around =
+        |orderer: ConfigGroup| Some(ConfigGroup { groups: [("Orderer".to_owned(), orderer)].into(), ..only(&channel) });
+    let update = ConfigUpdate {
+        channel_id: "mychannel".to_owned(),
+        read_set: around(only(orderer)),
+        write_set: around(ConfigGroup { values: [("BatchSize".to_owned(), size.clone())].into(), ..only(orderer) }),
+        ..ConfigUpdate::default()
+    };
+    let envelope = create_config_update(&update, &[], &*scene.peer.user()?)?;
+    std::fs::write(scene.path("update.pb"), envelope.encode_to_vec())?;
+
+    // The update is signed by whoever sends it: the administrator.
+    let (stdout, stderr) = scene.done(&["update", "-f", "update.pb", "-c", "mychannel"]).await?;
+    assert_eq!(stdout, "");
+    assert!(stderr.trim_end().ends_with(" Successfully submitted channel update"), "{stderr}");
+    scene.done(&["fetch", "1", "-c", "mychannel"]).await?;
+    scene.done(&["fetch", "config", "-c", "mychannel"]).await?;
+    let block = scene.block("mychannel_config.block")?;
+    assert_eq!(number(&block), 1);
+    let channel = config_of(&block)?.config.and_then(|config| config.channel_group).context("a channel")?;
+    assert_eq!(channel.groups["Orderer"].values["BatchSize"], size);
+    scene.peer.stop().await;
+    Ok(())
+}
+
+fn config_of(block: &Block) -> anyhow::Result<ConfigEnvelope> {
+    let data = &block.data.as_ref().context("data")?.data[0];
+    let payload = Payload::decode(Envelope::decode(data.clone())?.payload)?;
+    Ok(ConfigEnvelope::decode(payload.data)?)
 }
 
 fn verify(scene: &Scene, creator: &[u8], message: &[u8], signature: &[u8]) -> anyhow::Result<()> {

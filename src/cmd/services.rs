@@ -12,6 +12,7 @@ use selvedge_proto::protos::{ProposalResponse, SignedProposal};
 use tonic::transport::Channel;
 
 use super::connect::Connection;
+use crate::tls::explain_lost_connection;
 
 /// A peer that a command talks to. Its services share one connection.
 pub(super) struct Peer(pub(super) Connection);
@@ -51,10 +52,29 @@ impl Orderer {
     }
 }
 
-/// A gRPC status, displayed as Go's clients do: `rpc error: code = Unknown desc = ...`. What can be done about it follows,
-/// where the peer may not say so itself.
+/// A gRPC status, displayed as Go's clients do, `rpc error: code = Unknown desc = ...`, and then what can be done about it.
 #[derive(Debug)]
 pub(super) struct RpcError(pub(super) tonic::Status);
+
+impl RpcError {
+    fn advice(&self) -> String {
+        // All that a peer tells a stranger (in Fabric too).
+        let message = self.0.message();
+        if message.starts_with("access denied: channel []") {
+            "; this identity is not of the peer's own organisation (CORE_PEER_MSPCONFIGPATH, CORE_PEER_LOCALMSPID); the \
+             peer's log says more"
+                .to_owned()
+        } else if message.starts_with("access denied: channel [") {
+            "; either the peer has no such channel (-C), or this identity is not of the channel's organisation \
+             (CORE_PEER_MSPCONFIGPATH, CORE_PEER_LOCALMSPID); the peer's log says which"
+                .to_owned()
+        } else if let Some(why) = explain_lost_connection(&self.0) {
+            format!(": {why} (to a peer: CORE_PEER_TLS_ENABLED; to an orderer: --tls)")
+        } else {
+            String::new()
+        }
+    }
+}
 
 impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,22 +84,7 @@ impl fmt::Display for RpcError {
             tonic::Code::Cancelled => "Canceled".to_owned(),
             other => format!("{other:?}"),
         };
-        let message = self.0.message();
-        write!(f, "rpc error: code = {code} desc = {message}")?;
-        // All that a peer tells a stranger (in Fabric too).
-        if message.starts_with("access denied: channel []") {
-            f.write_str(
-                "; this identity is not of the peer's own organisation (CORE_PEER_MSPCONFIGPATH, CORE_PEER_LOCALMSPID); \
-                 the peer's log says more",
-            )
-        } else if message.starts_with("access denied: channel [") {
-            f.write_str(
-                "; either the peer has no such channel (-C), or this identity is not of the channel's organisation \
-                 (CORE_PEER_MSPCONFIGPATH, CORE_PEER_LOCALMSPID); the peer's log says which",
-            )
-        } else {
-            Ok(())
-        }
+        write!(f, "rpc error: code = {code} desc = {}{}", self.0.message(), self.advice())
     }
 }
 
