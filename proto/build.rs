@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "chaincode.proto",
+    "chaincode_package.proto",
     "chaincode_shim.proto",
     "common.proto",
     "config.proto",

@@ -1,6 +1,7 @@
 //! An administrator changes the channel's configuration through Broadcast: the new one is seen through Deliver,
 //! everything follows it at once, and a node that starts anew does too.
 
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ impl Network {
 
     /// The same; returns the block that it came in, as the peer delivers it.
     async fn updated(&self, change: impl FnOnce(&mut ConfigGroup)) -> anyhow::Result<Block> {
-        let seek = create_seek_envelope(CHANNEL, &*self.admin)?;
+        let seek = create_seek_envelope(CHANNEL, &*self.admin, Bytes::new())?;
         let mut deliver = DeliverClient::new(self.connection.clone());
         let mut blocks = deliver.deliver(tokio_stream::once(seek)).await?.into_inner();
         blocks.message().await?.context("the newest block comes at once")?;

@@ -25,11 +25,19 @@ const LEDGER: (&str, &str) = (
     "import selvedge:peer/ledger@0.1.0;",
     r#"(import "selvedge:peer/ledger@0.1.0" "chain-info" (func (param i32 i32 i32)))"#,
 );
+const ACCESS_CONTROL: (&str, &str) = (
+    "import selvedge:peer/access-control@0.1.0;",
+    r#"(import "selvedge:peer/access-control@0.1.0" "check-local" (func (param i32 i32)))"#,
+);
+const PACKAGES: (&str, &str) =
+    ("import selvedge:peer/packages@0.1.0;", r#"(import "selvedge:peer/packages@0.1.0" "list" (func (param i32)))"#);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_capability_is_linked_only_if_it_was_granted() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    for (name, (wit, text)) in [("messages", MESSAGES), ("ledger", LEDGER)] {
+    let capabilities =
+        [("messages", MESSAGES), ("ledger", LEDGER), ("access-control", ACCESS_CONTROL), ("packages", PACKAGES)];
+    for (name, (wit, text)) in capabilities {
         let ungranted = Plugin::of_module(folder.path(), "guest", &importing(wit, text).module()?)?;
         for capabilities in [vec![], vec!["other".to_owned()]] {
             let refusal = refused(folder.path(), Plugin { capabilities, ..ungranted.clone() }).await;

@@ -4,7 +4,7 @@
 //! The tests list what waits for `lscc`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,6 +19,7 @@ use selvedge::endorser::{ChaincodeExecutor, Endorser, EndorserParts, hash};
 use selvedge::ledger::{Ledger, LedgerProvider};
 use selvedge::msp::{Msp, SigningIdentity};
 use selvedge::ordering::{BlockValidator, Orderer};
+use selvedge::testing::{GOLDEN_CHANNEL as CHANNEL, Golden, base64_at, text_at};
 use selvedge::validation::TransactionValidator;
 use selvedge_proto::common::{Block, BlockMetadataIndex, Envelope, Header, SignatureHeader};
 use selvedge_proto::protos::{
@@ -26,53 +27,23 @@ use selvedge_proto::protos::{
     SignedProposal, TxValidationCode,
 };
 
-const CHANNEL: &str = "goldchan";
-
-fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1.4").join(path)
-}
-
 fn read(path: &str) -> Bytes {
-    let path = golden(path);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
+    Golden::V1_4.read(path).expect("recorded")
 }
 
 fn json(path: &str) -> Vec<serde_json::Value> {
     serde_json::from_slice(&read(path)).expect("a list")
 }
 
-fn text<'a>(value: &'a serde_json::Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default()
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let digit = |c: u8| match c {
-        b'A'..=b'Z' => c - b'A',
-        b'a'..=b'z' => c - b'a' + 26,
-        b'0'..=b'9' => c - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let digits: Vec<u32> = text.bytes().filter(|c| *c != b'=').map(|c| digit(c).into()).collect();
-    let group = |group: &[u32]| {
-        let bits = group.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - group.len()));
-        bits.to_be_bytes()[1..group.len()].to_vec()
-    };
-    digits.chunks(4).flat_map(group).collect()
-}
-
 fn msp(folder: &str, mspid: &str) -> Arc<Msp> {
-    Arc::new(Msp::load(&golden("msp").join(folder), mspid).expect("an MSP"))
-}
-
-fn block(number: u64) -> Block {
-    Block::decode(read(&format!("blocks/block-{number:03}.block"))).expect("a block")
+    Arc::new(Msp::load(&Golden::V1_4.path("msp").join(folder), mspid).expect("an MSP"))
 }
 
 /// The recorded channel.
 fn channels() -> Arc<Channels> {
+    let genesis = Golden::V1_4.block(0).expect("recorded");
     let channels = Channels::default();
-    channels.put(Bundle::from_config_block(&block(0)).expect("a channel")).expect("supported");
+    channels.put(Bundle::from_config_block(&genesis).expect("a channel")).expect("supported");
     Arc::new(channels)
 }
 
@@ -131,7 +102,7 @@ fn peer(dir: &Path, recorded: BTreeMap<String, Executed>) -> Endorser {
         system_chaincodes: Arc::new(Sccs),
         executor: Arc::new(Recorded(recorded)),
         ledgers: Arc::new(Disk(ledgers)),
-        signer: Arc::new(SigningIdentity::load(&golden("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
+        signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
     };
     Endorser::new(parts, 1, None)
 }
@@ -145,12 +116,12 @@ fn recorded_endorsements_ids_and_hashes_hold() {
     let authenticator = authenticator();
     let mut verified = 0;
     for case in json("proposals/index.json") {
-        let name = text(&case, "/name");
-        let signed = SignedProposal::decode(read(text(&case, "/request"))).expect("a proposal");
+        let name = text_at(&case, "/name");
+        let signed = SignedProposal::decode(read(text_at(&case, "/request"))).expect("a proposal");
         let proposal = Proposal::decode(signed.proposal_bytes.clone()).expect("a proposal");
         let header = header(&proposal);
         let creator = SignatureHeader::decode(header.signature_header.clone()).expect("a header");
-        assert_eq!(hash::transaction_id(&creator.nonce, &creator.creator), text(&case, "/txid"), "{name}");
+        assert_eq!(hash::transaction_id(&creator.nonce, &creator.creator), text_at(&case, "/txid"), "{name}");
         let checked = check(Arc::new(signed), SystemTime::now(), &authenticator);
         checked.unwrap_or_else(|error| panic!("{name}: {error}"));
 
@@ -158,7 +129,7 @@ fn recorded_endorsements_ids_and_hashes_hold() {
         let payload = hash::payload_without_transient(&input);
         let expected = hash::proposal_hash(&header.channel_header, &header.signature_header, &payload);
         for recorded in case["responses"].as_array().expect("a list") {
-            let response = ProposalResponse::decode(read(text(recorded, "/file"))).expect("a response");
+            let response = ProposalResponse::decode(read(text_at(recorded, "/file"))).expect("a response");
             if !response.payload.is_empty() {
                 let payload = ProposalResponsePayload::decode(response.payload.clone()).expect("a payload");
                 assert_eq!(payload.proposal_hash[..], expected, "{name}");
@@ -185,17 +156,17 @@ async fn refused_proposals_get_fabrics_texts() {
     let peer = peer(dir.path(), BTreeMap::new());
     let mut tested = 0;
     for case in json("proposals/rejected.json") {
-        let name = text(&case, "/name");
-        let refused = text(&case, "/grpc/details");
+        let name = text_at(&case, "/name");
+        let refused = text_at(&case, "/grpc/details");
         let of_chaincode = refused.is_empty() && CHAINCODE.iter().any(|prefix| name.starts_with(prefix));
         if of_chaincode || name == COMMITTED {
             continue;
         }
-        let signed = SignedProposal::decode(&base64(text(&case, "/request_base64"))[..]).expect("a proposal");
+        let signed = SignedProposal::decode(base64_at(&case, "/request_base64").expect("base64")).expect("a proposal");
         let answer = peer.process(signed).await;
         if refused.is_empty() {
             let response = answer.expect(name).response.expect(name);
-            let expected = text(&case, "/response/message");
+            let expected = text_at(&case, "/response/message");
             assert_eq!((response.status, response.message.as_str()), (500, expected), "{name}");
         } else {
             assert_eq!(answer.expect_err(name).to_string(), refused, "{name}");
@@ -223,13 +194,13 @@ async fn the_replay_of_a_committed_transaction_is_refused() {
         system_chaincodes: Arc::new(Sccs),
         executor: Arc::new(Recorded(BTreeMap::new())),
         ledgers: Arc::new(Disk(ledgers)),
-        signer: Arc::new(SigningIdentity::load(&golden("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
+        signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
     };
     let cases = json("proposals/rejected.json");
-    let case = cases.iter().find(|case| text(case, "/name") == COMMITTED).expect("recorded");
-    let signed = SignedProposal::decode(&base64(text(case, "/request_base64"))[..]).expect("a proposal");
+    let case = cases.iter().find(|case| text_at(case, "/name") == COMMITTED).expect("recorded");
+    let signed = SignedProposal::decode(base64_at(case, "/request_base64").expect("base64")).expect("a proposal");
     let refused = Endorser::new(parts, 1, None).process(signed).await.expect_err("a duplicate");
-    assert_eq!(refused.to_string(), text(case, "/grpc/details"));
+    assert_eq!(refused.to_string(), text_at(case, "/grpc/details"));
 }
 
 /// Where there is no simulator the payload depends on nothing but proposal and answer, so it has to be the recorded
@@ -238,21 +209,21 @@ async fn the_replay_of_a_committed_transaction_is_refused() {
 async fn answers_without_a_read_write_set_have_the_recorded_bytes() {
     let mut recorded = BTreeMap::new();
     let mut cases = json("proposals/index.json");
-    cases.retain(|case| matches!(text(case, "/chaincode"), "qscc" | "cscc") || text(case, "/channel").is_empty());
+    cases.retain(|case| matches!(text_at(case, "/chaincode"), "qscc" | "cscc") || text_at(case, "/channel").is_empty());
     for case in &cases {
-        let response = ProposalResponse::decode(read(text(case, "/responses/0/file"))).expect("a response");
+        let response = ProposalResponse::decode(read(text_at(case, "/responses/0/file"))).expect("a response");
         let payload = ProposalResponsePayload::decode(response.payload).expect("a payload");
         let action = ChaincodeAction::decode(payload.extension).expect("an action");
         let event = (!action.events.is_empty()).then(|| ChaincodeEvent::decode(action.events).expect("an event"));
         let executed = Executed { response: response.response.expect("a response"), event };
-        recorded.insert(text(case, "/txid").to_owned(), executed);
+        recorded.insert(text_at(case, "/txid").to_owned(), executed);
     }
     let dir = tempfile::tempdir().expect("a directory");
     let peer = peer(dir.path(), recorded);
     for case in &cases {
-        let name = text(case, "/name");
-        let expected = ProposalResponse::decode(read(text(case, "/responses/0/file"))).expect("a response");
-        let signed = SignedProposal::decode(read(text(case, "/request"))).expect("a proposal");
+        let name = text_at(case, "/name");
+        let expected = ProposalResponse::decode(read(text_at(case, "/responses/0/file"))).expect("a response");
+        let signed = SignedProposal::decode(read(text_at(case, "/request"))).expect("a proposal");
         let mut answer = peer.process(signed).await.expect(name);
         // Signatures are random.
         if let (Some(ours), Some(theirs)) = (&mut answer.endorsement, &expected.endorsement) {
@@ -298,21 +269,27 @@ fn recorded_transactions_get_the_recorded_codes() {
 async fn refused_envelopes_get_the_orderers_texts() {
     let dir = tempfile::tempdir().expect("a directory");
     let ledgers = LedgerProvider::open(dir.path()).expect("a directory");
-    let ledger = ledgers.create(CHANNEL, &block(0)).expect("a ledger");
-    let signer = Arc::new(SigningIdentity::load(&golden("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
+    let ledger = ledgers.create(CHANNEL, &Golden::V1_4.block(0).expect("recorded")).expect("a ledger");
+    let signer = Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
     let channels = Arc::new(Channels::default());
     let validator = Arc::new(TransactionValidator::new(channels.clone(), Arc::new(Sccs)));
     let orderer = Orderer::start(ledger, signer, &channels, validator);
     let mut tested = 0;
     for case in json("orderer/broadcast.json") {
-        let (name, phase) = (text(&case, "/name"), text(&case, "/phase"));
+        let (name, phase) = (text_at(&case, "/name"), text_at(&case, "/phase"));
         // Block 34 opens the policy Writers.
         let config = if phase == "open Writers policy" { 34 } else { 4 };
-        channels.put(Bundle::from_config_block(&block(config)).expect("a channel")).expect("supported");
-        let envelope = Envelope::decode(&base64(text(&case, "/envelope_base64"))[..]).expect("an envelope");
+        channels
+            .put(Bundle::from_config_block(&Golden::V1_4.block(config).expect("recorded")).expect("a channel"))
+            .expect("supported");
+        let envelope = Envelope::decode(base64_at(&case, "/envelope_base64").expect("base64")).expect("an envelope");
         let answer = orderer.broadcast(envelope).await;
         let status = case["status"].as_i64().expect("a status");
-        assert_eq!((i64::from(answer.status), answer.info.as_str()), (status, text(&case, "/info")), "{name}, {phase}");
+        assert_eq!(
+            (i64::from(answer.status), answer.info.as_str()),
+            (status, text_at(&case, "/info")),
+            "{name}, {phase}"
+        );
         tested += 1;
     }
     assert_eq!(tested, 11);

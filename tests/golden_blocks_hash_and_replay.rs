@@ -4,45 +4,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::path::PathBuf;
-
 use selvedge::ledger::{Ledger, LedgerProvider, StateIterator, TxSimulator, block, transaction};
 use selvedge::ordering::filtered_block;
+use selvedge::testing::{GOLDEN_CHANNEL, Golden, from_the_orderer, outside_the_ledger};
 use selvedge_proto::Message;
-use selvedge_proto::common::{Block, BlockMetadataIndex};
+use selvedge_proto::common::Block;
 use selvedge_proto::kvrwset::KvrwSet;
-use selvedge_proto::protos::{DeliverResponse, TxValidationCode, deliver_response};
+use selvedge_proto::protos::{DeliverResponse, deliver_response};
 use selvedge_proto::rwset::TxReadWriteSet;
 use serde_json::Value;
 
-const CHANNEL: &str = "goldchan";
-
 fn golden(file: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1.4").join(file);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    Golden::V1_4.read(file).unwrap().into()
 }
 
 fn json(file: &str) -> Value {
-    serde_json::from_slice(&golden(file)).unwrap()
+    Golden::V1_4.json(file).unwrap()
 }
 
 fn blocks() -> impl Iterator<Item = Block> {
-    (0..42).map(|number| Block::decode(&golden(&format!("blocks/block-{number:03}.block"))[..]).unwrap())
-}
-
-/// The block as the orderer sent it: without what the peer filled in.
-fn from_the_orderer(mut block: Block) -> Block {
-    block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Default::default());
-    block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Default::default());
-    block
-}
-
-/// What the checks outside the ledger would say, given what the peer said in the end.
-fn outside(recorded: &Block) -> Vec<TxValidationCode> {
-    use TxValidationCode as Code;
-    let ours = [Code::MvccReadConflict, Code::PhantomReadConflict, Code::DuplicateTxid];
-    let outside = |code| if ours.contains(&code) { Code::Valid } else { code };
-    block::validation_codes(recorded).into_iter().map(outside).collect()
+    (0..42).map(|number| Golden::V1_4.block(number).unwrap())
 }
 
 fn text(golden: &str) -> String {
@@ -70,13 +51,13 @@ fn replay_gives_the_blocks_the_state_and_the_histories_of_the_real_peer() {
     let dir = tempfile::tempdir().unwrap();
     let provider = LedgerProvider::open(dir.path()).unwrap();
     let mut recorded = blocks();
-    let ledger = provider.create(CHANNEL, &from_the_orderer(recorded.next().unwrap())).unwrap();
+    let ledger = provider.create(GOLDEN_CHANNEL, &from_the_orderer(recorded.next().unwrap())).unwrap();
     for recorded in recorded {
         let number = recorded.header.as_ref().unwrap().number;
         if number == 11 {
             simulations_leave_the_recorded_bytes(&ledger);
         }
-        let committed = ledger.commit(from_the_orderer(recorded.clone()), &outside(&recorded)).unwrap();
+        let committed = ledger.commit(from_the_orderer(recorded.clone()), &outside_the_ledger(&recorded)).unwrap();
         assert_eq!(committed.codes, block::validation_codes(&recorded), "block {number}");
         assert_eq!(committed.block, recorded, "block {number}");
     }
@@ -87,7 +68,7 @@ fn replay_gives_the_blocks_the_state_and_the_histories_of_the_real_peer() {
 
     drop((ledger, provider));
     let provider = LedgerProvider::open(dir.path()).unwrap();
-    let ledger = provider.get(CHANNEL).unwrap();
+    let ledger = provider.get(GOLDEN_CHANNEL).unwrap();
     for recorded in blocks() {
         let number = recorded.header.as_ref().unwrap().number;
         let again = ledger.commit(from_the_orderer(recorded.clone()), &[]).unwrap();
@@ -98,9 +79,10 @@ fn replay_gives_the_blocks_the_state_and_the_histories_of_the_real_peer() {
 #[test]
 fn filtered_blocks_are_those_that_the_peer_delivered() {
     for number in [11, 12, 13, 14, 41] {
-        let block = Block::decode(&golden(&format!("blocks/block-{number:03}.block"))[..]).unwrap();
-        let response =
-            DeliverResponse { r#type: Some(deliver_response::Type::FilteredBlock(filtered_block(CHANNEL, &block))) };
+        let block = Golden::V1_4.block(number).unwrap();
+        let response = DeliverResponse {
+            r#type: Some(deliver_response::Type::FilteredBlock(filtered_block(GOLDEN_CHANNEL, &block))),
+        };
         let delivered = golden(&format!("deliver/filtered-{number:03}.bin"));
         assert_eq!(hex::encode(response.encode_to_vec()), hex::encode(delivered), "block {number}");
     }
@@ -175,7 +157,7 @@ fn simulations_leave_the_recorded_bytes(ledger: &Ledger) {
         }),
     ];
     for (number, index, what, simulate) in cases {
-        let recorded = Block::decode(&golden(&format!("blocks/block-{number:03}.block"))[..]).unwrap();
+        let recorded = Golden::V1_4.block(number).unwrap();
         let envelope = &recorded.data.unwrap().data[index];
         let actions = transaction::BlockTransaction::decode(envelope).unwrap().chaincode_actions().unwrap();
         let mut simulator = ledger.new_tx_simulator("simulated").unwrap();

@@ -49,7 +49,7 @@ async fn clients_and_chaincodes_reach_what_is_meant_for_them() -> anyhow::Result
 async fn a_chaincode_that_is_off_keeps_its_name() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plugins = [Plugin::guest("on", "mischief")?, Plugin::guest("off", "mischief")?];
-    let whitelist = [("CHAINCODE_SYSTEM", r#"{"qscc":"enable","cscc":"enable","on":"yes","off":"enabled"}"#)];
+    let whitelist = [("CHAINCODE_SYSTEM", r#"{"qscc":"enable","on":"yes","off":"enabled"}"#)];
     let peer = TestPeer::start(folder.path(), &plugins, &whitelist).await?;
     let client = peer.client().await?;
     assert_eq!(answered(&client, "on", &["canary"]).await?, "clean");

@@ -1,19 +1,30 @@
 //! What the sandbox costs, as ratios against a native baseline in the same run (`cargo xtask bench [PART ...]`).
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
-//! parts: `transactions`, `proposals`, `launch`, `memory`; all of them without an argument.
+//! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`; all of them without an
+//! argument.
 
+mod budget;
+mod canned;
 mod launch;
+mod load;
 mod measure;
 mod memory;
 mod native;
+mod node;
 mod proposals;
 mod sandbox;
+mod signatures;
 mod transactions;
 
 fn main() -> anyhow::Result<()> {
-    // With a backtrace each error of a guest would cost microseconds that are not the sandbox's.
-    let parts: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    if let [argument, file] = args.as_slice()
+        && argument == canned::ARGUMENT
+    {
+        return canned::serve(file.as_ref());
+    }
+    let parts: Vec<_> = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     measure::machine();
     if wanted("transactions") {
@@ -22,6 +33,12 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("proposals") {
         proposals::run()?;
+    }
+    if wanted("budget") {
+        budget::run()?;
+    }
+    if wanted("signatures") {
+        signatures::run()?;
     }
     if wanted("launch") {
         launch::run()?;

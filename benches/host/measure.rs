@@ -81,9 +81,20 @@ pub(crate) fn machine() {
     );
 }
 
-/// Processor time that this process has used, user and system.
-pub(crate) fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+/// Whose processor time is asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Process {
+    This,
+    Other(u32),
+}
+
+/// Processor time that a process has used, user and system, in steps of 10 ms.
+pub(crate) fn processor_time(process: Process) -> Duration {
+    let folder = match process {
+        Process::This => "self".to_owned(),
+        Process::Other(id) => id.to_string(),
+    };
+    let stat = std::fs::read_to_string(format!("/proc/{folder}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |field: usize| fields.get(field).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
     // USER_HZ is 100 on every Linux.
@@ -97,6 +108,19 @@ pub(crate) async fn serial<F: Future>(mut operation: impl FnMut() -> F) -> f64 {
     while started.elapsed() < TURN {
         for _ in 0..16 {
             operation().await;
+        }
+        count += 16;
+    }
+    started.elapsed().as_secs_f64() * 1e6 / f64::from(count)
+}
+
+/// [`serial`] for what does not wait.
+pub(crate) fn serial_blocking(mut operation: impl FnMut()) -> f64 {
+    let started = Instant::now();
+    let mut count = 0_u32;
+    while started.elapsed() < TURN {
+        for _ in 0..16 {
+            operation();
         }
         count += 16;
     }

@@ -39,8 +39,12 @@
 //! There is some in `guest::allocator` (a global allocator can't do without) and in the bindings that `wit-bindgen`
 //! generates. The wall around a chaincode is the sandbox, not this crate.
 
+#[cfg(feature = "peer")]
+mod access_control;
 mod blob;
 mod chaincode;
+#[cfg(feature = "peer")]
+mod channels;
 pub mod composite_key;
 mod error;
 #[cfg(target_family = "wasm")]
@@ -50,16 +54,24 @@ pub mod guest;
 mod ledger;
 #[cfg(not(target_family = "wasm"))]
 pub mod mock;
+#[cfg(feature = "peer")]
+mod packages;
 mod peer;
 mod response;
 mod rows;
 mod stub;
 
+#[cfg(feature = "peer")]
+pub use access_control::{AccessQuery, LocalPolicy};
 pub use blob::Blob;
 pub use chaincode::Chaincode;
+#[cfg(feature = "peer")]
+pub use channels::{ChannelError, ChannelQuery, JoinError};
 pub use error::Error;
 #[cfg(feature = "peer")]
 pub use ledger::{Ledger, LedgerError, LedgerQuery};
+#[cfg(feature = "peer")]
+pub use packages::{ChaincodePackage, InstalledPackage, PackageDescription, PackageError, PackageForm, Packages};
 pub use response::{Payload, Response, status};
 pub use rows::{KeyModification, KeyValue, Page, Rows};
 pub use stub::{Level, SignedProposal, Stub, Timestamp};

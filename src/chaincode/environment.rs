@@ -60,7 +60,7 @@ pub trait Definitions: Send + Sync + 'static {
         simulator: Option<&SharedSimulator>,
     ) -> Result<ContainerInfo, DefinitionError>;
 
-    /// The version that is defined for an application chaincode, whose package was checked against its instantiation policy.
+    /// The version that is defined for a chaincode of users.
     async fn version(&self, name: &str, simulator: Option<&SharedSimulator>) -> Result<String, DefinitionError>;
 }
 

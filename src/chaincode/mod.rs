@@ -15,6 +15,7 @@ mod listener;
 mod message;
 mod metrics;
 mod outbox;
+pub mod packages;
 mod runtime_launcher;
 mod support;
 mod transaction;

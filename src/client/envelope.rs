@@ -1,4 +1,4 @@
-//! Signed envelopes without a transaction id (Fabric: `utils.CreateSignedEnvelope`).
+//! Signed envelopes without a transaction id (Fabric: `utils.CreateSignedEnvelope`, `CreateSignedEnvelopeWithTLSBinding`).
 
 use std::time::SystemTime;
 
@@ -23,10 +23,23 @@ pub fn create_signed_envelope(
     data: &impl Message,
     signer: &dyn Signer,
 ) -> Result<Envelope, ClientError> {
+    create_bound_envelope(kind, channel, data, signer, Bytes::new())
+}
+
+/// [`create_signed_envelope`] for a connection on which the client shows the certificate of that hash; empty where it shows
+/// none.
+pub(super) fn create_bound_envelope(
+    kind: HeaderType,
+    channel: &str,
+    data: &impl Message,
+    signer: &dyn Signer,
+    tls_cert_hash: Bytes,
+) -> Result<Envelope, ClientError> {
     let channel_header = ChannelHeader {
         r#type: kind as i32,
         timestamp: Some(Timestamp::from(SystemTime::now())),
         channel_id: channel.to_owned(),
+        tls_cert_hash,
         ..ChannelHeader::default()
     };
     let payload = Payload {
@@ -42,7 +55,12 @@ pub fn create_signed_envelope(
 
 /// The signer with a fresh nonce.
 pub(super) fn signature_header(signer: &dyn Signer) -> Result<SignatureHeader, ClientError> {
-    let mut nonce = vec![0; NONCE_LENGTH];
+    Ok(SignatureHeader { creator: signer.serialize(), nonce: nonce()?.to_vec().into() })
+}
+
+/// Random bytes, as many as Fabric's clients take.
+pub(super) fn nonce() -> Result<[u8; NONCE_LENGTH], ClientError> {
+    let mut nonce = [0; NONCE_LENGTH];
     rand::fill(&mut nonce).map_err(|_| ClientError::Random)?;
-    Ok(SignatureHeader { creator: signer.serialize(), nonce: nonce.into() })
+    Ok(nonce)
 }

@@ -15,6 +15,9 @@ pub enum ClientError {
     /// The signer's key failed.
     #[error("error signing: {0}")]
     Sign(#[from] MspError),
+    /// It is no update of the channel's configuration.
+    #[error("Invalid channel create transaction : {0}")]
+    ConfigUpdate(String),
     /// Nobody answered.
     #[error("at least one proposal response is required")]
     NoResponses,

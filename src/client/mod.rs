@@ -1,5 +1,5 @@
-//! The client's side of endorsing: proposals and the transactions made of their responses (Fabric:
-//! `protos/utils/txutils.go`, `proputils.go`).
+//! What clients sign: proposals, the transactions made of their responses, requests for blocks, updates of a channel's
+//! configuration (Fabric: `protos/utils/txutils.go`, `proputils.go`).
 //!
 //! Pure: nothing here opens a connection. The CLI and tests use it.
 
@@ -10,8 +10,8 @@ mod error;
 mod proposal;
 mod transaction;
 
-pub use config_update::{create_config_update, sign_config_update};
-pub use deliver::create_seek_envelope;
+pub use config_update::{add_config_signature, create_config_update, sign_config_update};
+pub use deliver::{BlockPosition, create_fetch_envelope, create_seek_envelope};
 pub use envelope::create_signed_envelope;
 pub use error::ClientError;
 pub use proposal::{CreatedProposal, NewProposal, create_chaincode_proposal};

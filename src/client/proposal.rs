@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use aws_lc_rs::rand;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::Timestamp;
@@ -14,10 +13,9 @@ use selvedge_proto::protos::{
 };
 
 use super::ClientError;
+use super::envelope::nonce;
 use crate::endorser::hash::transaction_id;
 use crate::msp::Signer;
-
-const NONCE_LENGTH: usize = 24;
 
 /// A proposal to be made.
 #[derive(Clone, Debug)]
@@ -82,8 +80,7 @@ impl<'a> NewProposal<'a> {
     /// # Errors
     /// When there is no randomness, or the key fails.
     pub fn sign(self, signer: &dyn Signer) -> Result<CreatedProposal, ClientError> {
-        let mut nonce = [0; NONCE_LENGTH];
-        rand::fill(&mut nonce).map_err(|_| ClientError::Random)?;
+        let nonce = nonce()?;
         let creator = signer.serialize();
         let txid = transaction_id(&nonce, &creator);
         let id = ChaincodeId { name: self.chaincode.to_owned(), ..ChaincodeId::default() };

@@ -5,10 +5,13 @@
 //! done; any error is one line, `Error: ...`, and exit 1.
 
 mod chaincode;
+mod channel;
+mod connect;
 mod identity;
 mod msp;
 mod node;
 mod scc;
+mod services;
 mod version;
 
 use std::ffi::OsString;
@@ -37,6 +40,8 @@ enum Verb {
     Node(node::NodeVerb),
     /// Operate chaincode: invoke, query.
     Chaincode(Box<chaincode::ChaincodeCommand>),
+    /// Operate a channel: join, list, getinfo, fetch, signconfigtx, update.
+    Channel(Box<channel::ChannelCommand>),
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]
     Scc(scc::SccVerb),
@@ -60,6 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.verb {
         Verb::Node(verb) => node::run(&verb),
         Verb::Chaincode(command) => chaincode::run(&command),
+        Verb::Channel(command) => channel::run(&command),
         Verb::Scc(verb) => scc::run(&verb),
         Verb::Msp(verb) => msp::run(&verb),
         Verb::Version => print(&version::text()),
@@ -85,6 +91,12 @@ fn with_causes(error: &anyhow::Error) -> String {
 
 fn load_config() -> anyhow::Result<Config> {
     Ok(Config::load(&Environment::of_process())?)
+}
+
+/// Runs a client's work to its end.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the client's thread")?.block_on(work)
 }
 
 /// Writes a result and a line end to standard output.

@@ -15,6 +15,8 @@ use super::keys::{self, Kind};
 pub(super) struct Document {
     /// Values by the key as Fabric writes it. A key without a value is not in here.
     pub(super) scalars: BTreeMap<&'static str, String>,
+    /// Lists by the key as Fabric writes it.
+    pub(super) lists: BTreeMap<&'static str, Vec<String>>,
     /// `chaincode.system`, where it is there.
     pub(super) system: Option<BTreeMap<String, String>>,
     /// `chaincode.systemPlugins`.
@@ -94,6 +96,10 @@ impl<'de> Visitor<'de> for Section<'_> {
                     if let Some(text) = entries.next_value::<Option<String>>()? {
                         self.document.scalars.insert(key, text);
                     }
+                }
+                Kind::List(key) => {
+                    let list = entries.next_value::<Option<Vec<String>>>()?.unwrap_or_default();
+                    self.document.lists.insert(key, list);
                 }
                 Kind::System => self.document.system = entries.next_value::<Option<TextMap>>()?.map(|map| map.0),
                 Kind::Plugins => self.document.plugins = entries.next_value::<Option<_>>()?.unwrap_or_default(),

@@ -8,6 +8,9 @@ pub(super) const SYSTEM: &str = "chaincode.system";
 /// Where the list of plug-in system chaincodes stands.
 pub(super) const PLUGINS: &str = "chaincode.systemPlugins";
 
+/// Keys that hold a list of texts, empty where the file does not say.
+pub(super) const LISTS: &[&str] = &["peer.tls.clientRootCAs.files"];
+
 /// Keys with one value each, and that value where the file does not say. An empty default means "see the comment in
 /// `docs/core.yaml`": another setting, the machine or the package decides.
 pub(super) const SCALARS: &[(&str, &str)] = &[
@@ -23,6 +26,13 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("peer.limits.concurrency.endorserService", "2500"),
     ("peer.authentication.timewindow", "15m"),
     ("peer.tls.enabled", "false"),
+    ("peer.tls.clientAuthRequired", "false"),
+    ("peer.tls.cert.file", ""),
+    ("peer.tls.key.file", ""),
+    ("peer.tls.rootcert.file", ""),
+    ("peer.tls.clientCert.file", ""),
+    ("peer.tls.clientKey.file", ""),
+    ("peer.tls.serverhostoverride", ""),
     ("chaincode.mode", "net"),
     ("chaincode.startuptimeout", "300s"),
     ("chaincode.executetimeout", "30s"),
@@ -103,7 +113,7 @@ const UNUSED: &[&str] = &[
     "peer.maxRecvMsgSize",
     "peer.maxSendMsgSize",
     "peer.profile",
-    "peer.tls",
+    "peer.tls.serverRootCAs",
     "peer.validatorPoolSize",
     "vm",
 ];
@@ -123,6 +133,8 @@ pub(super) const NOT_YET: &[&str] = &[
 pub(super) enum Kind {
     /// One value; carries the path as Fabric writes it.
     Scalar(&'static str),
+    /// One of [`LISTS`].
+    List(&'static str),
     /// [`SYSTEM`].
     System,
     /// [`PLUGINS`].
@@ -139,6 +151,8 @@ pub(super) enum Kind {
 pub(super) fn classify(path: &str) -> Kind {
     if let Some((key, _)) = SCALARS.iter().find(|(key, _)| key.eq_ignore_ascii_case(path)) {
         Kind::Scalar(key)
+    } else if let Some(key) = LISTS.iter().find(|key| key.eq_ignore_ascii_case(path)) {
+        Kind::List(key)
     } else if SYSTEM.eq_ignore_ascii_case(path) {
         Kind::System
     } else if PLUGINS.eq_ignore_ascii_case(path) {
@@ -161,6 +175,8 @@ pub(super) fn variable(key: &str) -> String {
 pub(super) fn classify_variable(name: &str) -> Kind {
     if let Some((key, _)) = SCALARS.iter().find(|(key, _)| variable(key) == name) {
         Kind::Scalar(key)
+    } else if let Some(key) = LISTS.iter().find(|key| variable(key) == name) {
+        Kind::List(key)
     } else if name == variable(SYSTEM) {
         Kind::System
     } else if UNUSED
@@ -192,7 +208,7 @@ pub(super) fn nearest(path: &str) -> Option<&'static str> {
 
 /// Every key that has an effect.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
-    SCALARS.iter().map(|(key, _)| *key).chain([SYSTEM, PLUGINS])
+    SCALARS.iter().map(|(key, _)| *key).chain(LISTS.iter().copied()).chain([SYSTEM, PLUGINS])
 }
 
 fn is_below(key: &str, section: &str) -> bool {
@@ -229,7 +245,8 @@ mod tests {
         assert_eq!(classify("Chaincode.SystemPlugins"), Kind::Plugins);
         assert_eq!(classify("peer.gossip.bootstrap"), Kind::Unused);
         assert_eq!(classify("peer.tls"), Kind::Section);
-        assert_eq!(classify("peer.tls.cert.file"), Kind::Unused);
+        assert_eq!(classify("peer.tls.serverRootCAs.files"), Kind::Unused);
+        assert_eq!(classify("peer.tls.clientrootcas.files"), Kind::List("peer.tls.clientRootCAs.files"));
         assert_eq!(classify("peer.gossipy"), Kind::Unknown);
     }
 

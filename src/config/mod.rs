@@ -11,6 +11,7 @@ mod keys;
 mod peer;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 mod values;
 mod wasm;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use chaincode::{ChaincodeConfig, ChaincodeLogging, ChaincodeMode, PluginConfig, RuntimeParams};
 pub use error::{ConfigError, Origin, Problem};
 pub use peer::PeerConfig;
+pub use tls::TlsConfig;
 pub use units::{ByteSize, parse_duration};
 pub use wasm::{WasmConfig, WasmLimits};
 
@@ -93,8 +95,8 @@ pub struct OperationsConfig {
 /// `network.development`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DevelopmentConfig {
-    /// The channel that is made at the first start.
-    pub channel: String,
+    /// The channel that is made at the first start of a node with identities of its own making; none to make no channel.
+    pub channel: Option<String>,
     /// How long the orderer gathers a batch after its first envelope (Fabric: `BatchTimeout`).
     pub batch_timeout: Duration,
     /// Envelopes in a block (Fabric: `BatchSize.MaxMessageCount`).
@@ -126,9 +128,7 @@ impl Config {
         let mut values = Values::new(document, &environment.variables, &base);
         let not_yet: Vec<_> = keys::NOT_YET.iter().copied().filter(|key| values.is_changed(key)).collect();
         report_keys(document, &environment.variables, &not_yet, &mut values.warnings);
-        for key in ["peer.tls.enabled", "operations.tls.enabled"] {
-            values.read(key, refuse_tls);
-        }
+        values.read("operations.tls.enabled", refuse_tls);
         let peer = peer::read(&mut values, &environment.directory, file.is_some());
         let chaincode = chaincode::read(&mut values, environment, document, &base, &peer);
         let config = Self {
@@ -166,8 +166,8 @@ fn find_file(environment: &Environment) -> Result<Option<PathBuf>, ConfigError> 
 fn refuse_tls(text: &str) -> Result<(), String> {
     match values::parse_flag(text)? {
         true => {
-            Err("asks for TLS, which this version does not have; set it to false and keep the listener on an address \
-                     that only trusted clients reach"
+            Err("asks for TLS, which this listener does not have; set it to false and keep the listener on an address \
+                     that only operators reach"
                 .to_owned())
         }
         false => Ok(()),
@@ -178,7 +178,10 @@ fn development(values: &mut Values<'_>) -> DevelopmentConfig {
     let message = ByteSize::mib(100);
     let absolute_max_bytes = values.size("network.development.absoluteMaxBytes", ByteSize::kib(1)..=message);
     DevelopmentConfig {
-        channel: values.read("network.development.channel", |text| check_channel(text).map(|()| text.to_owned())),
+        channel: values.read("network.development.channel", |text| match text {
+            "" => Ok(None),
+            name => check_channel(name).map(|()| Some(name.to_owned())),
+        }),
         batch_timeout: values
             .duration("network.development.batchTimeout", Duration::from_millis(1)..=Duration::from_secs(3600)),
         max_message_count: values.number("network.development.maxMessageCount", 1..=u32::MAX),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::tls::{self, TlsConfig};
 use super::values::Values;
 
 /// Where a node without a core.yaml keeps its data, under the current directory.
@@ -34,6 +35,8 @@ pub struct PeerConfig {
     pub endorser_concurrency: usize,
     /// `peer.authentication.timewindow`: how far a client's clock may be off.
     pub authentication_timewindow: Duration,
+    /// `peer.tls`
+    pub tls: TlsConfig,
 }
 
 impl PeerConfig {
@@ -62,6 +65,7 @@ pub(super) fn read(values: &mut Values<'_>, directory: &Path, has_file: bool) ->
         endorser_concurrency: values.number("peer.limits.concurrency.endorserService", 0..=1_000_000),
         authentication_timewindow: values
             .duration("peer.authentication.timewindow", Duration::from_secs(1)..=Duration::from_secs(24 * 3600)),
+        tls: tls::read(values),
     }
 }
 

@@ -28,6 +28,13 @@ fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn an_empty_name_makes_no_development_channel() {
+    let load = |text| Config::build(&Environment::default(), None, &document::parse(text).unwrap()).unwrap();
+    assert_eq!(load("peer: {}").development.channel.as_deref(), Some("mychannel"));
+    assert_eq!(load("network: {development: {channel: ''}}").development.channel, None);
+}
+
+#[test]
 fn the_reference_file_parses_to_exactly_the_defaults() {
     assert_eq!(of_file(REFERENCE, &[]).expect("is valid"), of_file("", &[]).expect("is valid"));
 }
@@ -41,6 +48,9 @@ fn every_known_key_occurs_in_the_reference_file() {
         assert!(REFERENCE.contains(&format!("{name}:")), "{key} is missing in docs/core.yaml");
         let written = document.scalars.get(key).map_or("", String::as_str);
         assert_eq!(written, *default, "{key} in docs/core.yaml");
+    }
+    for key in keys::LISTS {
+        assert!(document.lists.contains_key(key), "{key} is missing in docs/core.yaml");
     }
     assert!(document.system.is_some(), "chaincode.system is missing in docs/core.yaml");
     assert!(REFERENCE.contains("systemPlugins:"), "chaincode.systemPlugins is missing in docs/core.yaml");
@@ -155,13 +165,44 @@ fn every_problem_is_found_in_one_run() {
 }
 
 #[test]
-fn tls_is_refused_rather_than_ignored() {
-    for (text, key) in
-        [("peer: {tls: {enabled: true}}", "peer.tls"), ("operations: {tls: {enabled: true}}", "operations.tls")]
+fn tls_of_operations_is_refused_rather_than_ignored() {
+    for (text, variables) in
+        [("operations: {tls: {enabled: true}}", &[][..]), ("", &[("CORE_OPERATIONS_TLS_ENABLED", "true")])]
     {
-        assert!(problems(text, &[])[0].starts_with(key), "{text}");
+        let found = problems(text, variables);
+        assert!(found[0].starts_with("operations.tls") && found[0].contains("does not have"), "{found:?}");
     }
-    assert!(problems("", &[("CORE_PEER_TLS_ENABLED", "true")])[0].contains("does not have"));
+}
+
+#[test]
+fn the_peers_tls_is_read_with_fabrics_names_and_paths_start_at_the_files_folder() {
+    let text = "peer:\n  tls:\n    enabled: true\n    clientAuthRequired: true\n    cert: {file: tls/server.crt}\n    \
+                key: {file: /k/server.key}\n    rootcert: {file: tls/ca.crt}\n    clientRootCAs:\n      files:\n        \
+                - tls/a.crt\n        - /b.crt\n    clientKey: {file: }\n    serverhostoverride: peer0\n";
+    let config = of_file(text, &[("CORE_PEER_TLS_CLIENTCERT_FILE", "tls/client.crt")]).expect("is valid");
+    let tls = config.peer.tls;
+    assert!(tls.enabled && tls.client_auth_required);
+    assert_eq!(tls.cert_file.as_deref(), Some(Path::new("/etc/fabric/tls/server.crt")));
+    assert_eq!(tls.key_file.as_deref(), Some(Path::new("/k/server.key")));
+    assert_eq!(tls.rootcert_file.as_deref(), Some(Path::new("/etc/fabric/tls/ca.crt")));
+    assert_eq!(tls.client_root_cas, [Path::new("/etc/fabric/tls/a.crt"), Path::new("/b.crt")]);
+    assert_eq!(tls.client_cert_file.as_deref(), Some(Path::new("/etc/fabric/tls/client.crt")));
+    assert_eq!(tls.client_key_file, None);
+    assert_eq!(tls.server_host_override, "peer0");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_list_of_files_may_come_from_a_variable() {
+    let yaml = "peer: {tls: {clientRootCAs: {files: [from-file]}}}";
+    for (written, expected) in [
+        ("/a.crt b.crt", &["/a.crt", "/etc/fabric/b.crt"][..]),
+        ("[/a.crt, \"/with blank.crt\"]", &["/a.crt", "/with blank.crt"]),
+        ("", &["/etc/fabric/from-file"]),
+    ] {
+        let config = of_file(yaml, &[("CORE_PEER_TLS_CLIENTROOTCAS_FILES", written)]).expect("is valid");
+        assert_eq!(config.peer.tls.client_root_cas, expected.iter().map(Path::new).collect::<Vec<_>>(), "{written}");
+    }
 }
 
 #[test]

@@ -117,6 +117,16 @@ impl<'a> Values<'a> {
     pub(super) fn optional_path(&self, key: &str) -> Option<PathBuf> {
         Some(self.text(key)).filter(|text| !text.is_empty()).map(|text| self.base.join(text))
     }
+
+    /// The paths of a list. A variable holds them with blanks between, as for viper, or in YAML's form: `[a, b]`.
+    pub(super) fn paths(&self, key: &str) -> Vec<PathBuf> {
+        let written =
+            match self.variables.get(&keys::variable(key)).map(|text| text.trim()).filter(|text| !text.is_empty()) {
+                Some(text) => split_list(text),
+                None => self.document.lists.get(key).cloned().unwrap_or_default(),
+            };
+        written.iter().filter(|path| !path.is_empty()).map(|path| self.base.join(path)).collect()
+    }
 }
 
 /// Of a YAML boolean, in the spellings of Go's parsers.
@@ -125,6 +135,13 @@ pub(super) fn parse_flag(text: &str) -> Result<bool, String> {
         "true" | "yes" | "on" | "t" | "1" => Ok(true),
         "false" | "no" | "off" | "f" | "0" | "" => Ok(false),
         _ => Err("is neither true nor false; write one of them".to_owned()),
+    }
+}
+
+fn split_list(text: &str) -> Vec<String> {
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(inside) => inside.split(',').map(|item| item.trim().trim_matches(['"', '\'']).to_owned()).collect(),
+        None => text.split_whitespace().map(str::to_owned).collect(),
     }
 }
 

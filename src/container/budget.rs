@@ -129,6 +129,11 @@ impl Budget {
         self.shared.failure.get().map(String::as_str)
     }
 
+    /// Whether nothing more can come of the transaction: it was cancelled, is doomed or is past its deadline.
+    pub fn is_over(&self) -> bool {
+        self.is_cancelled() || self.failure().is_some() || Instant::now() >= self.deadline()
+    }
+
     /// Keeps what a VM reserved for the root (its permit) until the transaction's last execution is gone.
     pub fn keep_permit(&self, permit: Box<dyn Any + Send>) {
         *self.shared.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);

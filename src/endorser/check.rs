@@ -15,9 +15,9 @@ use selvedge_proto::protos::{
     SignedProposal,
 };
 
-use super::decode::{Undecodable, decode};
 use super::{EndorserError, hash};
 use crate::channel::Authenticator;
+use crate::decode::{Undecodable, decode};
 use crate::msp::{self, Identity};
 
 /// A proposal that passed, taken apart.

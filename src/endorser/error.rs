@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 
-use super::decode::Undecodable;
 use crate::chaincode::ExecuteError;
 use crate::channel::AclError;
+use crate::decode::Undecodable;
 use crate::ledger::LedgerError;
 use crate::msp::MspError;
 

@@ -12,7 +12,6 @@
 //! endorsement plug-ins other than the default one, and the endorser's metrics.
 
 pub mod check;
-mod decode;
 mod error;
 pub mod hash;
 mod response;
@@ -20,8 +19,8 @@ mod service;
 mod simulate;
 mod support;
 
-pub use decode::Undecodable;
-pub(crate) use decode::decode;
+pub use crate::decode::Undecodable;
+pub(crate) use crate::decode::decode;
 pub use error::{EndorserError, Placement};
 pub use service::{DEFAULT_CONCURRENCY, Endorser, EndorserParts};
 pub use support::ChaincodeExecutor;

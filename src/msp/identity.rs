@@ -106,8 +106,8 @@ impl Identity {
         self.0.key.verify(message, signature)
     }
 
-    /// The certificate in DER: the same bytes for the same certificate, whatever form the identity's bytes have.
-    pub(crate) fn certificate(&self) -> &[u8] {
+    /// The certificate in DER with its signature in Fabric's form: the same bytes for the same certificate.
+    pub(crate) fn certificate_der(&self) -> &[u8] {
         &self.0.certificate.der
     }
 

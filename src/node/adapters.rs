@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
+use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
 use crate::channel::{AclChecker, Channels};
 use crate::operations::HealthCheck;
-use crate::ordering::{DeliverAccess, Orderers};
+use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers, resource};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access(pub(super) AclChecker);
@@ -37,6 +38,20 @@ impl ApplicationConfig for ChannelCapabilities {
             key_level_endorsement: capabilities.key_level_endorsement(),
             purge_private_data: capabilities.purge_private_data(),
         })
+    }
+}
+
+/// Where the channels of this node are ordered, for those who may read the channel's blocks from an orderer.
+pub(super) struct Directory {
+    pub(super) channels: Arc<Channels>,
+    pub(super) acl: AclChecker,
+}
+
+impl OrdererDirectory for Directory {
+    fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>> {
+        let bundle = self.channels.get(channel)?;
+        self.acl.check_envelope(resource::ORDERER_DELIVER, channel, envelope).ok()?;
+        Some(ordering_service(&bundle))
     }
 }
 

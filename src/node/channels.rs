@@ -1,65 +1,183 @@
-//! The channels at start: those on disk, or the development channel when there is none.
+//! The channels of a node: those on disk at the start, and those that it joins (Fabric: `core/peer/peer.go`).
+//!
+//! A channel is its ledger, its configuration among the [`Channels`], its orderer where it is ordered here, and an INIT of
+//! every system chaincode. Invariants: it is made by a task of its own, which no client's going stops; a crash leaves no
+//! channel or a whole one, because the ledger is the last thing that can fail and the rest is made of it at every start.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::RwLock;
 
+use super::embedded_orderer::{EmbeddedOrderer, ordering_service};
 use crate::channel::genesis::{OrderingSettings, development_block};
-use crate::channel::{Bundle, ChannelResources, Channels};
+use crate::channel::{Bundle, Channels, GenesisBlock};
 use crate::config::{ByteSize, Config};
-use crate::ledger::LedgerProvider;
-use crate::msp::Signer;
+use crate::container::Budget;
+use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
-use crate::ordering::{Orderer, Orderers};
-use crate::scc::Registry;
-use crate::validation::TransactionValidator;
+use crate::scc::{ChannelJoiner, Deployer, JoinError};
 
-/// Reads the configuration of each channel on disk. A node without channels makes its development channel.
-pub(super) fn open(
-    config: &Config,
-    ledgers: &LedgerProvider,
-    channels: &Channels,
-    made: &DevelopmentMsp,
-) -> anyhow::Result<()> {
-    if ledgers.channels().is_empty() {
-        let organisation = verifying_config(&made.organisation, &made.mspid)?;
-        let channel = &config.development.channel;
-        let block = development_block(channel, &organisation, &ordering_settings(config))
-            .context("the development channel cannot be made (network.development)")?;
-        ledgers.create(channel, &block).with_context(|| format!("channel {channel} cannot be made"))?;
-        tracing::info!("made the development channel {channel}");
-    }
-    for name in ledgers.channels() {
-        let ledger = ledgers.get(&name).ok_or_else(|| anyhow!("channel {name} has gone"))?;
-        let number = ledger.last_config_block_number();
-        let block = ledger
-            .block_by_number(number)?
-            .ok_or_else(|| anyhow!("channel {name} lacks its configuration block {number}"))?;
-        // The node serves its other channels all the same.
-        if let Err(error) = Bundle::from_config_block(&block).and_then(|bundle| channels.put(bundle)) {
-            tracing::error!("channel {name} is not opened: {error}");
-        }
-    }
-    Ok(())
+/// Opens and joins channels.
+pub(super) struct ChannelManager {
+    ledgers: Arc<LedgerProvider>,
+    channels: Arc<Channels>,
+    embedded: EmbeddedOrderer,
+    /// Where INITs run.
+    work: Handle,
+    /// None until the chaincode side is there.
+    deployer: OnceLock<Deployer>,
+    phase: RwLock<Phase>,
 }
 
-/// The embedded orderer of each channel.
-pub(super) fn start_orderers(
-    ledgers: &LedgerProvider,
-    signer: &Arc<dyn Signer>,
-    channels: &Arc<Channels>,
-    registry: &Arc<Registry>,
-) -> Arc<Orderers> {
-    let orderers = Arc::new(Orderers::default());
-    let resources: Arc<dyn ChannelResources> = channels.clone();
-    let validator = Arc::new(TransactionValidator::new(resources, registry.clone()));
-    for ledger in channels.names().iter().filter_map(|name| ledgers.get(name)) {
-        let channel = ledger.channel_id().to_owned();
-        let orderer = Orderer::start(ledger, Arc::clone(signer), channels, validator.clone());
-        orderers.insert(&channel, Arc::new(orderer));
+/// Held for reading while a channel is made, so that whoever closes waits for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Closed,
+}
+
+impl ChannelManager {
+    pub(super) fn new(
+        ledgers: Arc<LedgerProvider>,
+        channels: Arc<Channels>,
+        embedded: EmbeddedOrderer,
+        work: Handle,
+    ) -> Arc<Self> {
+        let (deployer, phase) = (OnceLock::new(), RwLock::new(Phase::Open));
+        Arc::new(Self { ledgers, channels, embedded, work, deployer, phase })
     }
-    orderers
+
+    /// Takes up the configuration of every channel on disk. One that cannot be used is left out, and the log says why.
+    pub(super) fn open(&self) {
+        for ledger in self.ledgers.channels().iter().filter_map(|name| self.ledgers.get(name)) {
+            tracing::info!("Loading chain {}", ledger.channel_id());
+            let opened = configuration(&ledger).and_then(|bundle| Ok(self.channels.put(bundle)?));
+            if let Err(error) = opened {
+                tracing::error!("Failed to load chain {}({error})", ledger.channel_id());
+            }
+        }
+    }
+
+    /// Deploys the system chaincodes, for the peer and on every channel that is open; then starts the orderers.
+    pub(super) async fn start(&self, deployer: Deployer) -> anyhow::Result<()> {
+        let channels = self.channels.names();
+        let deployer = self.deployer.get_or_init(|| deployer).clone();
+        let deployment = self.work.spawn(async move {
+            deployer.deploy_sys_ccs("", None).await;
+            deployer.deploy_on_channels(channels).await;
+        });
+        deployment.await?;
+        for channel in self.channels.names() {
+            if let Some(ledger) = self.ledgers.get(&channel) {
+                self.embedded.start(ledger);
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins no more channels. Returns when those whose ledgers are being made are there.
+    pub(super) async fn close(&self) {
+        *self.phase.write().await = Phase::Closed;
+    }
+
+    /// Makes the channel, all but the INITs.
+    async fn create(self: &Arc<Self>, genesis: GenesisBlock) -> Result<(), JoinError> {
+        let phase = self.phase.read().await;
+        if *phase == Phase::Closed {
+            return Err(JoinError::Stopping);
+        }
+        let channel = genesis.channel.clone();
+        if self.ledgers.get(&channel).is_some() {
+            return Err(LedgerError::LedgerExists.into());
+        }
+        let this = Arc::clone(self);
+        let made = tokio::task::spawn_blocking(move || {
+            // Fabric makes the ledger first, and keeps it when the configuration turns out to be unusable.
+            let bundle = usable(&genesis)?;
+            let ledger = this.ledgers.create(&genesis.channel, &genesis.block)?;
+            Ok::<_, JoinError>((bundle, ledger))
+        });
+        let (bundle, ledger) = made.await.map_err(|died| {
+            tracing::error!("the task that made the ledger of channel {channel} died: {died}");
+            JoinError::Died
+        })??;
+        self.channels.put(bundle)?;
+        self.embedded.start(ledger);
+        tracing::info!("[{channel}] joined");
+        Ok(())
+    }
+
+    async fn join(self: Arc<Self>, genesis: GenesisBlock, budget: Budget) -> Result<(), JoinError> {
+        let channel = genesis.channel.clone();
+        self.create(genesis).await?;
+        if let Some(deployer) = self.deployer.get() {
+            deployer.deploy_sys_ccs(&channel, Some(budget)).await;
+        }
+        Ok(())
+    }
+}
+
+/// The manager as the capability holds it: what runs chaincode must not keep alive what it is part of.
+pub(super) struct Joiner(pub(super) Weak<ChannelManager>);
+
+#[async_trait]
+impl ChannelJoiner for Joiner {
+    async fn join(&self, genesis: GenesisBlock, budget: Budget) -> Result<(), JoinError> {
+        let manager = self.0.upgrade().ok_or(JoinError::Stopping)?;
+        let work = manager.work.clone();
+        let channel = genesis.channel.clone();
+        work.spawn(manager.join(genesis, budget)).await.unwrap_or_else(|died| {
+            tracing::error!("the task that joined channel {channel} died: {died}");
+            Err(JoinError::Died)
+        })
+    }
+}
+
+/// The configuration that a channel is to be made with, if this node can serve it.
+fn usable(genesis: &GenesisBlock) -> Result<Bundle, JoinError> {
+    let bundle = Bundle::from_config(&genesis.channel, &genesis.config)?;
+    bundle.check_supported()?;
+    if bundle.orderer().is_none() {
+        return Err(JoinError::NoOrderer);
+    }
+    if ordering_service(&bundle).is_empty() {
+        return Err(JoinError::NoOrdererAddress);
+    }
+    Ok(bundle)
+}
+
+fn configuration(ledger: &Ledger) -> anyhow::Result<Bundle> {
+    let number = ledger.last_config_block_number();
+    let block = ledger.block_by_number(number)?;
+    let block = block.with_context(|| format!("it lacks its configuration block {number}"))?;
+    Ok(Bundle::from_config_block(&block)?)
+}
+
+/// Makes the development channel, where there is no channel yet and the node's identities are of its own making: another
+/// organisation's identity would be nobody in a channel of the development organisation.
+pub(super) fn make_development_channel(
+    config: &Config,
+    ledgers: &LedgerProvider,
+    made: &DevelopmentMsp,
+) -> anyhow::Result<()> {
+    if !ledgers.channels().is_empty() {
+        return Ok(());
+    }
+    match &config.development.channel {
+        Some(channel) if config.peer.msp_config_path.is_none() => {
+            let organisation = verifying_config(&made.organisation, &made.mspid)?;
+            let block = development_block(channel, &organisation, &ordering_settings(config))
+                .context("the development channel cannot be made (network.development)")?;
+            ledgers.create(channel, &block).with_context(|| format!("channel {channel} cannot be made"))?;
+            tracing::info!("made the development channel {channel}");
+        }
+        _ => tracing::info!("there is no channel yet; an administrator has this node join one by cscc's JoinChain"),
+    }
+    Ok(())
 }
 
 fn ordering_settings(config: &Config) -> OrderingSettings {

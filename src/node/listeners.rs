@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::endorser::Endorser;
 use crate::operations::Operations;
 use crate::ordering::{AtomicBroadcastService, DeliverService, Deliverer};
+use crate::tls::{ServerTls, TlsIncoming};
 
 /// How long calls under way may take once the node stops; a stream of blocks never ends by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -47,7 +48,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) async fn open(config: &Config, services: Services) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Config, tls: Option<ServerTls>, services: Services) -> anyhow::Result<Self> {
         let Services { endorser, deliverer, broadcast, chaincode: registrations, operations: shown } = services;
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
         let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
@@ -62,8 +63,8 @@ impl Listeners {
         let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let registrations = Server::builder().add_service(registrations);
         let servers = vec![
-            serve("peer", services, peer, stop.subscribe()),
-            serve("chaincode", registrations, chaincode, stop.subscribe()),
+            serve("peer", services, peer, tls, stop.subscribe()),
+            serve("chaincode", registrations, chaincode, None, stop.subscribe()),
             tokio::spawn(serve_operations(shown, operations, stop.subscribe())),
         ];
         Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, deliverer, stop, servers })
@@ -95,14 +96,26 @@ async fn serve_operations(operations: Operations, listener: TcpListener, mut sto
     }
 }
 
-fn serve(name: &'static str, router: Router, listener: TcpListener, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
+fn serve(
+    name: &'static str,
+    router: Router,
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let stopped = async move {
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        // Without it, an answer in two packets waits 40 ms for the client's delayed acknowledgement.
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+        let served = match tls {
+            Some(tls) => router.serve_with_incoming_shutdown(TlsIncoming::new(listener, &tls), stopped).await,
+            None => {
+                // Without it, an answer in two packets waits 40 ms for the client's delayed acknowledgement.
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                router.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+        };
+        if let Err(error) = served {
             tracing::error!("the {name} listener failed: {error}");
         }
     })

@@ -6,8 +6,10 @@
 mod adapters;
 mod chaincodes;
 mod channels;
+mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
+mod tls;
 mod work;
 
 use std::net::SocketAddr;
@@ -15,11 +17,15 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
+use tokio::runtime::Handle;
 
-use self::adapters::{Access, ChannelCapabilities, OrderersWork};
+use self::adapters::{Access, ChannelCapabilities, Directory, OrderersWork};
+use self::channels::{ChannelManager, Joiner};
+use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
+use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
 use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
 use crate::config::Config;
@@ -30,12 +36,17 @@ use crate::ledger::LedgerProvider;
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
 use crate::ordering::{AtomicBroadcastService, DeliverConfig, Deliverer, Orderers};
-use crate::scc::{Deployer, LedgerCapability, Registry};
+use crate::scc::{
+    AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
+    PackagesCapability, Registry,
+};
+use crate::validation::TransactionValidator;
 
 /// A running node.
 pub struct Node {
     support: ChaincodeSupport,
     ledgers: Arc<LedgerProvider>,
+    channels: Arc<ChannelManager>,
     listeners: Listeners,
     orderers: Arc<Orderers>,
     controller: Arc<VmController>,
@@ -78,11 +89,15 @@ impl Node {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        // Before anything is made on disk: a certificate that cannot be used is the operator's to correct.
+        let server_tls = tls::server(&config.peer.tls)?;
         let mut metrics = Metrics::default();
         let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
 
         let data = &config.peer.file_system_path;
         let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);
+        let packages =
+            Arc::new(PackageStore::open(&data.join("chaincodes")).context("the installed chaincode packages")?);
 
         let mspid = &config.peer.local_msp_id;
         let made = development::ensure(&config.peer.development_path(), mspid)
@@ -93,18 +108,35 @@ impl Node {
         let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(msp_folder, mspid).context(of_peer)?);
         let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
 
+        let version = config.chaincode.wasm.system_version.as_str();
+        let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let channels = Arc::new(Channels::default());
-        channels::open(config, &ledgers, &channels, &made)?;
         let resources: Arc<dyn ChannelResources> = channels.clone();
-        let authenticator = Arc::new(Authenticator::new(resources, local));
+        let orderers = Arc::new(Orderers::default());
+        let embedded = EmbeddedOrderer {
+            orderers: Arc::clone(&orderers),
+            channels: Arc::clone(&channels),
+            signer: orderer_signer,
+            validator: Arc::new(TransactionValidator::new(Arc::clone(&resources), registry.clone())),
+            runtime: Handle::current(),
+        };
+        channels::make_development_channel(config, &ledgers, &made)?;
+        let manager = ChannelManager::new(Arc::clone(&ledgers), Arc::clone(&channels), embedded, work.handle());
+        manager.open();
+        let authenticator = Arc::new(Authenticator::new(Arc::clone(&resources), local));
         let acl = AclChecker::new(Arc::clone(&authenticator));
         let access = Arc::new(Access(acl.clone()));
 
-        let version = config.chaincode.wasm.system_version.as_str();
-        let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
-        let capabilities: Vec<Arc<dyn Capability>> =
-            vec![Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())), Arc::new(Messages)];
+        let joiner = Arc::new(Joiner(Arc::downgrade(&manager)));
+        let capabilities: Vec<Arc<dyn Capability>> = vec![
+            Arc::new(AccessControlCapability::new(acl.clone())),
+            Arc::new(ChannelAdminCapability::new(joiner, access.clone())),
+            Arc::new(ChannelConfigCapability::new(Arc::clone(&channels), Arc::clone(&as_ledgers), access.clone())),
+            Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())),
+            Arc::new(Messages),
+            Arc::new(PackagesCapability::new(packages, access.clone())),
+        ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
         let containers = Containers(Arc::clone(&vm));
@@ -127,31 +159,32 @@ impl Node {
             Some(wrap) => wrap(Arc::clone(&acceptor)),
             None => Arc::clone(&acceptor),
         });
-        let deployer = Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers));
-        let names = channels.names();
-        work.run(async move {
-            deployer.deploy_sys_ccs("").await;
-            deployer.deploy_on_channels(names).await;
-        })
-        .await?;
+        manager.start(Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers))).await?;
 
-        let orderers = channels::start_orderers(&ledgers, &orderer_signer, &channels, &registry);
         let parts = EndorserParts {
             authenticator,
-            acl,
+            acl: acl.clone(),
             system_chaincodes: registry,
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
             signer,
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
-        let deliver = DeliverConfig { time_window: config.peer.authentication_timewindow, ..DeliverConfig::default() };
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access, deliver));
+        let deliver = DeliverConfig {
+            time_window: config.peer.authentication_timewindow,
+            binding: tls::binding(&config.peer.tls),
+            ..DeliverConfig::default()
+        };
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
         let mut health = HealthChecks::default();
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
         let services = Services {
             endorser,
-            broadcast: AtomicBroadcastService::new(Arc::clone(&orderers), Arc::clone(&deliverer)),
+            broadcast: AtomicBroadcastService::new(
+                Arc::clone(&orderers),
+                Arc::new(Directory { channels, acl }),
+                Arc::clone(&deliverer),
+            ),
             deliverer,
             chaincode: ChaincodeListener::new(acceptor).work_on(work.handle()),
             operations: Operations {
@@ -161,8 +194,8 @@ impl Node {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         };
-        let listeners = Listeners::open(config, services).await?;
-        Ok(Self { support, ledgers, listeners, orderers, controller, containers, work })
+        let listeners = Listeners::open(config, server_tls, services).await?;
+        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, work })
     }
 
     /// The address of the endorser, Deliver and Broadcast services.
@@ -203,6 +236,7 @@ impl Node {
     /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
     pub async fn stop(self) {
         self.listeners.close().await;
+        self.channels.close().await;
         self.orderers.shutdown().await;
         drop(self.containers);
         self.work.stop();
@@ -220,10 +254,11 @@ pub async fn start(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let node = Node::start(&config, Hooks::default()).await?;
     tracing::info!(
-        "Started peer with ID=[{}], network ID=[{}], address=[{}]",
+        "Started peer with ID=[{}], network ID=[{}], address=[{}]{}",
         config.peer.id,
         config.peer.network_id,
-        node.peer_address()
+        node.peer_address(),
+        tls::described(&config.peer.tls)
     );
     tracing::info!(
         "chaincode registers at {}; http://{}/ has healthz, metrics, logspec and version",

@@ -8,7 +8,6 @@ use crate::scc::SystemChaincode;
 pub fn system_chaincodes(config: &Config) -> Vec<SystemChaincode> {
     let chaincode = &config.chaincode;
     let builtin = SystemChaincode::builtin(&chaincode.system).into_iter().map(|builtin| {
-        let builtin = SystemChaincode { enabled: builtin.enabled && has_module(&builtin.name), ..builtin };
         if !builtin.enabled {
             return builtin;
         }
@@ -17,11 +16,6 @@ pub fn system_chaincodes(config: &Config) -> Vec<SystemChaincode> {
     });
     let plugins = chaincode.system_plugins.iter().map(|plugin| of_plugin(plugin).whitelist(&chaincode.system));
     builtin.chain(plugins).collect()
-}
-
-/// lscc and cscc are names without code in this version, as `+lifecycle` is in Fabric's.
-fn has_module(name: &str) -> bool {
-    !matches!(name, "lscc" | "cscc")
 }
 
 fn of_plugin(plugin: &PluginConfig) -> SystemChaincode {

@@ -34,14 +34,6 @@ impl WorkRuntime {
         }
     }
 
-    /// Runs a future on the runtime.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
-        self.handle().spawn(future).await
-    }
-
     pub(super) fn stop(mut self) {
         if let Some(runtime) = self.0.take() {
             // Waits on a thread of its own: a runtime must not be waited for from within another.

@@ -24,6 +24,13 @@ pub trait DeliverAccess: Send + Sync {
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String>;
 }
 
+/// Knows the channels that the node is in, whoever orders them.
+pub trait OrdererDirectory: Send + Sync {
+    /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel, or whoever
+    /// signed `envelope` is not to know.
+    fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>>;
+}
+
 /// Judges the transactions of a block before it is committed.
 pub trait BlockValidator: Send + Sync {
     /// One code for each transaction: form, creator's signature, transaction id, endorsements. Duplicates, MVCC and phantoms

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Streaming};
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{Deliverer, Orderer, resource};
+use super::{Deliverer, Orderer, OrdererDirectory, resource};
 use crate::ledger::block;
 use crate::ledger::transaction::BlockTransaction;
 
@@ -53,17 +53,25 @@ impl Orderers {
     }
 }
 
+fn ordered_elsewhere(channel: &str, addresses: &[String]) -> String {
+    format!(
+        "channel {channel} is not ordered by this node; send its transactions to its ordering service at {}",
+        addresses.join(", ")
+    )
+}
+
 /// Implements `orderer.AtomicBroadcast`.
 #[derive(Clone)]
 pub struct AtomicBroadcastService {
     orderers: Arc<Orderers>,
+    directory: Arc<dyn OrdererDirectory>,
     deliverer: Arc<Deliverer>,
 }
 
 impl AtomicBroadcastService {
-    /// Orders with `orderers` and streams what `deliverer` reads.
-    pub fn new(orderers: Arc<Orderers>, deliverer: Arc<Deliverer>) -> Self {
-        Self { orderers, deliverer }
+    /// Orders with `orderers` and streams what `deliverer` reads. `directory` knows where the other channels are ordered.
+    pub fn new(orderers: Arc<Orderers>, directory: Arc<dyn OrdererDirectory>, deliverer: Arc<Deliverer>) -> Self {
+        Self { orderers, directory, deliverer }
     }
 
     /// Answers one envelope, wherever it comes from.
@@ -73,10 +81,13 @@ impl AtomicBroadcastService {
             return response(Status::BadRequest, info);
         };
         let channel = &transaction.header.channel_id;
-        let Some(orderer) = self.orderers.get(channel) else {
-            return response(Status::NotFound, "channel does not exist");
-        };
-        orderer.broadcast(envelope).await
+        match self.orderers.get(channel) {
+            Some(orderer) => orderer.broadcast(envelope).await,
+            None => match self.directory.orderer_addresses(channel, &envelope) {
+                Some(addresses) => response(Status::NotFound, ordered_elsewhere(channel, &addresses)),
+                None => response(Status::NotFound, "channel does not exist"),
+            },
+        }
     }
 }
 

@@ -11,9 +11,10 @@ use selvedge_proto::orderer::seek_info::SeekBehavior;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 
-use super::DeliverAccess;
 use super::seek::{self, Refusal, Span};
+use super::{DeliverAccess, TlsBinding};
 use crate::ledger::{Ledger, LedgerProvider};
+use crate::tls::CertHash;
 
 /// Responses that may wait for a slow client: enough to read one block while another is sent, and few because a block may
 /// be large.
@@ -27,12 +28,14 @@ pub struct DeliverConfig {
     /// How long a stream goes on after a check of its creator's rights. A new configuration is checked at once; this is for
     /// certificates that expire.
     pub recheck: Duration,
+    /// What requests must say about their connection.
+    pub binding: TlsBinding,
 }
 
 impl Default for DeliverConfig {
     /// Fabric's time window.
     fn default() -> Self {
-        Self { time_window: Duration::from_secs(15 * 60), recheck: Duration::from_secs(60) }
+        Self { time_window: Duration::from_secs(15 * 60), recheck: Duration::from_secs(60), binding: TlsBinding::None }
     }
 }
 
@@ -56,8 +59,14 @@ impl Deliverer {
     }
 
     /// Serves one stream until its end: a status that is not SUCCESS, the end of the requests, or the client's going.
-    pub(super) async fn serve<F, S>(&self, form: F, mut requests: S, responses: mpsc::Sender<Sent<F::Response>>)
-    where
+    /// `certificate` is the hash of what the client showed when it connected.
+    pub(super) async fn serve<F, S>(
+        &self,
+        form: F,
+        certificate: Option<CertHash>,
+        mut requests: S,
+        responses: mpsc::Sender<Sent<F::Response>>,
+    ) where
         F: Form,
         S: Stream<Item = Result<Envelope, tonic::Status>> + Unpin,
     {
@@ -65,7 +74,7 @@ impl Deliverer {
         let closed = async { closing.wait_for(|closing| *closing).await.is_ok() };
         let serve = async {
             while let Some(Ok(request)) = requests.next().await {
-                let status = match self.answer(&form, &request, &responses).await {
+                let status = match self.answer(&form, certificate.as_ref(), &request, &responses).await {
                     Ok(()) => Status::Success,
                     Err(End::Refused(refusal)) => {
                         tracing::warn!(resource = F::RESOURCE, status = ?refusal.status, "{}", refusal.reason);
@@ -90,10 +99,12 @@ impl Deliverer {
     async fn answer<F: Form>(
         &self,
         form: &F,
+        certificate: Option<&CertHash>,
         envelope: &Envelope,
         responses: &mpsc::Sender<Sent<F::Response>>,
     ) -> Result<(), End> {
         let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
+        self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
         let not_found = || Refusal::new(Status::NotFound, format!("channel {channel:?} is not joined"));
         let ledger = self.ledgers.get(channel).ok_or_else(not_found)?;

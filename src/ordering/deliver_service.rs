@@ -14,6 +14,7 @@ use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, RESPONSES, Sent};
 use super::{Deliverer, filtered_block, resource};
+use crate::tls::TlsInfo;
 
 /// Implements `protos.Deliver`.
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ pub(super) fn stream<F: Form>(
 ) -> ReceiverStream<Sent<F::Response>> {
     let (responses, stream) = mpsc::channel(RESPONSES);
     let deliverer = Arc::clone(deliverer);
-    tokio::spawn(async move { deliverer.serve(form, request.into_inner(), responses).await });
+    let certificate = TlsInfo::client_cert_hash_of(&request);
+    tokio::spawn(async move { deliverer.serve(form, certificate, request.into_inner(), responses).await });
     ReceiverStream::new(stream)
 }
 

@@ -6,6 +6,7 @@
 //! | [`AtomicBroadcastService`] | `orderer/common/{broadcast,server}` |
 //! | [`DeliverService`] | `core/peer/deliverevents.go` |
 //! | [`DeliverAccess`] | the policy checks of Deliver |
+//! | [`TlsBinding`] | `comm.NewBindingInspector` |
 //!
 //! What it leaves to others: who may receive ([`DeliverAccess`]), whether a transaction's signatures hold
 //! ([`BlockValidator`]), and what follows from a configuration ([`crate::channel`], [`crate::committer`]).
@@ -15,6 +16,7 @@
 mod access;
 mod atomic_broadcast;
 mod batch;
+mod binding;
 mod block_writer;
 mod deliver;
 mod deliver_service;
@@ -25,9 +27,10 @@ mod seek;
 #[cfg(test)]
 mod testing;
 
-pub use access::{BlockValidator, DeliverAccess, resource};
+pub use access::{BlockValidator, DeliverAccess, OrdererDirectory, resource};
 pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
+pub use binding::TlsBinding;
 pub use deliver::{DeliverConfig, Deliverer};
 pub use deliver_service::DeliverService;
 pub use filtered::filtered_block;

@@ -84,7 +84,7 @@ impl Refusal {
         Self { status, reason: reason.into() }
     }
 
-    fn bad(reason: &str) -> Self {
+    pub(super) fn bad(reason: impl Into<String>) -> Self {
         Self::new(Status::BadRequest, reason)
     }
 }

@@ -13,7 +13,7 @@ use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, Se
 use selvedge_proto::protos::TxValidationCode;
 
 use super::processor::{Processor, Refusal};
-use super::{BatchConfig, BlockValidator, DeliverAccess, Orderer};
+use super::{BatchConfig, BlockValidator, DeliverAccess, Orderer, OrdererDirectory};
 use crate::committer::Committer;
 use crate::ledger::testing::{TestChannel, envelope};
 use crate::msp::{MspError, Signer};
@@ -56,6 +56,17 @@ impl Gate {
 impl DeliverAccess for Gate {
     fn check(&self, resource: &str, _channel: &str, _envelope: &Envelope) -> Result<(), String> {
         if self.0.load(Ordering::SeqCst) { Err(format!("no {resource} today: permission denied")) } else { Ok(()) }
+    }
+}
+
+impl Gate {
+    /// The channel that is ordered elsewhere.
+    pub(super) const ELSEWHERE: &str = "elsewhere";
+}
+
+impl OrdererDirectory for Gate {
+    fn orderer_addresses(&self, channel: &str, _envelope: &Envelope) -> Option<Vec<String>> {
+        (channel == Self::ELSEWHERE).then(|| vec!["a:7050".to_owned(), "b:7050".to_owned()])
     }
 }
 

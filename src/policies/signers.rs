@@ -22,7 +22,7 @@ pub fn signers(signed: &[SignedData<'_>], msps: &MspManager) -> Vec<Identity> {
     let mut signers = Vec::new();
     for item in signed {
         let verified = msps.deserialize(item.identity).and_then(|identity| {
-            if seen.insert((identity.mspid().to_owned(), identity.certificate().to_vec())) {
+            if seen.insert((identity.mspid().to_owned(), identity.certificate_der().to_vec())) {
                 identity.verify(item.data, item.signature)?;
                 signers.push(identity);
             }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{Registry, SystemChaincode};
 use crate::chaincode::{ChaincodeSupport, ExecuteError, Ledgers, TransactionParams};
+use crate::container::Budget;
 use crate::ledger::LedgerError;
 
 /// Shim status for success (Fabric: `shim.OK`).
@@ -52,19 +53,41 @@ impl Deployer {
         Self { registry, support, ledgers }
     }
 
-    /// Deploys all system chaincodes on one channel, one after the other; on `""` for the peer itself.
-    pub async fn deploy_sys_ccs(&self, channel: &str) {
+    /// Deploys all system chaincodes on one channel, one after the other; on `""` for the peer itself. Where a transaction
+    /// asked for it, the INITs ride on its budget; once that is over, and where there is none, each has its own.
+    pub async fn deploy_sys_ccs(&self, channel: &str, mut budget: Option<Budget>) {
         for chaincode in self.registry.chaincodes() {
             let (name, path) = (&chaincode.name, chaincode.path.display());
             if !chaincode.runs() {
                 info!("system chaincode ({name},{path}) disabled");
                 continue;
             }
-            match self.deploy_sys_cc(channel, chaincode).await {
+            match self.deploy_on(channel, chaincode, &mut budget).await {
                 Ok(()) => info!("system chaincode {name}/{channel}({path}) deployed"),
                 Err(cause) => error!("system chaincode {name}/{channel}({path}) not deployed: {cause}"),
             }
         }
+    }
+
+    /// Deploys one of them. What the transaction's budget did not suffice for (its time, its fuel, its depth) is done again on
+    /// one of its own: a channel is not to lack an INIT because its client had little left.
+    async fn deploy_on(
+        &self,
+        channel: &str,
+        chaincode: &SystemChaincode,
+        budget: &mut Option<Budget>,
+    ) -> Result<(), DeployError> {
+        if budget.as_ref().is_some_and(Budget::is_over) {
+            // Not only left alone: the place that it keeps is for others.
+            *budget = None;
+        }
+        if let Some(running) = budget.clone() {
+            match self.deploy_sys_cc(channel, chaincode, Some(running)).await {
+                Err(DeployError::Execute(cause)) => info!("INIT of {} on {channel} again: {cause}", chaincode.name),
+                deployed => return deployed,
+            }
+        }
+        self.deploy_sys_cc(channel, chaincode, None).await
     }
 
     /// Deploys all system chaincodes on many channels at once.
@@ -72,7 +95,7 @@ impl Deployer {
         let mut deployments = JoinSet::new();
         for channel in channels {
             let deployer = self.clone();
-            deployments.spawn(async move { deployer.deploy_sys_ccs(&channel).await });
+            deployments.spawn(async move { deployer.deploy_sys_ccs(&channel, None).await });
         }
         while let Some(deployed) = deployments.join_next().await {
             if let Err(panic) = deployed {
@@ -81,14 +104,20 @@ impl Deployer {
         }
     }
 
-    /// Deploys one system chaincode on one channel.
+    /// Deploys one system chaincode on one channel: on `budget`, or on one of its own.
     ///
     /// # Errors
     /// [`DeployError`] when it is not deployed there.
-    pub async fn deploy_sys_cc(&self, channel: &str, chaincode: &SystemChaincode) -> Result<(), DeployError> {
+    pub async fn deploy_sys_cc(
+        &self,
+        channel: &str,
+        chaincode: &SystemChaincode,
+        budget: Option<Budget>,
+    ) -> Result<(), DeployError> {
         let mut params = TransactionParams {
             txid: Uuid::new_v4().to_string(),
             channel_id: channel.to_owned(),
+            budget,
             ..TransactionParams::default()
         };
         if !channel.is_empty() {
@@ -176,10 +205,10 @@ mod tests {
         let peer = TestPeer::new();
         let mut a = peer.chaincode("a:1.0").await;
         let deployer = deployer(&peer);
-        let nowhere = deployer.deploy_sys_cc("nowhere", &chaincode("a")).await.unwrap_err();
+        let nowhere = deployer.deploy_sys_cc("nowhere", &chaincode("a"), None).await.unwrap_err();
         assert_eq!(nowhere.to_string(), "unexpected nil ledger for channel nowhere");
 
-        let deployment = tokio::spawn(async move { deployer.deploy_sys_cc(CHANNEL, &chaincode("a")).await });
+        let deployment = tokio::spawn(async move { deployer.deploy_sys_cc(CHANNEL, &chaincode("a"), None).await });
         let init = a.next().await;
         let response = Response { status: 500, message: "no configuration".into(), ..Response::default() };
         a.tell(&init, Type::Completed, response.encode_to_vec());

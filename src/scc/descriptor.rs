@@ -45,9 +45,9 @@ impl SystemChaincode {
             ..Self::default()
         };
         [
-            builtin("lscc", &["packages", "policies", "channel-config"]),
+            builtin("lscc", &["access-control", "packages"]),
             Self { invokable_cc2cc: false, ..builtin("cscc", &["channel-config", "channel-admin"]) },
-            builtin("qscc", &["ledger"]),
+            builtin("qscc", &["access-control", "ledger"]),
             Self { enabled: false, ..builtin("+lifecycle", &[]) },
         ]
         .map(|chaincode| chaincode.whitelist(whitelist))

@@ -8,7 +8,10 @@ mod deploy;
 mod descriptor;
 mod registry;
 
-pub use capability::LedgerCapability;
+pub use capability::{
+    AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, ChannelJoiner, JoinError,
+    LedgerCapability, PackagesCapability,
+};
 pub use deploy::{DeployError, Deployer};
 pub use descriptor::{SystemChaincode, is_enabling};
 pub use registry::Registry;

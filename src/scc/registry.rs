@@ -3,7 +3,11 @@
 //! Invariant: a chaincode that is switched off stays in the list. Its name remains a system chaincode's, so nobody can
 //! install a chaincode of his own under it.
 
+use std::sync::PoisonError;
+
 use async_trait::async_trait;
+use prost::Message;
+use selvedge_proto::protos::ChaincodeData;
 use tracing::info;
 
 use super::SystemChaincode;
@@ -13,6 +17,9 @@ use crate::ledger::SharedSimulator;
 
 /// Names that were system chaincodes before Fabric 1.2. Nothing stands behind them, and nobody may call them.
 const DEPRECATED: [&str; 2] = ["escc", "vscc"];
+
+/// Where the definitions of instantiated chaincodes stand.
+const LSCC: &str = "lscc";
 
 /// What the peer knows about system chaincodes.
 #[derive(Clone, Debug)]
@@ -70,7 +77,22 @@ impl SystemChaincodes for Registry {
     }
 }
 
-/// Definitions of a peer that has none but its system chaincodes.
+/// The definition of an instantiated chaincode, as lscc keeps it. Read through the simulator, because Fabric's read sets hold
+/// that read.
+fn defined(name: &str, simulator: &SharedSimulator) -> Result<ChaincodeData, DefinitionError> {
+    let not_found = || DefinitionError::NotFound(name.to_owned());
+    if name.is_empty() {
+        return Err(not_found());
+    }
+    let mut simulator = simulator.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = simulator
+        .get_state(LSCC, name)
+        .map_err(|error| DefinitionError::Other(format!("could not retrieve state for chaincode {name}: {error}")))?;
+    ChaincodeData::decode(entry.ok_or_else(not_found)?)
+        .map_err(|error| DefinitionError::Other(format!("chaincode {name} has bad definition: {error}")))
+}
+
+/// System chaincodes are defined here, all others in the state of lscc.
 #[async_trait]
 impl Definitions for Registry {
     async fn container_info(
@@ -83,14 +105,20 @@ impl Definitions for Registry {
             (None, Some(_)) if self.get(name).is_some() => Err(DefinitionError::Other(format!(
                 "chaincode {name} not found: it is a system chaincode that does not run here; `selvedge scc list` says why"
             ))),
-            (None, Some(_)) => Err(DefinitionError::NotFound(name.to_owned())),
+            (None, Some(simulator)) => {
+                let ChaincodeData { version, .. } = defined(name, simulator)?;
+                Err(DefinitionError::Other(format!(
+                    "chaincode {name}:{version} does not run, and this version of the peer starts no chaincode of users; start it \
+                     yourself, with chaincode.mode dev"
+                )))
+            }
             (None, None) => Err(DefinitionError::NoLedgerForInfo(name.to_owned())),
         }
     }
 
     async fn version(&self, name: &str, simulator: Option<&SharedSimulator>) -> Result<String, DefinitionError> {
         match simulator {
-            Some(_) => Err(DefinitionError::NotFound(name.to_owned())),
+            Some(simulator) => Ok(defined(name, simulator)?.version),
             None => Err(DefinitionError::NoLedgerForDefinition(name.to_owned())),
         }
     }
@@ -99,8 +127,32 @@ impl Definitions for Registry {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::ledger::testing::TestChannel;
+
+    #[tokio::test]
+    async fn the_version_of_a_users_chaincode_is_that_in_the_state_of_lscc() {
+        let mut channel = TestChannel::new();
+        // A definition whose name is "kv" and version "1", and one that ends within a field.
+        channel.put("lscc", &[("kv", "\x0a\x02kv\x12\x011"), ("broken", "\x0a\x05k")]);
+        let simulator = Arc::new(Mutex::new(channel.ledger.new_tx_simulator("tx").unwrap()));
+        let registry = Registry::new(Vec::new(), "1.4.12");
+        let definitions: &dyn Definitions = &registry;
+        let version = async |name| definitions.version(name, Some(&simulator)).await.map_err(|error| error.to_string());
+        assert_eq!(version("kv").await.unwrap(), "1");
+        assert_eq!(version("none").await.unwrap_err(), "chaincode none not found");
+        assert_eq!(version("").await.unwrap_err(), "chaincode  not found");
+        assert!(version("broken").await.unwrap_err().starts_with("chaincode broken has bad definition: "));
+        let text = "could not get definition for chaincode kv without a ledger context";
+        assert_eq!(definitions.version("kv", None).await.unwrap_err().to_string(), text);
+
+        let launch = definitions.container_info("kv", Some(&simulator)).await.unwrap_err().to_string();
+        assert!(launch.starts_with("chaincode kv:1 does not run"), "{launch}");
+        let reads = selvedge_proto::rwset::TxReadWriteSet::decode(simulator.lock().unwrap().results().unwrap().public);
+        assert_eq!(reads.unwrap().ns_rwset[0].namespace, "lscc", "the reads are the transaction's");
+    }
 
     #[tokio::test]
     async fn names_flags_and_definitions() {

@@ -48,7 +48,7 @@ impl Client {
     }
 
     async fn listen(&self) -> anyhow::Result<()> {
-        let seek = create_seek_envelope(&self.channel, &*self.signer)?;
+        let seek = create_seek_envelope(&self.channel, &*self.signer, Bytes::new())?;
         let mut deliver = DeliverClient::new(self.connection.clone());
         let mut blocks = deliver.deliver_filtered(tokio_stream::once(seek)).await?.into_inner();
         // The newest block comes at once; after it nothing can be missed.

@@ -1,19 +1,26 @@
 //! What tests of this crate, and of chaincode that runs on it, build upon: a node in the process, a client of its
-//! services, and a recorder of chaincode streams. Nothing here stands in for a part of the node.
+//! services, a recorder of chaincode streams, and certificates. Nothing here stands in for a part of the node.
 
+mod channels;
 mod client;
+mod golden;
+mod node_chaincode;
 mod peer;
 mod recorder;
 mod setting;
 mod small_guest;
+mod tls;
 
 use std::pin::Pin;
 
 pub use client::Client;
+pub use golden::{GOLDEN_CHANNEL, Golden, base64_at, from_the_orderer, outside_the_ledger, text_at};
+pub use node_chaincode::NodeChaincode;
 pub use peer::TestPeer;
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
+pub use tls::{TlsAuthority, TlsPair, TlsPurpose};
 
 /// A future whose code is made once, in this crate. An `async fn` is compiled anew into every test program that awaits
 /// it, with all that it awaits in its turn: half a minute for a whole node.

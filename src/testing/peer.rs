@@ -7,7 +7,8 @@ use anyhow::Context;
 
 use super::{Boxed, Client, Plugin, Recorder, config};
 use crate::config::Config;
-use crate::msp::{Signer, SigningIdentity, development};
+use crate::msp::development::{self, DevelopmentMsp};
+use crate::msp::{Signer, SigningIdentity};
 use crate::node::{Hooks, Node};
 
 /// A running node and what is needed to talk to it.
@@ -62,10 +63,20 @@ impl TestPeer {
     /// # Errors
     /// When the connection fails.
     pub fn client<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
-        Box::pin(async move {
-            let signer = self.user()?;
-            Client::connect(&self.node.peer_address().to_string(), signer, &self.config.development.channel).await
-        })
+        Box::pin(async move { self.connect(self.user()?).await })
+    }
+
+    /// An administrator of the development organisation, connected to the node.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn administrator<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
+        Box::pin(async move { self.connect(self.admin()?).await })
+    }
+
+    async fn connect(&self, signer: Arc<dyn Signer>) -> anyhow::Result<Client> {
+        let channel = self.config.development.channel.as_deref().context("there is no development channel")?;
+        Client::connect(&self.node.peer_address().to_string(), signer, channel).await
     }
 
     /// The ordinary user's identity.
@@ -73,7 +84,7 @@ impl TestPeer {
     /// # Errors
     /// When its folder cannot be read.
     pub fn user(&self) -> anyhow::Result<Arc<dyn Signer>> {
-        let made = development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?;
+        let made = self.development()?;
         Ok(Arc::new(SigningIdentity::load(&made.user, &made.mspid)?))
     }
 
@@ -82,8 +93,13 @@ impl TestPeer {
     /// # Errors
     /// When its folder cannot be read.
     pub fn admin(&self) -> anyhow::Result<Arc<dyn Signer>> {
-        let made = development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?;
+        let made = self.development()?;
         Ok(Arc::new(SigningIdentity::load(&made.admin, &made.mspid)?))
+    }
+
+    /// The folders of the development organisation.
+    pub(super) fn development(&self) -> anyhow::Result<DevelopmentMsp> {
+        Ok(development::ensure(&self.config.peer.development_path(), &self.config.peer.local_msp_id)?)
     }
 
     /// Stops the node as SIGTERM does.

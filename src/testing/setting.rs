@@ -1,12 +1,15 @@
 //! A node's configuration for a test: a folder of its own, free ports, and the guests that `cargo xtask guests` built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use crate::config::{Config, Environment};
+
+/// The node's own system chaincodes that are enabled in a test.
+const BUILTIN: [&str; 3] = ["cscc", "lscc", "qscc"];
 
 /// A plug-in of the node under test.
 #[derive(Clone, Debug)]
@@ -90,18 +93,20 @@ pub fn config(folder: &Path, plugins: &[Plugin], overrides: &[(&str, &str)]) -> 
 /// The text of a core.yaml whose node keeps its data beside it.
 ///
 /// # Errors
-/// When qscc was not built.
+/// When the node's own system chaincodes were not built.
 pub fn core_yaml(plugins: &[Plugin], address: &str) -> anyhow::Result<String> {
     let qscc = guest_path("qscc")?;
     let system_path = qscc.parent().unwrap_or(Path::new("."));
     let mut yaml = format!(
         "peer:\n  id: test\n  listenAddress: {address}\n  chaincodeListenAddress: {address}\n  fileSystemPath: data\n\
          operations:\n  listenAddress: {address}\n\
-         chaincode:\n  wasm:\n    systemPath: {}\n  system:\n    qscc: enable\n",
+         chaincode:\n  wasm:\n    systemPath: {}\n  system:\n",
         system_path.display()
     );
-    for plugin in plugins {
-        writeln!(yaml, "    {}: enable", plugin.name)?;
+    // A plug-in may be refused for its name; that is not for the file to say.
+    let names = BUILTIN.into_iter().chain(plugins.iter().map(|plugin| &*plugin.name));
+    for name in names.collect::<BTreeSet<_>>() {
+        writeln!(yaml, "    {name}: enable")?;
     }
     yaml.push_str("  systemPlugins:\n");
     for plugin in plugins {

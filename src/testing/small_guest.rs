@@ -1,13 +1,19 @@
 //! Chaincode of a few lines of WebAssembly text, for tests of the sandbox itself.
 
 use wit_component::{StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, SourceMap};
 
 use anyhow::Context;
 
 /// The contract in WIT, for guests of another version of it.
 pub const CONTRACT: &str = include_str!("../../wit/chaincode/chaincode.wit");
-const PEER: &str = include_str!("../../wit/peer/peer.wit");
+/// One package in several files, of which the first says so.
+const PEER: [(&str, &str); 4] = [
+    ("peer.wit", include_str!("../../wit/peer/peer.wit")),
+    ("access-control.wit", include_str!("../../wit/peer/access-control.wit")),
+    ("channels.wit", include_str!("../../wit/peer/channels.wit")),
+    ("packages.wit", include_str!("../../wit/peer/packages.wit")),
+];
 
 /// Where the text of a small guest puts the payload of its response.
 pub const PAYLOAD: u32 = 2048;
@@ -23,6 +29,8 @@ pub struct SmallGuest {
     pub imports: String,
     /// Pages of memory of 64 KiB.
     pub pages: u32,
+    /// What INIT does, in WebAssembly text; it succeeds if it ends.
+    pub init: String,
     /// Functions in WebAssembly text; `$run` is called for a transaction and leaves eight bytes at [`PAYLOAD`].
     pub functions: String,
 }
@@ -35,6 +43,7 @@ impl SmallGuest {
             wit_imports: String::new(),
             imports: String::new(),
             pages: 1,
+            init: String::new(),
             functions: functions.to_owned(),
         }
     }
@@ -55,18 +64,21 @@ impl SmallGuest {
                     (global.get $end)
                     (global.set $end (i32.add (global.get $end) (local.get 3))))
                 (data (i32.const 1024) "\c8\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\08\00\00\08\00\00\00")
-                (func (export "init") (result i32) (i32.const 1024))
+                (func (export "init") (result i32) {init} (i32.const 1024))
                 (func (export "invoke") (result i32) (call $run) (i32.const 1024))
                 {functions})"#,
             imports = self.imports,
             pages = self.pages,
+            init = self.init,
             functions = self.functions,
         );
         let mut module = wat::parse_str(&text)?;
         let mut resolve = Resolve::default();
         resolve.push_str("chaincode.wit", &self.contract)?;
         if self.contract == CONTRACT {
-            resolve.push_str("peer.wit", PEER)?;
+            let mut files = SourceMap::default();
+            PEER.iter().for_each(|(name, text)| files.push_str(name, *text));
+            resolve.push_group(files.parse().map_err(|(_, error)| error)?)?;
         }
         let version = self.contract.split("package selvedge:chaincode@").nth(1).and_then(|rest| rest.split(';').next());
         let world = format!(

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod demo;
 mod guests;
+mod node_chaincode;
 mod setup;
 mod test;
 
@@ -23,6 +24,7 @@ cargo xtask demo [--keep]  a node, a chaincode and a misbehaving one; --keep lea
 cargo xtask bench [ARGS]   benchmarks; ARGS go to them
 cargo xtask build          the node and the chaincodes of this repository
 cargo xtask guests         these chaincodes only; prints their paths
+cargo xtask node           the chaincodes for Node.js that tests run
 cargo xtask guest DIR      a chaincode outside this repository; prints its path";
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn run() -> Result<()> {
             }
             Ok(())
         }
+        ["node"] => workspace.build_node_chaincodes(),
         ["guest", dir] => {
             println!("{}", guests::build_crate(Path::new(dir), &workspace.target.join("guests"))?.display());
             Ok(())

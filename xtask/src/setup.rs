@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::guests;
+use crate::{guests, node_chaincode};
 
 /// This repository and where it is built.
 pub(crate) struct Workspace {
@@ -53,6 +53,11 @@ impl Workspace {
         self.build_guests()?;
         run(&mut self.cargo(&["build", "--release", "--locked", "--bin", "selvedge"]))?;
         Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
+    }
+
+    /// The chaincodes of the tests that run on other shims.
+    pub(crate) fn build_node_chaincodes(&self) -> Result<()> {
+        node_chaincode::build(&self.root, &self.release())
     }
 
     fn release(&self) -> PathBuf {
@@ -103,6 +108,6 @@ pub(crate) fn shown(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-fn works(command: &mut Command) -> bool {
+pub(crate) fn works(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -2,7 +2,11 @@
 
 #[cfg(feature = "allocator")]
 mod allocator;
+#[cfg(feature = "peer")]
+mod channels;
 pub(crate) mod imports;
+#[cfg(feature = "peer")]
+mod packages;
 mod panics;
 
 use crate::{Payload, Response, Stub};

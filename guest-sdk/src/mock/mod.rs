@@ -17,6 +17,10 @@
 //! status below 400 (the mock orders and validates at once). It differs in what it leaves out: limits, access control,
 //! key-level endorsement, and that a called chaincode shares its caller's simulation.
 
+#[cfg(feature = "peer")]
+mod channels;
+#[cfg(feature = "peer")]
+mod packages;
 mod transaction;
 
 use std::cell::{Cell, RefCell};
@@ -26,6 +30,8 @@ use std::rc::Rc;
 use crate::{Chaincode, Error, KeyModification, KeyValue, Level, Response, SignedProposal, Stub, Timestamp};
 #[cfg(feature = "peer")]
 use crate::{LedgerError, LedgerQuery};
+#[cfg(feature = "peer")]
+pub use packages::MockPackage;
 pub(crate) use transaction::Transaction;
 
 /// A key with its collection; "" is the public state.
@@ -61,6 +67,16 @@ struct MockPeer {
     rich_query: RefCell<Option<RichQuery>>,
     #[cfg(feature = "peer")]
     ledger: RefCell<Option<LedgerAnswer>>,
+    #[cfg(feature = "peer")]
+    access: RefCell<Option<packages::AccessAnswer>>,
+    #[cfg(feature = "peer")]
+    packages: RefCell<BTreeMap<(String, String), packages::MockPackage>>,
+    #[cfg(feature = "peer")]
+    channels: RefCell<Option<channels::ChannelAnswer>>,
+    #[cfg(feature = "peer")]
+    updates: RefCell<Option<channels::UpdateAnswer>>,
+    #[cfg(feature = "peer")]
+    join: RefCell<Option<channels::JoinAnswer>>,
 }
 
 impl MockStub {

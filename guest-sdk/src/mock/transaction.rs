@@ -15,7 +15,7 @@ use crate::{Blob, Error, KeyModification, KeyValue, Level, Page, Response, Rows,
 use crate::{LedgerError, LedgerQuery};
 
 pub(crate) struct Transaction {
-    peer: Rc<MockPeer>,
+    pub(super) peer: Rc<MockPeer>,
     txid: String,
     timestamp: Timestamp,
     args: Vec<Vec<u8>>,

@@ -3,9 +3,9 @@
 //! The host checks the caller's rights in each capability call, with the resource `qscc/<function>`, and finds the
 //! ledger; here are the arguments and Fabric's texts. Invariant: a block passes as a blob and never enters this memory.
 //!
-//! Fabric looks for the channel and checks access before it looks at the third argument; the channel comes first here
-//! too, but a malformed argument is refused without an access check, since nothing was read. An empty argument counts
-//! as missing ("must not be nil").
+//! The order is Fabric's: number of arguments, channel, access, and then the argument itself. An empty argument is one
+//! (`nil` is what Fabric compares it with, and no message brings that), so it is looked for and not found. A function that
+//! does not exist has no ACL either: access to it is denied.
 
 use selvedge_sdk::{Blob, Chaincode, LedgerError, Response, Stub};
 
@@ -43,38 +43,38 @@ impl Request<'_> {
             return ledger.chain_info().map_err(|error| self.refusal(error, failed));
         }
         let argument = argument.ok_or_else(|| format!("missing 3rd argument for {}", self.function))?;
+        let text = String::from_utf8_lossy(argument);
         match self.function {
             "GetBlockByNumber" => {
-                let number = self.known(block_number(argument))?;
+                let number = block_number(argument).map_err(|refusal| self.admitted(refusal))?;
                 let failed = |error| format!("Failed to get block number {number}, error {error}");
                 ledger.block_by_number(number).map_err(|error| self.refusal(error, failed))
             }
             "GetBlockByHash" => {
-                let hash = self.known(present(argument, "Block hash"))?;
-                let failed =
-                    |error| format!("Failed to get block hash {}, error {error}", String::from_utf8_lossy(hash));
-                ledger.block_by_hash(hash).map_err(|error| self.refusal(error, failed))
+                let failed = |error| format!("Failed to get block hash {text}, error {error}");
+                ledger.block_by_hash(argument).map_err(|error| self.refusal(error, failed))
             }
             "GetTransactionByID" => {
-                let txid = String::from_utf8_lossy(self.known(present(argument, "Transaction ID"))?);
-                let failed = |error| format!("Failed to get transaction with id {txid}, error {error}");
-                ledger.transaction_by_id(&txid).map_err(|error| self.refusal(error, failed))
+                let failed = |error| format!("Failed to get transaction with id {text}, error {error}");
+                ledger.transaction_by_id(&text).map_err(|error| self.refusal(error, failed))
             }
             "GetBlockByTxID" => {
-                let txid = String::from_utf8_lossy(self.known(present(argument, "Transaction ID"))?);
-                let failed = |error| format!("Failed to get block for txID {txid}, error {error}");
-                ledger.block_by_txid(&txid).map_err(|error| self.refusal(error, failed))
+                let failed = |error| format!("Failed to get block for txID {text}, error {error}");
+                ledger.block_by_txid(&text).map_err(|error| self.refusal(error, failed))
             }
-            function => self.known(Err(format!("Requested function {function} not found."))),
+            function => Err(self.admitted(format!("Requested function {function} not found."))),
         }
     }
 
-    /// What Fabric says where the channel is unknown comes before what is wrong with an argument.
-    fn known<T>(&self, argument: Result<T, String>) -> Result<T, String> {
-        argument.map_err(|refusal| match self.stub.ledger(self.channel).chain_info() {
-            Err(error @ LedgerError::UnknownChannel) => self.refusal(error, |reason| reason),
-            _ => refusal,
-        })
+    /// A refusal that only those learn of who may ask on this channel; the others learn that they may not.
+    fn admitted(&self, refusal: String) -> String {
+        if let Err(error @ LedgerError::UnknownChannel) = self.stub.ledger(self.channel).chain_info() {
+            return self.refusal(error, |reason| reason);
+        }
+        match self.stub.check_access(&format!("qscc/{}", self.function), self.channel) {
+            Ok(()) => refusal,
+            Err(reason) => self.refusal(LedgerError::AccessDenied(reason), |reason| reason),
+        }
     }
 
     fn refusal(&self, error: LedgerError, failed: impl FnOnce(String) -> String) -> String {
@@ -88,24 +88,47 @@ impl Request<'_> {
     }
 }
 
-fn present<'a>(argument: &'a [u8], what: &str) -> Result<&'a [u8], String> {
-    if argument.is_empty() { Err(format!("{what} must not be nil.")) } else { Ok(argument) }
-}
-
 /// Go's `strconv.ParseUint`: digits only, and its texts.
 fn block_number(argument: &[u8]) -> Result<u64, String> {
-    let text = String::from_utf8_lossy(present(argument, "Block number")?);
-    let failed = |why| format!("Failed to parse block number with error strconv.ParseUint: parsing {text:?}: {why}");
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let text = String::from_utf8_lossy(argument);
+    let failed =
+        |why| format!("Failed to parse block number with error strconv.ParseUint: parsing {}: {why}", quoted(argument));
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(failed("invalid syntax"));
     }
     text.parse().map_err(|_| failed("value out of range"))
 }
 
+/// Go's `strconv.Quote`.
+fn quoted(bytes: &[u8]) -> String {
+    let mut quoted = String::from('"');
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\x07' => quoted.push_str("\\a"),
+                '\x08' => quoted.push_str("\\b"),
+                '\x0b' => quoted.push_str("\\v"),
+                '\x0c' => quoted.push_str("\\f"),
+                '\'' => quoted.push('\''),
+                '\n' | '\r' | '\t' | '"' | '\\' => quoted.extend(c.escape_debug()),
+                '\0'..='\x1f' | '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+                _ if c.escape_debug().len() == 1 => quoted.push(c),
+                '\u{80}'..='\u{ffff}' => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+                _ => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
+            }
+        }
+        for byte in chunk.invalid() {
+            quoted.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 #[cfg(test)]
 mod tests {
-    use selvedge_sdk::LedgerQuery;
     use selvedge_sdk::mock::MockStub;
+    use selvedge_sdk::{AccessQuery, LedgerQuery};
 
     use super::*;
 
@@ -122,6 +145,11 @@ mod tests {
             ("mychannel", LedgerQuery::TransactionById("t1")) => Ok(b"transaction".to_vec()),
             ("mychannel", _) => Err(LedgerError::Ledger("Entry not found in index".into())),
             _ => Err(LedgerError::UnknownChannel),
+        });
+        peer.on_access(|query| match query {
+            AccessQuery::Resource { channel: "closed", .. } => Err("no policy".into()),
+            AccessQuery::Resource { resource: "qscc/Nothing", .. } => Err("Unmapped policy for qscc/Nothing".into()),
+            _ => Ok(()),
         });
         peer
     }
@@ -169,15 +197,28 @@ mod tests {
         assert_eq!(refusal(&[]), "Incorrect number of arguments, 0");
         assert_eq!(refusal(&["GetChainInfo"]), "Incorrect number of arguments, 1");
         assert_eq!(refusal(&["GetBlockByHash", "mychannel"]), "missing 3rd argument for GetBlockByHash");
-        assert_eq!(refusal(&["GetBlockByNumber", "mychannel", ""]), "Block number must not be nil.");
-        assert_eq!(refusal(&["GetBlockByHash", "mychannel", ""]), "Block hash must not be nil.");
-        assert_eq!(refusal(&["GetTransactionByID", "mychannel", ""]), "Transaction ID must not be nil.");
+        assert_eq!(refusal(&["GetBlockByHash", "other"]), "missing 3rd argument for GetBlockByHash");
+    }
+
+    #[test]
+    fn an_empty_argument_is_looked_for() {
+        let error = "error Entry not found in index";
+        let number = "Failed to parse block number with error strconv.ParseUint: parsing \"\": invalid syntax";
+        assert_eq!(refusal(&["GetBlockByNumber", "mychannel", ""]), number);
+        assert_eq!(refusal(&["GetBlockByHash", "mychannel", ""]), format!("Failed to get block hash , {error}"));
+        let transaction = format!("Failed to get transaction with id , {error}");
+        assert_eq!(refusal(&["GetTransactionByID", "mychannel", ""]), transaction);
+        assert_eq!(refusal(&["GetBlockByTxID", "mychannel", ""]), format!("Failed to get block for txID , {error}"));
     }
 
     #[test]
     fn a_block_number_is_parsed_as_in_go() {
         let prefix = "Failed to parse block number with error strconv.ParseUint: parsing";
         assert_eq!(refusal(&["GetBlockByNumber", "mychannel", "+1"]), format!("{prefix} \"+1\": invalid syntax"));
+        let odd = "1\u{7}\u{1}\u{ad}'\"";
+        let text = r#""1\a\x01\u00ad'\"""#;
+        assert_eq!(refusal(&["GetBlockByNumber", "mychannel", odd]), format!("{prefix} {text}: invalid syntax"));
+        assert_eq!(quoted(b"\xff\x7f\xc3\xbc"), "\"\\xff\\x7f\u{fc}\"");
         let large = "18446744073709551616";
         let text = format!("{prefix} \"{large}\": value out of range");
         assert_eq!(refusal(&["GetBlockByNumber", "mychannel", large]), text);
@@ -188,7 +229,16 @@ mod tests {
         for args in [&["GetChainInfo", "other"][..], &["GetBlockByNumber", "other", "x"], &["Nothing", "other", "x"]] {
             assert_eq!(refusal(args), "Invalid chain ID, other");
         }
-        assert_eq!(refusal(&["Nothing", "mychannel", "x"]), "Requested function Nothing not found.");
+    }
+
+    #[test]
+    fn access_comes_before_a_bad_argument() {
+        for args in [&["GetBlockByNumber", "closed", "x"][..], &["Nothing", "closed", "x"]] {
+            assert_eq!(refusal(args), format!("access denied for [{}][closed]: [no policy]", args[0]));
+        }
+        // The list of ACLs knows the functions.
+        let text = "access denied for [Nothing][mychannel]: [Unmapped policy for qscc/Nothing]";
+        assert_eq!(refusal(&["Nothing", "mychannel", "x"]), text);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tonic::Streaming;
 use tracing::info;
 
-use super::peers::{Peer, RpcError};
 use crate::client::create_seek_envelope;
+use crate::cmd::services::{Peer, RpcError};
 use crate::msp::Signer;
 
 /// Open event streams of all peers.
@@ -41,10 +41,11 @@ impl CommitWaiter {
         let deadline = Instant::now() + timeout;
         let mut streams = Vec::with_capacity(peers.len());
         for peer in peers {
-            let seek = create_seek_envelope(channel, signer).context("error signing")?;
+            let seek = create_seek_envelope(channel, signer, peer.0.tls_cert_hash.clone()).context("error signing")?;
             let opened = tokio::time::timeout_at(deadline, EventStream::open(peer, seek)).await;
             let stream = opened.context("timed out waiting for connection to deliver on all peers")?;
-            streams.push(stream.with_context(|| format!("error connecting to deliver filtered at {}", peer.address))?);
+            streams
+                .push(stream.with_context(|| format!("error connecting to deliver filtered at {}", peer.0.address))?);
         }
         Ok(Self { streams, deadline })
     }
@@ -64,7 +65,7 @@ impl CommitWaiter {
 impl EventStream {
     async fn open(peer: &Peer, seek: Envelope) -> anyhow::Result<Self> {
         let events = peer.deliver().deliver_filtered(tokio_stream::once(seek)).await.map_err(RpcError)?.into_inner();
-        let mut stream = Self { address: peer.address.clone(), events, early: None };
+        let mut stream = Self { address: peer.0.address.clone(), events, early: None };
         stream.early = Some(stream.next().await?);
         Ok(stream)
     }

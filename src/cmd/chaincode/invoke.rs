@@ -15,8 +15,9 @@ use tracing::info;
 use super::CheckedCall;
 use super::commit::CommitWaiter;
 use super::output::proto_text;
-use super::peers::{Peer, broadcast};
-use crate::client::{CreatedProposal, create_chaincode_proposal, create_signed_tx};
+use crate::client::{CreatedProposal, NewProposal, create_signed_tx};
+use crate::cmd::connect::Connector;
+use crate::cmd::services::{Orderer, Peer};
 use crate::msp::SigningIdentity;
 
 /// Responses from here on are the chaincode's refusal and are not endorsed (Fabric: `shim.ERRORTHRESHOLD`).
@@ -26,7 +27,7 @@ const ERROR_THRESHOLD: i32 = 400;
 pub(super) struct Session {
     pub(super) signer: SigningIdentity,
     pub(super) transient: BTreeMap<String, Bytes>,
-    pub(super) connect_timeout: Duration,
+    pub(super) connector: Connector,
 }
 
 struct Endorsed {
@@ -38,12 +39,12 @@ struct Endorsed {
 
 impl Session {
     /// Has the call endorsed and sends it to the orderer; with `wait`, until every peer has committed it.
-    pub(super) async fn invoke(&self, call: &CheckedCall, orderer: &str, wait: Option<Duration>) -> anyhow::Result<()> {
+    pub(super) async fn invoke(&self, call: &CheckedCall, wait: Option<Duration>) -> anyhow::Result<()> {
         let endorsed = self.endorse(call, "invoke").await?;
         let first = &endorsed.responses[0];
         let response = first.response.clone().unwrap_or_default();
         if response.status < ERROR_THRESHOLD {
-            self.submit(call, orderer, wait, &endorsed).await?;
+            self.submit(call, wait, &endorsed).await?;
         }
         if first.endorsement.is_none() {
             bail!("endorsement failure during invoke. response: {}", proto_text(&response));
@@ -65,32 +66,27 @@ impl Session {
     }
 
     async fn endorse(&self, call: &CheckedCall, verb: &str) -> anyhow::Result<Endorsed> {
-        let mut peers = Vec::with_capacity(call.peers.len());
-        for address in &call.peers {
-            peers.push(Peer::connect(address, self.connect_timeout, verb).await?);
+        let connected = self.connector.peers().await;
+        let connected = connected.with_context(|| format!("error getting endorser client for {verb}"))?;
+        let peers: Vec<_> = connected.into_iter().map(Peer).collect();
+        let created = NewProposal {
+            args: call.args.clone(),
+            transient: self.transient.clone(),
+            // One proposal for all peers: this client shows all of them the same certificate.
+            tls_cert_hash: peers.first().map(|peer| peer.0.tls_cert_hash.clone()).unwrap_or_default(),
+            ..NewProposal::new(&call.channel, &call.name)
         }
-        let created = create_chaincode_proposal(
-            &call.channel,
-            &call.name,
-            call.args.clone(),
-            self.transient.clone(),
-            &self.signer,
-        )
+        .sign(&self.signer)
         .with_context(|| format!("error creating proposal for {verb}"))?;
         let mut responses = Vec::with_capacity(peers.len());
         for peer in &peers {
-            responses.push(peer.endorse(created.signed.clone(), verb).await?);
+            let endorsed = peer.endorse(created.signed.clone()).await;
+            responses.push(endorsed.with_context(|| format!("error endorsing {verb}"))?);
         }
         Ok(Endorsed { created, peers, responses })
     }
 
-    async fn submit(
-        &self,
-        call: &CheckedCall,
-        orderer: &str,
-        wait: Option<Duration>,
-        endorsed: &Endorsed,
-    ) -> anyhow::Result<()> {
+    async fn submit(&self, call: &CheckedCall, wait: Option<Duration>, endorsed: &Endorsed) -> anyhow::Result<()> {
         let Endorsed { created, peers, responses } = endorsed;
         // Fabric's text has no colon here, so it is not a context.
         let envelope = create_signed_tx(&created.proposal, &self.signer, responses)
@@ -99,7 +95,9 @@ impl Session {
             Some(timeout) => Some(CommitWaiter::open(peers, &call.channel, &self.signer, timeout).await?),
             None => None,
         };
-        broadcast(orderer, self.connect_timeout, envelope).await?;
+        let orderer = Orderer(self.connector.orderer().await.context("error getting broadcast client")?);
+        let sent = orderer.broadcast(envelope).await;
+        sent.with_context(|| format!("error sending transaction for invoke to {}", orderer.0.address))?;
         match waiter {
             Some(waiter) => waiter.wait(&created.txid).await,
             None => Ok(()),

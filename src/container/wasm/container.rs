@@ -138,11 +138,11 @@ impl WasmContainer {
     }
 
     /// A place for an INIT, to be held while it runs, or one for the root transaction, which the budget keeps: what it calls
-    /// rides on it.
+    /// rides on it, and so do the INITs that it sets off.
     async fn take_place(&self, entry: Entry, budget: &Budget) -> Result<Option<Permit>, LimitError> {
         let (permits, no_place): (_, fn(&Shared) -> LimitError) = match entry {
+            _ if budget.has_permit() => return Ok(None),
             Entry::Init => (&self.shared.init_permits, Shared::no_init_place),
-            Entry::Invoke if budget.has_permit() => return Ok(None),
             Entry::Invoke => (&self.shared.permits, Shared::no_place),
         };
         let place = permits.acquire(&self.module.ccid().name);

@@ -17,6 +17,7 @@ use super::exchange::Exchange;
 use super::meter::Meter;
 use super::output::Output;
 use super::transaction::{Random, Transaction};
+use crate::container::Budget;
 
 /// Frames of a guest's backtrace that go into an error, and characters of each: the names are the module's to choose.
 const BACKTRACE_FRAMES: usize = 8;
@@ -68,6 +69,19 @@ impl InstanceState {
         let held = bytes.len();
         self.meter.hold(held)?;
         Ok(self.table.push(Blob { bytes, held })?)
+    }
+
+    /// The bytes behind a guest's handle.
+    ///
+    /// # Errors
+    /// wasmtime's, when the handle is none.
+    pub fn blob(&self, handle: &Resource<Blob>) -> wasmtime::Result<Bytes> {
+        Ok(self.table.get(handle)?.bytes.clone())
+    }
+
+    /// What the transaction may still spend, for an execution that a host call sets off.
+    pub fn nested_budget(&self) -> Budget {
+        self.meter.budget().nested()
     }
 }
 

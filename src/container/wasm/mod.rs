@@ -36,7 +36,7 @@ pub use self::componentize::{ComponentizeError, MAX_MODULE_SIZE, ModuleKind, com
 pub use self::config::{LimitError, Limits, WasmConfig};
 use self::container::{HostChannel, WasmContainer};
 use self::engine::WasmEngine;
-pub use self::host::{History, Messages, Results};
+pub use self::host::{History, Messages, Results, wait_for_guests};
 pub use self::inspect::{InspectedImport, Inspection, inspect};
 pub use self::instance::{Blob, InstanceState};
 use self::permits::Permits;

@@ -23,7 +23,7 @@ async fn serve(channel: &TestChannel, rules: Option<Arc<Rules>>) -> Channel {
     let orderer = orderer(channel, rules.unwrap_or_else(|| Rules::new(config)), Arc::new(AllValid));
     orderers.insert(TestChannel::NAME, Arc::new(orderer));
     let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), Gate::new(), DeliverConfig::default()));
-    let broadcast = AtomicBroadcastService::new(orderers, Arc::clone(&deliverer));
+    let broadcast = AtomicBroadcastService::new(orderers, Gate::new(), Arc::clone(&deliverer));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -73,6 +73,22 @@ async fn a_client_that_listens_first_sees_its_transaction_come_by() {
     assert!(block::metadata(&block, BlockMetadataIndex::TransactionsFilter).is_empty(), "an orderer knows no verdicts");
     assert!(!block::metadata(&block, BlockMetadataIndex::Signatures).is_empty());
     assert_eq!(blocks.message().await.unwrap().unwrap().r#type, Some(Type::Status(200)));
+}
+
+#[tokio::test]
+async fn a_channel_that_is_ordered_elsewhere_says_where() {
+    let channel = TestChannel::new();
+    let connection = serve(&channel, None).await;
+    let answer = async |channel: &str| {
+        let envelope = Envelope::decode(endorser_transaction(channel, "a", Bytes::new())).unwrap();
+        let mut client = AtomicBroadcastClient::new(connection.clone());
+        let mut answers = client.broadcast(tokio_stream::once(envelope)).await.unwrap().into_inner();
+        answers.message().await.unwrap().unwrap()
+    };
+    let text = "channel elsewhere is not ordered by this node; send its transactions to its ordering service at \
+                a:7050, b:7050";
+    assert_eq!(answer(Gate::ELSEWHERE).await, response(Status::NotFound, text));
+    assert_eq!(answer("nowhere").await, response(Status::NotFound, "channel does not exist"));
 }
 
 #[tokio::test]

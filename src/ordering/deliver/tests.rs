@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::HeaderType;
+use selvedge_proto::common::{ChannelHeader, HeaderType, Payload};
 use selvedge_proto::orderer::SeekInfo;
 use selvedge_proto::orderer::seek_info::SeekBehavior::{BlockUntilReady, FailIfNotReady};
 use selvedge_proto::protos::deliver_response::Type;
@@ -24,12 +24,24 @@ struct Client {
 
 impl Client {
     fn new(channel: &TestChannel, gate: &Arc<Gate>) -> Self {
+        Self::connected(channel, gate, DeliverConfig::default(), None)
+    }
+
+    fn connected(
+        channel: &TestChannel,
+        gate: &Arc<Gate>,
+        config: DeliverConfig,
+        certificate: Option<CertHash>,
+    ) -> Self {
         let access = Arc::clone(gate) as Arc<dyn DeliverAccess>;
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), access, DeliverConfig::default()));
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), access, config));
         let (requests, stream) = mpsc::channel(4);
         let (sender, responses) = mpsc::channel(RESPONSES);
         let serving = Arc::clone(&deliverer);
-        let task = tokio::spawn(async move { serving.serve(FullBlocks, ReceiverStream::new(stream), sender).await });
+        let task =
+            tokio::spawn(
+                async move { serving.serve(FullBlocks, certificate, ReceiverStream::new(stream), sender).await },
+            );
         Self { requests, responses, task, deliverer }
     }
 
@@ -115,6 +127,32 @@ async fn each_bad_request_gets_its_status_and_ends_the_stream() {
         let mut client = Client::new(&channel, &Gate::new());
         client.ask(request).await;
         assert_eq!(client.all(2).await, [status, "end"], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn under_mutual_tls_a_request_of_another_connection_is_refused() {
+    let channel = channel();
+    let config = DeliverConfig { binding: TlsBinding::Mutual, ..DeliverConfig::default() };
+    let bound = |hash: &[u8]| {
+        let mut envelope = seek(CHANNEL, newest(), newest(), BlockUntilReady);
+        let mut payload = Payload::decode(envelope.payload).unwrap();
+        let header = payload.header.as_mut().unwrap();
+        let mut channel_header = ChannelHeader::decode(header.channel_header.clone()).unwrap();
+        channel_header.tls_cert_hash = Bytes::copy_from_slice(hash);
+        header.channel_header = channel_header.encode_to_vec().into();
+        envelope.payload = payload.encode_to_vec().into();
+        envelope
+    };
+    for (request, certificate, expected) in [
+        (bound(&[1; 32]), Some([1; 32]), ["block 3", "200"]),
+        (bound(&[1; 32]), Some([2; 32]), ["400", "end"]),
+        (bound(&[]), Some([2; 32]), ["400", "end"]),
+        (bound(&[1; 32]), None, ["400", "end"]),
+    ] {
+        let mut client = Client::connected(&channel, &Gate::new(), config, certificate);
+        client.ask(request).await;
+        assert_eq!(client.all(2).await, expected, "{certificate:?}");
     }
 }
 

@@ -58,6 +58,21 @@ fn take_back_fuel(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::R
     }
 }
 
+/// Waits for work of the peer that may run other guests on the transaction's budget ([`InstanceState::nested_budget`]).
+/// The guest's clock stands still meanwhile, and what it has left of its fuel is theirs.
+///
+/// # Errors
+/// When the transaction is out of time or fuel, or doomed.
+pub async fn wait_for_guests<T>(
+    mut store: StoreContextMut<'_, InstanceState>,
+    work: impl Future<Output = T>,
+) -> wasmtime::Result<T> {
+    lend_fuel(&store);
+    let done = store.data_mut().wait_for(work).await;
+    take_back_fuel(&mut store)?;
+    done
+}
+
 impl InstanceState {
     /// One request to the peer. The inner error is the text of its ERROR; the outer one ends the transaction.
     async fn request(&mut self, kind: Type, payload: &impl Message) -> wasmtime::Result<Result<Bytes, String>> {
@@ -84,6 +99,18 @@ impl InstanceState {
             self.meter.hold(answer.payload.len())?;
         }
         Ok(answer)
+    }
+
+    /// Waits for work of the peer that is no message. The guest's clock stands still meanwhile.
+    ///
+    /// # Errors
+    /// When the transaction is out of time, or doomed.
+    pub async fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> wasmtime::Result<T> {
+        self.meter.charge()?;
+        let done = work.await;
+        self.meter.resume();
+        self.check_doomed()?;
+        Ok(done)
     }
 
     /// Ends the guest when something it called has doomed the whole transaction: the guest must not answer for it.

@@ -1,0 +1,145 @@
+//! The capability `packages`: the chaincode packages that are installed on this peer (for lscc).
+//!
+//! Invariant: no file is opened before the creator of the transaction's own signed proposal was found to satisfy the ACL of
+//! the function. Code goes to the guest as a handle.
+
+use std::sync::Arc;
+
+use selvedge_proto::Message;
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+
+use super::signed_proposal;
+use crate::chaincode::AccessControl;
+use crate::chaincode::packages::{self, PackageStore};
+use crate::container::wasm::peer_bindings::packages::{Description, Error, Form, Installed, Package};
+use crate::container::wasm::{Capability, InstanceState};
+
+const INTERFACE: &str = "selvedge:peer/packages@0.1.0";
+
+/// Packages that are in memory at a time before a transaction has to answer for them: each may have 100 MiB.
+const READERS: usize = 2;
+
+/// The channel on which access is checked, name and version.
+type Asked = (String, String, String);
+
+/// The host side of `selvedge:peer/packages`.
+#[derive(Clone)]
+pub struct PackagesCapability {
+    store: Arc<PackageStore>,
+    access: Arc<dyn AccessControl>,
+    readers: Arc<Semaphore>,
+}
+
+impl PackagesCapability {
+    /// Reads from this store, as far as `access` lets the creator of a proposal.
+    pub fn new(store: Arc<PackageStore>, access: Arc<dyn AccessControl>) -> Self {
+        Self { store, access, readers: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    fn check(&self, state: &InstanceState, resource: &str, channel: &str) -> Result<(), Error> {
+        let signed = signed_proposal(state).map_err(Error::AccessDenied)?;
+        self.access.check(resource, channel, signed).map_err(|denied| Error::AccessDenied(denied.to_string()))
+    }
+
+    /// Asks the store, on a thread that may block. Who no longer waits for the answer still holds a reader's place until it
+    /// is there.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&PackageStore) -> Result<T, packages::PackageError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = Arc::clone(&self.store);
+        let place = Arc::clone(&self.readers).acquire_owned().await;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            read(&store).map_err(|error| Error::Unavailable(error.to_string()))
+        });
+        reading.await.unwrap_or_else(|_| Err(Error::Unavailable("reading chaincode packages panicked".to_owned())))
+    }
+
+    async fn list(&self, state: &mut InstanceState) -> wasmtime::Result<Result<Vec<Installed>, Error>> {
+        if let Err(denied) = self.check(state, "lscc/GetInstalledChaincodes", "") {
+            return Ok(Err(denied));
+        }
+        let installed = |package: packages::Installed| Installed {
+            name: package.name,
+            version: package.version,
+            path: package.path,
+            id: package.id.to_vec(),
+        };
+        let list = state.wait_for(self.read(PackageStore::list)).await?;
+        Ok(list.map(|list| list.into_iter().map(installed).collect()))
+    }
+
+    async fn describe(
+        &self,
+        state: &mut InstanceState,
+        (channel, name, version): Asked,
+    ) -> wasmtime::Result<Result<Description, Error>> {
+        if let Err(denied) = self.check(state, "lscc/GetInstantiatedChaincodes", &channel) {
+            return Ok(Err(denied));
+        }
+        let description = self.read(move |store| {
+            let package = store.get(&name, &version)?;
+            let input = package.input().map(Message::encode_to_vec);
+            Ok(Description { path: package.path().to_owned(), input })
+        });
+        state.wait_for(description).await
+    }
+
+    async fn get(
+        &self,
+        state: &mut InstanceState,
+        (channel, name, version): Asked,
+    ) -> wasmtime::Result<Result<Package, Error>> {
+        if let Err(denied) = self.check(state, "lscc/GetDeploymentSpec", &channel) {
+            return Ok(Err(denied));
+        }
+        let hashed = self.read(move |store| {
+            let package = store.get(&name, &version)?;
+            let fingerprint = package.fingerprint();
+            Ok((package, fingerprint))
+        });
+        let (package, fingerprint) = match state.wait_for(hashed).await? {
+            Ok(hashed) => hashed,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Ok(Package {
+            name: package.name().to_owned(),
+            version: package.version().to_owned(),
+            path: package.path().to_owned(),
+            form: match package.form() {
+                packages::PackageForm::Plain => Form::Plain,
+                packages::PackageForm::Signed => Form::Signed,
+            },
+            data: fingerprint.data.to_vec(),
+            id: fingerprint.id.to_vec(),
+            deployment_spec: state.push_blob(package.deployment_spec().clone())?,
+        }))
+    }
+}
+
+impl Capability for PackagesCapability {
+    fn name(&self) -> &str {
+        "packages"
+    }
+
+    fn link(&self, linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+        let mut interface = linker.instance(INTERFACE)?;
+        let this = self.clone();
+        interface.func_wrap_async("list", move |mut store, (): ()| {
+            let this = this.clone();
+            Box::new(async move { Ok((this.list(store.data_mut()).await?,)) })
+        })?;
+        let this = self.clone();
+        interface.func_wrap_async("describe", move |mut store, asked: Asked| {
+            let this = this.clone();
+            Box::new(async move { Ok((this.describe(store.data_mut(), asked).await?,)) })
+        })?;
+        let this = self.clone();
+        interface.func_wrap_async("get", move |mut store, asked: Asked| {
+            let this = this.clone();
+            Box::new(async move { Ok((this.get(store.data_mut(), asked).await?,)) })
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! Chaincode on npm's `fabric-shim` in a process of its own, registered in development mode.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+/// What the shim logs when the peer has sent READY.
+const READY: &str = "State transferred to \"ready\"";
+/// How long Node.js may take to load the shim, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running chaincode; killed when dropped.
+pub struct NodeChaincode {
+    process: Child,
+}
+
+impl NodeChaincode {
+    /// Starts one of the folders in `tests/chaincode` as `id` (`name:version`) and waits until the peer, whose chaincode
+    /// listener is at `peer`, has taken it. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it was not installed, or does not register; with what it said.
+    pub fn start(folder: &str, id: &str, peer: &str) -> anyhow::Result<Self> {
+        let mut process = Command::new("node")
+            .arg(installed(folder)?)
+            .args(["--peer.address", peer])
+            .env("CORE_CHAINCODE_ID_NAME", id)
+            .env("CORE_CHAINCODE_LOGGING_LEVEL", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run `node`; install Node.js 18 or later")?;
+        let output = process.stdout.take().context("the chaincode has no output")?;
+        let chaincode = Self { process };
+        let (sender, lines) = mpsc::channel();
+        // Reads to the end whoever listens: a chaincode whose pipe is full stands still.
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut said = String::new();
+        while let Ok(line) = lines.recv_timeout(PATIENCE) {
+            if line.contains(READY) {
+                return Ok(chaincode);
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        bail!("chaincode {id} did not register with {peer}; it said:\n{said}")
+    }
+}
+
+impl Drop for NodeChaincode {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn installed(folder: &str) -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("the running program is unknown")?;
+    let places = program.ancestors().skip(1).take(2);
+    let mut found = places.map(|place| place.join("chaincode").join(folder).join(format!("{folder}.js")));
+    match found.find(|path| path.is_file()) {
+        Some(path) => Ok(path),
+        None => bail!("chaincode {folder} is not installed beside {}: run `cargo xtask node`", program.display()),
+    }
+}

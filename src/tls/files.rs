@@ -1,0 +1,172 @@
+//! Certificates and keys in PEM files (Fabric: `comm.SecureOptions`, Go's `tls.X509KeyPair`, `x509.CertPool`).
+//!
+//! Invariant: an [`Identity`] is a pair; what is refused names the setting and the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{InconsistentKeys, RootCertStore};
+use x509_cert::der::Decode;
+
+use super::TlsError;
+
+/// SHA-256 of a certificate's DER, which is what Fabric binds a message to a connection with.
+pub type CertHash = [u8; 32];
+
+/// A file, and the setting that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// A key of core.yaml or a flag; errors begin with it.
+    pub setting: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl NamedFile {
+    /// The file at `path`, named by `setting`.
+    pub fn new(setting: &str, path: impl Into<PathBuf>) -> Self {
+        Self { setting: setting.to_owned(), path: path.into() }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, TlsError> {
+        std::fs::read(&self.path).map_err(|source| TlsError::Read {
+            setting: self.setting.clone(),
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn wrong(&self, reason: impl Into<String>) -> TlsError {
+        TlsError::Content { setting: self.setting.clone(), path: self.path.clone(), reason: reason.into() }
+    }
+
+    /// The certificates in the file, at least one.
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let text = self.read()?;
+        let certificates: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+        match certificates {
+            Ok(certificates) if certificates.is_empty() => {
+                Err(self.wrong("there is no CERTIFICATE block in it; it must hold certificates in PEM"))
+            }
+            Ok(certificates) => Ok(certificates),
+            Err(error) => Err(self.wrong(format!("its PEM is damaged: {error}"))),
+        }
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let text = self.read()?;
+        PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+            pem::Error::NoItemsFound => self.wrong(
+                "there is no PRIVATE KEY block in it; it must hold a key in PEM (PKCS#8 or SEC 1), not encrypted: \
+                 `openssl pkcs8 -topk8 -nocrypt` makes one",
+            ),
+            error => self.wrong(format!("its PEM is damaged: {error}")),
+        })
+    }
+}
+
+/// A certificate, those above it, and its key.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub(super) certified: Arc<CertifiedKey>,
+    hash: CertHash,
+    not_before: SystemTime,
+    not_after: SystemTime,
+}
+
+impl Identity {
+    /// Reads the pair.
+    ///
+    /// # Errors
+    /// When a file cannot be read, holds something else, or the two are no pair.
+    pub fn load(certificate: &NamedFile, key: &NamedFile) -> Result<Self, TlsError> {
+        let chain = certificate.certificates()?;
+        let parsed = x509_cert::Certificate::from_der(&chain[0])
+            .map_err(|error| certificate.wrong(format!("its first certificate is damaged: {error}")))?;
+        let validity = parsed.tbs_certificate().validity();
+        let (not_before, not_after) = (validity.not_before.to_system_time(), validity.not_after.to_system_time());
+        let hash = Sha256::digest(&chain[0]).into();
+        let key_der = key.key()?;
+        let signing = super::provider()
+            .key_provider
+            .load_private_key(key_der)
+            .map_err(|error| key.wrong(format!("the key cannot be used: {error}")))?;
+        let certified = CertifiedKey::new(chain, signing);
+        certified.keys_match().map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::NoPair {
+                key_setting: key.setting.clone(),
+                key: key.path.clone(),
+                certificate_setting: certificate.setting.clone(),
+                certificate: certificate.path.clone(),
+            },
+            error => certificate.wrong(format!(
+                "the certificate cannot be used: {error}; it must be an X.509 certificate of version 3"
+            )),
+        })?;
+        Ok(Self { certified: Arc::new(certified), hash, not_before, not_after })
+    }
+
+    /// The hash of the certificate.
+    pub fn certificate_hash(&self) -> CertHash {
+        self.hash
+    }
+
+    /// What to tell an operator whose certificate is not valid at `now`: when it is.
+    pub fn outside_validity(&self, now: SystemTime) -> Option<String> {
+        let display = |time: SystemTime| {
+            let time = OffsetDateTime::from(time);
+            time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+        };
+        if now > self.not_after {
+            Some(format!("expired at {}", display(self.not_after)))
+        } else if now < self.not_before {
+            Some(format!("is not valid before {}", display(self.not_before)))
+        } else {
+            None
+        }
+    }
+}
+
+/// Authorities whose certificates are trusted. Nothing of the system's is.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    pub(super) store: Arc<RootCertStore>,
+    pub(super) certificates: Arc<[CertificateDer<'static>]>,
+    files: Arc<[NamedFile]>,
+}
+
+impl Roots {
+    /// Reads every certificate of every file; `setting` is what should name one.
+    ///
+    /// # Errors
+    /// When there is none, or a file cannot be read or holds something else.
+    pub fn load(setting: &str, files: &[NamedFile]) -> Result<Self, TlsError> {
+        if files.is_empty() {
+            return Err(TlsError::NoRoots { setting: setting.to_owned() });
+        }
+        let mut store = RootCertStore::empty();
+        let mut all = Vec::new();
+        for file in files {
+            for certificate in file.certificates()? {
+                let wrong = |error| file.wrong(format!("a certificate in it cannot be used as a root: {error}"));
+                store.add(certificate.clone()).map_err(wrong)?;
+                all.push(certificate);
+            }
+        }
+        Ok(Self { store: Arc::new(store), certificates: all.into(), files: files.into() })
+    }
+
+    /// Where the certificates come from, for a message: `--cafile /etc/ca.pem`.
+    pub fn origin(&self) -> String {
+        let files: Vec<_> = self.files.iter().map(|file| format!("{} {}", file.setting, file.path.display())).collect();
+        files.join(", ")
+    }
+}

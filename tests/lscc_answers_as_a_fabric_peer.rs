@@ -1,0 +1,228 @@
+//! lscc of a whole node, over the state and the packages that a Fabric 1.4.12 peer had: the payloads are that peer's, byte
+//! for byte, and what it refused is refused here, whatever a guest forgets to check.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use selvedge::chaincode::packages::{ChaincodePackage, Fingerprint, PackageStore};
+use selvedge::ledger::{LedgerProvider, block};
+use selvedge::testing::{Client, Plugin, SmallGuest, TestPeer};
+use selvedge_proto::Message;
+use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
+use selvedge_proto::protos::{
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeData, ChaincodeDeploymentSpec, ChaincodeEndorsedAction,
+    ChaincodeId, ChaincodeQueryResponse, ChaincodeSpec, ProposalResponse, ProposalResponsePayload, Response,
+    Transaction, TransactionAction, TxValidationCode,
+};
+
+const CHANNEL: &str = "mychannel";
+
+fn golden(path: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1.4").join(path))?)
+}
+
+/// What the recorded peer answered.
+fn answer(proposal: &str) -> anyhow::Result<Response> {
+    let answer = golden(&format!("proposals/{proposal}.response.bin"))?;
+    Ok(ProposalResponse::decode(&*answer)?.response.unwrap_or_default())
+}
+
+/// The recorded packages as files of the store. Two that were not kept have the code of one that was.
+fn install(chaincodes: &Path) -> anyhow::Result<()> {
+    let ex02 = golden("packages/ex02-1.cds")?;
+    std::fs::write(chaincodes.join("ex02.1"), &ex02)?;
+    std::fs::write(chaincodes.join("kv.1"), golden("packages/kv-1.cds")?)?;
+    std::fs::write(chaincodes.join("signedcc.7"), golden("packages/signedcc-7.scds")?)?;
+    for (name, version) in [("ex02", "2"), ("kvand", "1")] {
+        let mut package = ChaincodeDeploymentSpec::decode(&*ex02)?;
+        let spec = package.chaincode_spec.as_mut().and_then(|spec| spec.chaincode_id.as_mut());
+        if let Some(id) = spec {
+            (id.name, id.version) = (name.to_owned(), version.to_owned());
+        }
+        std::fs::write(chaincodes.join(format!("{name}.{version}")), package.encode_to_vec())?;
+    }
+    Ok(())
+}
+
+/// The recorded definitions, committed to a channel whose node does not run.
+fn instantiate(ledgers: &Path, more: &[(&str, Bytes)]) -> anyhow::Result<()> {
+    let provider = LedgerProvider::open(ledgers)?;
+    let ledger = provider.get(CHANNEL).expect("the node made it");
+    let mut simulator = ledger.new_tx_simulator("instantiate")?;
+    for (key, proposal) in [
+        ("kv", "04-lscc-deploy-kv"),
+        ("kvand", "05-lscc-deploy-kvand"),
+        ("ex02", "06-lscc-deploy-ex02"),
+        ("kv~collection", "23-lscc-getcollectionsconfig"),
+    ] {
+        simulator.set_state("lscc", key, answer(proposal)?.payload)?;
+    }
+    for (key, definition) in more {
+        simulator.set_state("lscc", key, definition.clone())?;
+    }
+    let info = ledger.chain_info()?;
+    let transaction = transaction(simulator.results()?.public);
+    let block = block::new_block(info.height, info.current_block_hash, vec![transaction]);
+    let committed = ledger.commit(block, &[TxValidationCode::Valid])?;
+    assert_eq!(committed.codes, [TxValidationCode::Valid]);
+    Ok(())
+}
+
+/// A transaction with these results, as a block holds it.
+fn transaction(results: Bytes) -> Bytes {
+    let action = ChaincodeAction { results, ..Default::default() }.encode_to_vec().into();
+    let response = ProposalResponsePayload { extension: action, ..Default::default() }.encode_to_vec().into();
+    let action = Some(ChaincodeEndorsedAction { proposal_response_payload: response, endorsements: Vec::new() });
+    let payload = ChaincodeActionPayload { action, ..Default::default() }.encode_to_vec().into();
+    let transaction = Transaction { actions: vec![TransactionAction { header: Bytes::new(), payload }] };
+    let header = ChannelHeader {
+        r#type: HeaderType::EndorserTransaction as i32,
+        channel_id: CHANNEL.to_owned(),
+        tx_id: "instantiate".to_owned(),
+        ..Default::default()
+    };
+    let header = Header { channel_header: header.encode_to_vec().into(), signature_header: Bytes::new() };
+    let payload = Payload { header: Some(header), data: transaction.encode_to_vec().into() };
+    Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }.encode_to_vec().into()
+}
+
+/// The data directory of a node that has what the recorded peer had at the recorded queries, and more definitions. Returns
+/// the folder of its packages.
+async fn prepare(folder: &Path, more: &[(&str, Bytes)]) -> anyhow::Result<PathBuf> {
+    TestPeer::start(folder, &[], &[]).await?.stop().await;
+    let chaincodes = folder.join("data/chaincodes");
+    install(&chaincodes)?;
+    instantiate(&folder.join("data/ledgers"), more)?;
+    Ok(chaincodes)
+}
+
+async fn refusal(client: &Client, args: &[&str]) -> anyhow::Result<String> {
+    let response = client.call("lscc", args).await?;
+    assert_eq!(response.status, 500, "{args:?}: {response:?}");
+    Ok(response.message)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_recorded_queries_have_the_recorded_answers() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    prepare(folder.path(), &[]).await?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    let (user, administrator) = (peer.client().await?, peer.administrator().await?);
+    for (proposal, args, client) in [
+        ("18-lscc-getchaincodes", &["getchaincodes"][..], &administrator),
+        ("19-lscc-getchaincodes-user", &["GetChaincodes"], &user),
+        ("20-lscc-getid", &["getid", CHANNEL, "kv"], &user),
+        ("21-lscc-getdepspec", &["getdepspec", CHANNEL, "kv"], &administrator),
+        ("22-lscc-getccdata", &["getccdata", CHANNEL, "kv"], &user),
+        ("23-lscc-getcollectionsconfig", &["getcollectionsconfig", "kv"], &user),
+        ("25-lscc-getinstalledchaincodes-user", &["getinstalledchaincodes"], &user),
+        ("24-lscc-getinstalledchaincodes", &["getinstalledchaincodes"], &administrator),
+    ] {
+        let response = client.call("lscc", args).await?;
+        let recorded = answer(proposal)?;
+        assert_eq!((response.status, &response.message), (recorded.status, &recorded.message), "{proposal}");
+        assert_eq!(hex::encode(response.payload), hex::encode(recorded.payload), "{proposal}");
+    }
+    for (args, client, text) in [
+        (&["getid", CHANNEL, "nosuch"][..], &user, "could not find chaincode with name 'nosuch'"),
+        (&["nope"], &administrator, "invalid function to lscc: nope"),
+        (&[], &user, "invalid number of arguments to lscc: 0"),
+        (
+            &["getid", "elsewhere", "kv"],
+            &user,
+            "access denied for [getid][elsewhere]: Failed to get policy manager for channel [elsewhere]",
+        ),
+    ] {
+        assert_eq!(refusal(client, args).await?, text);
+    }
+    let not_admin = answer("25-lscc-getinstalledchaincodes-user")?.message.replace("getinstalledchaincodes", "install");
+    assert_eq!(refusal(&user, &["install", "x"]).await?, not_admin);
+    assert!(refusal(&administrator, &["install", "x"]).await?.starts_with("lscc install is not available"));
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_package_than_was_instantiated_is_not_handed_out() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let chaincodes = prepare(folder.path(), &[]).await?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    let client = peer.client().await?;
+    let file = chaincodes.join("kv.1");
+    let get = async || refusal(&client, &["getdepspec", CHANNEL, "kv"]).await;
+
+    let mut package = ChaincodeDeploymentSpec::decode(&*golden("packages/kv-1.cds")?)?;
+    package.code_package = Bytes::from_static(b"other code");
+    std::fs::write(&file, package.encode_to_vec())?;
+    assert_eq!(get().await?, "chaincode fingerprint mismatch: data mismatch");
+    std::fs::write(&file, golden("packages/ex02-1.cds")?)?;
+    let text = get().await?;
+    assert!(
+        text.starts_with(r#"chaincode fingerprint mismatch: invalid chaincode data name:"kv" version:"1" "#),
+        "{text}"
+    );
+    assert!(text.ends_with(r#" (path:"/srv/fabric/src/tiny" name:"ex02" version:"1" )"#), "{text}");
+    std::fs::remove_file(&file)?;
+    let text = format!("invalid deployment spec: open {}: no such file or directory", file.display());
+    assert_eq!(get().await?, text);
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_is_larger_than_the_guest_that_hands_it_out() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let id = ChaincodeId { name: "large".to_owned(), version: "1.0".to_owned(), ..Default::default() };
+    let spec = ChaincodeSpec { chaincode_id: Some(id), ..Default::default() };
+    let code_package = vec![7; 20 << 20].into();
+    let package = ChaincodeDeploymentSpec { chaincode_spec: Some(spec), code_package, ..Default::default() };
+    let package = Bytes::from(package.encode_to_vec());
+    let Fingerprint { data, id } = ChaincodePackage::parse(&package)?.fingerprint();
+    let id = id.to_vec().into();
+    let definition =
+        ChaincodeData { name: "large".to_owned(), version: "1.0".to_owned(), data, id, ..Default::default() };
+    let chaincodes = prepare(folder.path(), &[("large", definition.encode_to_vec().into())]).await?;
+    PackageStore::open(&chaincodes)?.put(&package)?;
+
+    let peer = TestPeer::start(folder.path(), &[], &[("CHAINCODE_WASM_LIMITS_MEMORY", "8 MiB")]).await?;
+    let client = peer.client().await?;
+    assert!(client.query("lscc", &["getdepspec", CHANNEL, "large"]).await? == package, "byte for byte");
+    let chaincodes = ChaincodeQueryResponse::decode(client.query("lscc", &["getchaincodes"]).await?)?.chaincodes;
+    assert_eq!(chaincodes.iter().map(|info| &*info.name).collect::<Vec<_>>(), ["ex02", "kv", "kvand", "large"]);
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_forgets_to_check_reads_no_packages() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    // The first eight bytes of the result of `list`: 0 for a list, 1 for an error; 0 for an error of access.
+    let forgetful = SmallGuest {
+        wit_imports: "import selvedge:peer/packages@0.1.0;".to_owned(),
+        imports: r#"(import "selvedge:peer/packages@0.1.0" "list" (func $list (param i32)))"#.to_owned(),
+        ..SmallGuest::new(
+            "(func $run (call $list (i32.const 2056)) (i64.store (i32.const 2048) (i64.load (i32.const 2056))))",
+        )
+    };
+    let forgetful = Plugin {
+        capabilities: vec!["packages".to_owned()],
+        ..Plugin::of_module(folder.path(), "forgetful", &forgetful.module()?)?
+    };
+    let plugins = [forgetful, Plugin::guest("caller", "mischief")?];
+    prepare(folder.path(), &[]).await?;
+    let peer = TestPeer::start(folder.path(), &plugins, &[]).await?;
+    let (user, administrator) = (peer.client().await?, peer.administrator().await?);
+    let denied = user.query("forgetful", &["x"]).await?;
+    assert_eq!((denied[0], denied[4]), (1, 0), "{denied:?}");
+    let listed = administrator.query("forgetful", &["x"]).await?;
+    assert_eq!(listed[0], 0, "{listed:?}");
+
+    // A call from chaincode is for the client that the chaincode works for.
+    let swallowed = user.query("caller", &["swallow", "lscc", "getinstalledchaincodes"]).await?;
+    let recorded = answer("25-lscc-getinstalledchaincodes-user")?.message;
+    assert_eq!(String::from_utf8_lossy(&swallowed), format!("swallowed status 500: {recorded}"));
+    let swallowed = user.query("caller", &["swallow", "lscc", "getid", CHANNEL, "kv"]).await?;
+    assert_eq!(swallowed, "swallowed status 200: ");
+    peer.stop().await;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! `selvedge chaincode` against a node whose port has TLS, then mutual TLS: what works, and what the errors say.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, bail};
+use selvedge::testing::{Plugin, TestPeer, TlsAuthority, TlsPair, TlsPurpose};
+
+const READ: &str = r#"{"Args":["read","a"]}"#;
+
+/// Arguments, variables, and what the error says of them.
+type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
+/// A node, its authority, and files of one that it does not know.
+struct Scene {
+    folder: tempfile::TempDir,
+    peer: TestPeer,
+    ca: PathBuf,
+    other_ca: PathBuf,
+    client: TlsPair,
+}
+
+impl Scene {
+    async fn start(hosts: &[&str], overrides: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let authority = TlsAuthority::new(folder.path(), "ca")?;
+        let other_ca = TlsAuthority::new(folder.path(), "other-ca")?.certificate;
+        authority.issue("server", hosts, TlsPurpose::Both)?;
+        let client = authority.issue("client", &["client"], TlsPurpose::Both)?;
+        // Relative paths, which start at the folder of core.yaml.
+        let mut all = vec![
+            ("PEER_TLS_ENABLED", "true"),
+            ("PEER_TLS_CERT_FILE", "server.crt"),
+            ("PEER_TLS_KEY_FILE", "server.key"),
+        ];
+        all.extend_from_slice(overrides);
+        let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &all).await?;
+        Ok(Self { folder, peer, ca: authority.certificate, other_ca, client })
+    }
+
+    fn address(&self) -> String {
+        self.peer.node().peer_address().to_string()
+    }
+
+    /// Runs the command line in the folder of core.yaml; its standard output, or its standard error.
+    async fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
+        command
+            .args(["chaincode"])
+            .args(arguments)
+            .args(["-C", "mychannel", "-n", "asset", "--connTimeout", "20s"])
+            .current_dir(self.folder.path())
+            .env("CORE_PEER_ADDRESS", self.address())
+            .env("CORE_PEER_TLS_ENABLED", "true")
+            .envs(variables.iter().copied());
+        let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || command.output()).await??;
+        let (stdout, stderr) = (String::from_utf8(stdout)?, String::from_utf8(stderr)?);
+        if status.success() { Ok(stdout) } else { bail!("{stderr}") }
+    }
+
+    async fn refusal(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        match self.run(arguments, variables).await {
+            Ok(output) => panic!("{arguments:?} {variables:?} succeeded: {output}"),
+            Err(error) => {
+                println!("{error}");
+                error.to_string()
+            }
+        }
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are text")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_with_the_right_root_everything_works_and_errors_say_what_is_wrong() -> anyhow::Result<()> {
+    let scene = Scene::start(&["127.0.0.1", "orderer.example"], &[]).await?;
+    let (address, ca, other) = (scene.address(), text(&scene.ca), text(&scene.other_ca));
+    let create = r#"{"Args":["create","a","Ada","1"]}"#;
+
+    // The first peer is the orderer, and is reached as a peer.
+    let invoke = ["invoke", "-c", create, "--waitForEvent", "--peerAddresses", &address, "--tlsRootCertFiles", ca];
+    scene.run(&invoke, &[]).await.context("invoke by flags")?;
+    let root = [("CORE_PEER_TLS_ROOTCERT_FILE", "ca.pem")];
+    let read = scene.run(&["query", "-c", READ], &root).await.context("query by variables")?;
+    assert_eq!(read.trim_end(), r#"{"id":"a","owner":"Ada","value":1}"#);
+    let by_orderer = ["invoke", "-c", r#"{"Args":["create","b","Bob","2"]}"#, "--waitForEvent", "-o", &address];
+    let tls = [&by_orderer[..], &["--tls", "--cafile", ca, "--ordererTLSHostnameOverride", "orderer.example"]].concat();
+    scene.run(&tls, &root).await.context("an orderer of its own")?;
+
+    let refusal = scene.refusal(&["query", "-c", READ], &[("CORE_PEER_TLS_ROOTCERT_FILE", other)]).await;
+    for part in [
+        "Error: error getting endorser client for query: endorser client failed to connect to ",
+        "the server's certificate is not of an authority in peer.tls.rootcert.file ",
+        "other-ca.pem; give the file with the certificate of its authority",
+    ] {
+        assert!(refusal.contains(part), "{part}: {refusal}");
+    }
+    let name = [("CORE_PEER_TLS_ROOTCERT_FILE", ca), ("CORE_PEER_TLS_SERVERHOSTOVERRIDE", "else.example")];
+    let other_invoke = ["invoke", "-c", r#"{"Args":["create","c","Cat","3"]}"#, "-o", &address];
+    let table: [Refused; 8] = [
+        (&["query", "-c", READ], &name, "else.example"),
+        (&["query", "-c", READ], &[], "tls root cert file must be set"),
+        (&["query", "-c", READ, "--peerAddresses", &address], &root, "tls root cert file must be set"),
+        (
+            &[&invoke[..], &["--peerAddresses", &address]].concat(),
+            &[],
+            "error validating peer connection parameters: number of peer addresses (2) does not match the number of TLS \
+             root cert files (1)",
+        ),
+        (&["query", "-c", READ], &[("CORE_PEER_TLS_ROOTCERT_FILE", "no.pem")], "peer.tls.rootcert.file: cannot read "),
+        (&[&other_invoke[..], &["--tls"]].concat(), &root, "--tls needs --cafile; give the file"),
+        (&other_invoke, &root, "if it has TLS, this client needs it too"),
+        (&["query", "-c", READ], &[("CORE_PEER_TLS_ENABLED", "false")], "if it has TLS, this client needs it too"),
+    ];
+    for (arguments, variables, expected) in table {
+        let refusal = scene.refusal(arguments, variables).await;
+        assert!(refusal.contains(expected), "expected {expected:?} of {arguments:?}, not {refusal}");
+    }
+    scene.peer.stop().await;
+    Ok(())
+}
+
+/// The commands that the guide for operators gives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guides_openssl_commands_make_certificates_that_work() -> anyhow::Result<()> {
+    let guide = include_str!("../docs/operators.md");
+    let commands: Vec<_> = guide.lines().filter_map(|line| line.strip_prefix("    openssl ")).collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    if Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("not tested: there is no openssl on this machine");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    for command in commands {
+        let ran = Command::new("openssl").args(command.split(' ')).current_dir(folder.path()).output()?;
+        assert!(ran.status.success(), "openssl {command}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    let file = |name: &str| folder.path().join(name);
+    let (certificate, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
+    let files = [("PEER_TLS_CERT_FILE", text(&certificate)), ("PEER_TLS_KEY_FILE", text(&key))];
+    let scene = Scene::start(&["unused"], &files).await?;
+    for name in ["", "localhost", "peer0.example.com"] {
+        let variables = [("CORE_PEER_TLS_ROOTCERT_FILE", text(&ca)), ("CORE_PEER_TLS_SERVERHOSTOVERRIDE", name)];
+        let refusal = scene.refusal(&["query", "-c", READ], &variables).await;
+        assert!(refusal.contains("endorsement failure during query"), "the handshake as {name:?}: {refusal}");
+    }
+    scene.peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_mutual_tls_the_certificate_is_shown_and_bound() -> anyhow::Result<()> {
+    let mutual = [("PEER_TLS_CLIENTAUTHREQUIRED", "true"), ("PEER_TLS_CLIENTROOTCAS_FILES", "ca.pem")];
+    let scene = Scene::start(&["127.0.0.1"], &mutual).await?;
+    let (address, ca) = (scene.address(), text(&scene.ca));
+    let (certificate, key) = (text(&scene.client.certificate), text(&scene.client.key));
+    let root = [("CORE_PEER_TLS_ROOTCERT_FILE", ca)];
+    let shown = [
+        root[0],
+        ("CORE_PEER_TLS_CLIENTAUTHREQUIRED", "true"),
+        ("CORE_PEER_TLS_CLIENTCERT_FILE", certificate),
+        ("CORE_PEER_TLS_CLIENTKEY_FILE", key),
+    ];
+    let create = ["invoke", "-c", r#"{"Args":["create","a","Ada","1"]}"#, "--waitForEvent"];
+    let orderer = ["-o", &address, "--tls", "--cafile", ca];
+    let client = ["--clientauth", "--certfile", certificate, "--keyfile", key];
+    // --waitForEvent reads from Deliver, which looks at the hash.
+    scene.run(&[&create[..], &orderer, &client].concat(), &shown).await.context("invoke")?;
+    let read = scene.run(&["query", "-c", READ], &shown).await.context("query")?;
+    assert_eq!(read.trim_end(), r#"{"id":"a","owner":"Ada","value":1}"#);
+
+    let stranger = TlsPair::self_signed(scene.folder.path(), "stranger", &["x"], TlsPurpose::Both)?;
+    let mut strange = shown;
+    (strange[2].1, strange[3].1) = (text(&stranger.certificate), text(&stranger.key));
+    let mut no_pair = shown;
+    no_pair[3].1 = text(&stranger.key);
+    let other_create = ["invoke", "-c", r#"{"Args":["create","b","Bob","2"]}"#];
+    let table: [Refused; 6] = [
+        (&["query", "-c", READ], &root, "the server wants another certificate of this client, or one at all"),
+        (&["query", "-c", READ], &strange, "the server wants another certificate of this client, or one at all"),
+        (&["query", "-c", READ], &no_pair, "does not belong to the certificate in "),
+        (&["query", "-c", READ], &shown[..2], "unable to load peer.tls.clientKey.file"),
+        (
+            &[&other_create[..], &orderer].concat(),
+            &shown,
+            "the server wants another certificate of this client, or one at all",
+        ),
+        (
+            &[&other_create[..], &orderer, &["--clientauth"]].concat(),
+            &shown,
+            "--clientauth needs --keyfile; give the file",
+        ),
+    ];
+    for (arguments, variables, expected) in table {
+        let refusal = scene.refusal(arguments, variables).await;
+        assert!(refusal.contains(expected), "expected {expected:?} of {arguments:?}, not {refusal}");
+    }
+    scene.peer.stop().await;
+    Ok(())
+}
