@@ -1,9 +1,9 @@
 //! From an ordering service's block to the ledger (Fabric: `core/committer`, `peer.chainSupport.Apply`).
 //!
 //! A block is judged, committed, and if it brings a configuration, that takes effect for everything that is asked from
-//! then on. It does not matter where the block comes from. Invariant: a configuration that may not follow the present one,
-//! or that asks for what this node lacks, is never committed and never marked invalid: it stops the channel, because the
-//! peers that do follow it would have another ledger from here on.
+//! then on. It does not matter where the block comes from. Invariant: a configuration that may not follow the present
+//! one, or that asks for what this node lacks, is never committed and never marked invalid: it stops the channel,
+//! because the peers that do follow it would have another ledger from here on.
 
 use std::sync::Arc;
 
@@ -65,24 +65,35 @@ impl Committer {
     /// Judges and commits a block. Runs long; not for an async thread.
     ///
     /// # Errors
-    /// [`CommitError`]; nothing of the block is on the ledger then, and the channel cannot go on.
+    /// [`CommitError`]; the channel cannot go on then.
     pub fn commit(&self, block: Block) -> Result<CommittedBlock, CommitError> {
         let channel = self.ledger.channel_id();
         let codes = self.validator.validate(channel, &block);
         let next = self.next_configuration(&block, &codes)?;
-        let committed = self.ledger.commit(block, &codes)?;
-        if let Some(bundle) = next {
-            let sequence = bundle.sequence();
-            self.channels.put(bundle)?;
-            tracing::info!("[{channel}] configuration {sequence} is in force");
-        }
+        let mut in_force = Ok(());
+        // Whoever sees the block must not meet the configuration of before it.
+        let committed = self.ledger.commit_with(block, &codes, |codes| {
+            let valid = |(index, bundle)| (codes.get(index) == Some(&TxValidationCode::Valid)).then_some(bundle);
+            let Some(bundle): Option<Bundle> = next.and_then(valid) else { return };
+            tracing::info!("[{channel}] configuration {} is in force", bundle.sequence());
+            in_force = self.channels.put(bundle);
+        })?;
+        in_force?;
         Ok(committed)
     }
 
-    /// The configuration after the block, if the block changes it.
-    fn next_configuration(&self, block: &Block, codes: &[TxValidationCode]) -> Result<Option<Bundle>, CommitError> {
+    /// The configuration after the block, and the transaction that makes it, if the block changes it.
+    fn next_configuration(
+        &self,
+        block: &Block,
+        codes: &[TxValidationCode],
+    ) -> Result<Option<(usize, Bundle)>, CommitError> {
         let number = block.header.as_ref().map_or(0, |header| header.number);
-        let mut next: Option<Bundle> = None;
+        if number < self.ledger.height()? {
+            // It came before; the ledger says whether it is the same.
+            return Ok(None);
+        }
+        let mut next: Option<(usize, Bundle)> = None;
         let envelopes = block.data.iter().flat_map(|data| &data.data);
         for (index, (envelope, code)) in envelopes.zip(codes).enumerate() {
             let Some(transaction) = BlockTransaction::decode(envelope) else { continue };
@@ -92,14 +103,14 @@ impl Committer {
             let refuse = |source| CommitError::Config { number, index, source };
             let envelope = transaction.config().map_err(|_| refuse(ConfigUpdateError::NoConfig))?;
             let applied = match &next {
-                Some(bundle) => bundle.apply(&envelope),
+                Some((_, bundle)) => bundle.apply(&envelope),
                 None => {
                     let channel = self.ledger.channel_id();
                     let not_open = || CommitError::NotOpen(channel.to_owned());
                     self.channels.get(channel).ok_or_else(not_open)?.apply(&envelope)
                 }
             };
-            next = Some(applied.map_err(refuse)?);
+            next = Some((index, applied.map_err(refuse)?));
         }
         Ok(next)
     }

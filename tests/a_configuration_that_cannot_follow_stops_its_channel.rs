@@ -1,5 +1,6 @@
-//! Blocks of an ordering service, recorded ones among them: each configuration takes effect when its block is committed;
-//! one that may not follow, or that asks for what this node lacks, is not committed, and the channel stays where it is.
+//! Blocks of an ordering service, recorded ones among them: each configuration takes effect when its block is
+//! committed; one that may not follow, or that asks for what this node lacks, is not committed, and the channel stays
+//! where it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,8 +80,8 @@ impl Peer {
         self.committer.commit(block).map(drop)
     }
 
-    /// What comes of a next block with this configuration. The first blocks after 0 are configuration blocks, so what is
-    /// said of their transaction is said of this one.
+    /// What comes of a next block with this configuration. The first blocks after 0 are configuration blocks, so what
+    /// is said of their transaction is said of this one.
     fn commit_config(&self, config: &ConfigEnvelope, orderer: &dyn Signer) -> Result<(), CommitError> {
         let envelope = create_signed_envelope(HeaderType::Config, CHANNEL, config, orderer).expect("signed");
         let info = self.committer.ledger().chain_info().expect("a chain");
@@ -119,6 +120,8 @@ fn the_recorded_configurations_take_effect_with_their_blocks() {
     assert_eq!(acls["qscc/GetBlockByTxID"], "/Channel/Application/Admins");
     assert_eq!(bundle.config(), &config_of(&numbered(37)).config.expect("a configuration"));
     assert_eq!(peer.committer.ledger().last_config_block_number(), 37);
+    peer.commit(37).expect("a block that comes again changes nothing");
+    assert_eq!((peer.sequence(), peer.height()), (7, 42));
 }
 
 #[test]
@@ -131,8 +134,8 @@ fn a_configuration_that_its_update_does_not_make_is_not_committed() {
     let refused = peer.commit_config(&other, &orderer).expect_err("nobody asked for that").to_string();
     assert_eq!(
         refused,
-        "error validating config which passed initial validity checks: block 1, transaction 0: ConfigEnvelope LastUpdate did \
-         not produce the supplied config result"
+        "error validating config which passed initial validity checks: block 1, transaction 0: ConfigEnvelope \
+         LastUpdate did not produce the supplied config result"
     );
     let later = peer.commit_config(&config_of(&numbered(2)), &orderer).expect_err("one is missing").to_string();
     assert!(later.ends_with("config currently at sequence 1, cannot validate config at sequence 3"), "{later}");
@@ -157,8 +160,8 @@ fn a_configuration_that_asks_for_what_is_missing_here_is_not_committed() {
     let config = bundle.propose(&update).expect("Fabric's orderer lets it through");
 
     let refused = peer.commit_config(&config, &identity("orderer0", "OrdererMSP")).expect_err("no such lifecycle");
-    let text = "block 1, transaction 0: [channel goldchan] incompatible: Application capability V2_0 is required but not \
-                supported; this node supports V1_1, V1_2, V1_3, V1_4_2, ";
+    let text = "block 1, transaction 0: [channel goldchan] incompatible: Application capability V2_0 is required but \
+                not supported; this node supports V1_1, V1_2, V1_3, V1_4_2, ";
     assert!(refused.to_string().contains(text), "{refused}");
     assert_eq!((peer.height(), peer.sequence()), (1, 1), "nothing has changed");
 }

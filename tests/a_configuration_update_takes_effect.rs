@@ -1,5 +1,5 @@
-//! An administrator changes the channel's configuration through Broadcast: the new one is seen through Deliver, everything
-//! follows it at once, and a node that starts anew does too.
+//! An administrator changes the channel's configuration through Broadcast: the new one is seen through Deliver,
+//! everything follows it at once, and a node that starts anew does too.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -125,9 +125,10 @@ async fn batch_size_acls_and_policies_follow_the_newest_configuration() -> anyho
 
     let refused = network.update(&*network.user, two_at_a_time).await?;
     assert_eq!(refused.status(), Status::BadRequest);
-    let text = "error applying config update to existing channel 'mychannel': error authorizing update: error validating \
-                DeltaSet: policy for [Value]  /Channel/Orderer/BatchSize not satisfied: implicit policy evaluation failed - \
-                0 sub-policies were satisfied, but this policy requires 1 of the 'Admins' sub-policies to be satisfied";
+    let text = "error applying config update to existing channel 'mychannel': error authorizing update: error \
+                validating DeltaSet: policy for [Value]  /Channel/Orderer/BatchSize not satisfied: implicit policy \
+                evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Admins' \
+                sub-policies to be satisfied";
     assert_eq!(refused.info, text, "a user's signature");
 
     let first = network.updated(two_at_a_time).await?;
@@ -185,8 +186,8 @@ async fn a_user_may_not_ask_for_the_height(user: &Client) -> anyhow::Result<()> 
 
 async fn a_user_may_not_write(user: &Client) -> anyhow::Result<()> {
     let refused = user.submit("asset", &["create", "x", "Ada", "7"]).await.expect_err("no administrator").to_string();
-    let text = "the orderer refused: FORBIDDEN implicit policy evaluation failed - 0 sub-policies were satisfied, but this \
-                policy requires 1 of the 'Admins' sub-policies to be satisfied: permission denied";
+    let text = "the orderer refused: FORBIDDEN implicit policy evaluation failed - 0 sub-policies were satisfied, but \
+                this policy requires 1 of the 'Admins' sub-policies to be satisfied: permission denied";
     assert_eq!(refused, text);
     Ok(())
 }

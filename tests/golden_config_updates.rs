@@ -193,8 +193,8 @@ fn acls(update: &mut ConfigUpdate) -> &mut ConfigValue {
     application(update.write_set.as_mut()).values.get_mut("ACLs").expect("the value")
 }
 
-const ONE_OF_TWO: &str = "not satisfied: implicit policy evaluation failed - 1 sub-policies were satisfied, but this policy \
-     requires 2 of the 'Admins' sub-policies to be satisfied";
+const ONE_OF_TWO: &str = "not satisfied: implicit policy evaluation failed - 1 sub-policies were satisfied, but this \
+     policy requires 2 of the 'Admins' sub-policies to be satisfied";
 
 #[test]
 fn missing_doubled_and_wrong_signatures_are_refused() {
@@ -243,13 +243,13 @@ fn versions_names_and_mod_policies_that_do_not_fit_are_refused() {
         ),
         (
             |update| acls(update).version = 2,
-            "error validating DeltaSet: attempt to set key [Value]  /Channel/Application/ACLs to version 2, but key is at \
-             version 0",
+            "error validating DeltaSet: attempt to set key [Value]  /Channel/Application/ACLs to version 2, but key is \
+             at version 0",
         ),
         (
             |update| application(update.read_set.as_mut()).version = 0,
-            "error validating ReadSet: proposed update requires that key [Group]  /Channel/Application be at version 0, but \
-             it is currently at version 1",
+            "error validating ReadSet: proposed update requires that key [Group]  /Channel/Application be at version \
+             0, but it is currently at version 1",
         ),
         (
             |update| drop(application(update.write_set.as_mut()).values.remove("ACLs")),
@@ -261,38 +261,39 @@ fn versions_names_and_mod_policies_that_do_not_fit_are_refused() {
                     update.read_set.as_mut().expect("a root").groups.insert("Elsewhere".into(), ConfigGroup::default()),
                 )
             },
-            "error validating ReadSet: existing config does not contain element for [Group]  /Channel/Elsewhere but was in \
-             the read set",
+            "error validating ReadSet: existing config does not contain element for [Group]  /Channel/Elsewhere but \
+             was in the read set",
         ),
         (
             |update| acls(update).mod_policy.clear(),
-            "error validating DeltaSet: invalid mod_policy for element [Value]  /Channel/Application/ACLs: mod_policy not set",
+            "error validating DeltaSet: invalid mod_policy for element [Value]  /Channel/Application/ACLs: mod_policy \
+             not set",
         ),
         (
             |update| acls(update).mod_policy = "/Channel//Admins".into(),
-            "error validating DeltaSet: invalid mod_policy for element [Value]  /Channel/Application/ACLs: path element at 1 \
-             is invalid: config ID illegal, cannot be empty",
+            "error validating DeltaSet: invalid mod_policy for element [Value]  /Channel/Application/ACLs: path \
+             element at 1 is invalid: config ID illegal, cannot be empty",
         ),
         (
             |update| acls(update).mod_policy = "a_b".into(),
-            "error validating DeltaSet: invalid mod_policy for element [Value]  /Channel/Application/ACLs: path element at 0 \
-             is invalid: config ID 'a_b' contains illegal characters",
+            "error validating DeltaSet: invalid mod_policy for element [Value]  /Channel/Application/ACLs: path \
+             element at 0 is invalid: config ID 'a_b' contains illegal characters",
         ),
         (
             |update| {
                 let value = ConfigValue { version: 1, ..acls(update).clone() };
                 application(update.write_set.as_mut()).values.insert("New".into(), value);
             },
-            "error validating DeltaSet: attempted to set key [Value]  /Channel/Application/New to version 1, but key does \
-             not exist",
+            "error validating DeltaSet: attempted to set key [Value]  /Channel/Application/New to version 1, but key \
+             does not exist",
         ),
         (
             |update| {
                 let value = acls(update).clone();
                 application(update.write_set.as_mut()).values.insert("..".into(), value);
             },
-            "error mapping WriteSet: Illegal characters in key: [Value] (Application/..: name '..' for config ID is not \
-             allowed)",
+            "error mapping WriteSet: Illegal characters in key: [Value] (Application/..: name '..' for config ID is \
+             not allowed)",
         ),
         (
             // What only the ordering organisation may change.
@@ -305,8 +306,8 @@ fn versions_names_and_mod_policies_that_do_not_fit_are_refused() {
                 update.write_set.as_mut().expect("a root").groups.insert("Orderer".into(), orderer);
             },
             "error validating DeltaSet: policy for [Value]  /Channel/Orderer/BatchSize not satisfied: implicit policy \
-             evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Admins' sub-policies to \
-             be satisfied",
+             evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Admins' \
+             sub-policies to be satisfied",
         ),
     ];
     for (change, text) in cases {
@@ -321,7 +322,8 @@ fn an_update_works_once_and_makes_nothing_but_what_it_says() {
     let again =
         after.propose(case.envelope.last_update.as_ref().expect("an update")).expect_err("replayed").to_string();
     let expected = format!(
-        "error authorizing update: error validating DeltaSet: attempt to set key {ACLS} to version 1, but key is at version 1"
+        "error authorizing update: error validating DeltaSet: attempt to set key {ACLS} to version 1, but key is at \
+         version 1"
     );
     assert_eq!(again, expected);
     let again = after.validate(&case.envelope).expect_err("replayed").to_string();

@@ -174,8 +174,8 @@ impl Bundle {
         expected.filter(|path| matches!(self.policies.policy(path), Err(PolicyError::Unknown(_)))).collect()
     }
 
-    /// Where the channel's ordering service listens, as `host:port`. Where an ordering organisation names endpoints of its
-    /// own, those count instead: [`super::OrdererOrganisation::endpoints`].
+    /// Where the channel's ordering service listens, as `host:port`. Where an ordering organisation names endpoints of
+    /// its own, those count instead: [`super::OrdererOrganisation::endpoints`].
     pub fn orderer_addresses(&self) -> &[String] {
         &self.orderer_addresses
     }

@@ -55,7 +55,8 @@ const RESOURCES_TREE_EXPERIMENTAL: &str = "V1_1_RESOURCETREE_EXPERIMENTAL";
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
     "{level} capability {name} is required but not supported; this node supports {supported} there: let a peer that \
-     supports it serve the channel, or have the channel's administrators ask for less", supported = .level.supported().join(", ")
+     supports it serve the channel, or have the channel's administrators ask for less",
+    supported = .level.supported().join(", ")
 )]
 pub struct UnsupportedCapability {
     /// Where the channel asks for it.

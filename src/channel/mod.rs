@@ -3,8 +3,8 @@
 //!
 //! A [`Bundle`] is one channel's configuration in a form that answers questions; [`Channels`] holds the newest of each
 //! channel. [`Authenticator`] says who signed something, [`AclChecker`] whether they may. Both see channels through the
-//! trait [`ChannelResources`] only, so that both can be tested without the rest of a channel. Which policy guards what is
-//! in [`resource`]; [`update`] decides what configuration may follow another.
+//! trait [`ChannelResources`] only, so that both can be tested without the rest of a channel. Which policy guards what
+//! is in [`resource`]; [`update`] decides what configuration may follow another.
 
 mod acl;
 mod application;

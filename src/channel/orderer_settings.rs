@@ -38,8 +38,8 @@ pub struct OrdererSettings {
 pub struct OrdererOrganisation {
     /// The id of its MSP.
     pub mspid: String,
-    /// Where its orderers listen, as `host:port`. Where any organisation names some, they take the place of the channel's
-    /// orderer addresses.
+    /// Where its orderers listen, as `host:port`. Where any organisation names some, they take the place of the
+    /// channel's orderer addresses.
     pub endpoints: Vec<String>,
 }
 

@@ -10,8 +10,8 @@ use super::envelope::signature_header;
 use super::{ClientError, create_signed_envelope};
 use crate::msp::Signer;
 
-/// The envelope of type CONFIG_UPDATE with `update`, signed by each of `signers` for its content and by `sender` as what
-/// is sent. The sender's signature does not count for the content.
+/// The envelope of type CONFIG_UPDATE with `update`, signed by each of `signers` for its content and by `sender` as
+/// what is sent. The sender's signature does not count for the content.
 ///
 /// # Errors
 /// When there is no randomness, or a key fails.

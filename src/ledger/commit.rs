@@ -55,11 +55,26 @@ impl Ledger {
     /// When the block does not follow the newest one or is malformed; when the store fails, which halts the channel; when
     /// the channel is halted.
     pub fn commit(&self, block: Block, validation: &[TxValidationCode]) -> Result<CommittedBlock, LedgerError> {
+        self.commit_with(block, validation, |_| ())
+    }
+
+    /// The same. `durable` runs once the disk has the block, with the final codes, and before anybody can see it here: what
+    /// the block changes elsewhere has changed for whoever has seen the block. It does not run for a block that was
+    /// committed before.
+    ///
+    /// # Errors
+    /// As for [`Ledger::commit`].
+    pub fn commit_with(
+        &self,
+        block: Block,
+        validation: &[TxValidationCode],
+        durable: impl FnOnce(&[TxValidationCode]),
+    ) -> Result<CommittedBlock, LedgerError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &writer.halted {
             return Err(LedgerError::Halted { channel: self.channel.clone(), reason: reason.clone() });
         }
-        let result = self.append(block, validation);
+        let result = self.append(block, validation, durable);
         if let Err(fault) = &result
             && fault.is_fault()
         {
@@ -69,7 +84,12 @@ impl Ledger {
         result
     }
 
-    fn append(&self, block: Block, validation: &[TxValidationCode]) -> Result<CommittedBlock, LedgerError> {
+    fn append(
+        &self,
+        block: Block,
+        validation: &[TxValidationCode],
+        durable: impl FnOnce(&[TxValidationCode]),
+    ) -> Result<CommittedBlock, LedgerError> {
         let snapshot = self.snapshot();
         let number = check_block(&self.channel, &block, &snapshot.tip)?;
         if number < snapshot.tip.height {
@@ -84,6 +104,7 @@ impl Ledger {
         let verdict = judge(&block, number, validation, &*snapshot, known)?;
         let block = finish(block, &verdict, &snapshot.tip);
         write(&self.database, &block, number, &verdict)?;
+        durable(&verdict.codes);
 
         let snapshot = Snapshot::open(&self.database)?;
         let height = snapshot.tip.height;

@@ -38,8 +38,8 @@ impl BatchConfig {
 }
 
 impl Default for BatchConfig {
-    /// The sizes of Fabric's sample `configtx.yaml`. The timeout there is 2 s, which suits many organisations far apart; in
-    /// one process it is only a client that waits.
+    /// The sizes of Fabric's sample `configtx.yaml`. The timeout there is 2 s, which suits many organisations far
+    /// apart; in one process it is only a client that waits.
     fn default() -> Self {
         Self {
             max_message_count: 500,

@@ -62,8 +62,8 @@ impl BlockWriter {
         Ok(())
     }
 
-    /// Fills the slots that are the orderer's: the signed one, and the last configuration once more for readers of before
-    /// 1.4.2.
+    /// Fills the slots that are the orderer's: the signed one, and the last configuration once more for readers of
+    /// before 1.4.2.
     fn sign(&self, block: &mut Block, last_config: LastConfig) -> Result<(), String> {
         let metadata = OrdererBlockMetadata { last_config: Some(last_config), consenter_metadata: Bytes::new() };
         let value = metadata.encode_to_vec();

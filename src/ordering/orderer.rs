@@ -1,8 +1,8 @@
 //! The embedded orderer of one channel (Fabric: `orderer/consensus/solo`, `orderer/common/broadcast`).
 //!
 //! One task owns the open batch and is the only one to commit; clients reach it through a bounded queue, and wait there
-//! when it is full. Invariant: what was acknowledged with SUCCESS is in a block, unless the node dies or the ledger fails
-//! before; the order of blocks is the order of the queue.
+//! when it is full. Invariant: what was acknowledged with SUCCESS is in a block, unless the node dies, the ledger fails,
+//! or a configuration that comes first forbids it; the order of blocks is the order of the queue.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

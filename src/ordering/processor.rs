@@ -1,7 +1,7 @@
 //! What may be ordered (Fabric: `orderer/common/msgprocessor`, `multichannel.ChainSupport.ProposeConfigUpdate`).
 //!
-//! Every answer carries the sequence number of the configuration that it was given under. Invariant: what was checked under
-//! an older configuration is checked again before it is ordered.
+//! Every answer carries the sequence number of the configuration that it was given under. Invariant: what was checked
+//! under an older configuration is checked again before it is ordered.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -15,7 +15,7 @@ use selvedge_proto::protos::TxValidationCode;
 use super::processor::{Processor, Refusal};
 use super::{BatchConfig, BlockValidator, DeliverAccess, Orderer, OrdererDirectory};
 use crate::committer::Committer;
-use crate::ledger::testing::TestChannel;
+use crate::ledger::testing::{TestChannel, envelope};
 use crate::msp::{MspError, Signer};
 
 /// The signature is the message, so that a test can look at it.
@@ -105,8 +105,9 @@ impl Processor for Rules {
         }
     }
 
-    fn process_config_update(&self, envelope: &Envelope) -> Result<(Envelope, u64), Refusal> {
-        Ok((envelope.clone(), self.sequence()))
+    /// A configuration that nobody can apply.
+    fn process_config_update(&self, _: &Envelope) -> Result<(Envelope, u64), Refusal> {
+        Ok((envelope(TestChannel::NAME, "", HeaderType::Config, Bytes::new()), self.sequence()))
     }
 }
 

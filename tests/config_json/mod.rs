@@ -1,5 +1,5 @@
-//! A channel configuration as `configtxlator proto_decode` prints it: values and policies decoded by their names, bytes in
-//! base64, 64-bit numbers as text, everything that is absent written out.
+//! A channel configuration as `configtxlator proto_decode` prints it: values and policies decoded by their names, bytes
+//! in base64, 64-bit numbers as text, everything that is absent written out.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Which items an update changes, and whether it may (Fabric: `configtx/update.go`).
 
 use prost::Message;
-use selvedge_proto::common::{ConfigUpdate, ConfigUpdateEnvelope, SignatureHeader};
+use selvedge_proto::common::{ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope, SignatureHeader};
 
 use super::config_map::{self, ConfigMap, Item};
 use super::error::{ConfigUpdateError, DeltaError};
@@ -11,10 +11,7 @@ use crate::policies::{SignedData, signers};
 
 impl Bundle {
     /// The configuration tree that `update` makes of this one, if it may.
-    pub(super) fn authorize(
-        &self,
-        update: &ConfigUpdateEnvelope,
-    ) -> Result<selvedge_proto::common::ConfigGroup, ConfigUpdateError> {
+    pub(super) fn authorize(&self, update: &ConfigUpdateEnvelope) -> Result<ConfigGroup, ConfigUpdateError> {
         let content = ConfigUpdate::decode(update.config_update.clone())
             .map_err(|source| ConfigUpdateError::Undecodable { what: "ConfigUpdate", source })?;
         if content.channel_id != self.channel() {
@@ -79,10 +76,7 @@ impl Bundle {
     }
 }
 
-fn map<'a>(
-    set: &'static str,
-    root: Option<&'a selvedge_proto::common::ConfigGroup>,
-) -> Result<ConfigMap<'a>, ConfigUpdateError> {
+fn map<'a>(set: &'static str, root: Option<&'a ConfigGroup>) -> Result<ConfigMap<'a>, ConfigUpdateError> {
     let items = root.map(config_map::from_group).transpose();
     Ok(items.map_err(|source| ConfigUpdateError::Names { set, source })?.unwrap_or_default())
 }

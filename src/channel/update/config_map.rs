@@ -19,8 +19,8 @@ const ADMINS: &str = "Admins";
 #[derive(Clone, Debug)]
 pub(super) struct Item<'a> {
     pub(super) content: Content<'a>,
-    /// The group whose policies a relative mod policy means, by its path from the root: a group itself, and for others the
-    /// group that they are in.
+    /// The group whose policies a relative mod policy means, by its path from the root: a group itself, and for others
+    /// the group that they are in.
     pub(super) group: String,
 }
 
@@ -107,8 +107,9 @@ fn key(kind: &str, path: &str, name: Option<&str>) -> String {
 
 /// The tree of the items: what a group holds is what its own item names, each as the map has it.
 ///
-/// Channels that were made with Fabric 1.0 have items without a mod policy, which nobody could change. Where the ordering
-/// service has capabilities, such items get the policy `Admins`; every orderer and peer does the same at the next update.
+/// Channels that were made with Fabric 1.0 have items without a mod policy, which nobody could change. Where the
+/// ordering service has capabilities, such items get the policy `Admins`; every orderer and peer does the same at the
+/// next update.
 pub(super) fn to_group(items: &ConfigMap<'_>) -> Result<ConfigGroup, ConfigUpdateError> {
     let fill_in = items.contains_key(ORDERER_CAPABILITIES);
     group_at(items, "", fill_in)

@@ -9,8 +9,8 @@ use super::ConfigUpdateError;
 use crate::channel::Bundle;
 
 impl Bundle {
-    /// The configuration that follows this one by the update in `envelope`, of type CONFIG_UPDATE. Who sent the envelope
-    /// does not matter here: what counts are the signatures inside.
+    /// The configuration that follows this one by the update in `envelope`, of type CONFIG_UPDATE. Who sent the
+    /// envelope does not matter here: what counts are the signatures inside.
     ///
     /// # Errors
     /// When the update does not fit this configuration, or its signatures do not suffice. The result may still be no
@@ -45,7 +45,8 @@ impl Bundle {
         Ok(())
     }
 
-    /// The bundle of the configuration in `envelope`, if that may follow this one and this node can do what it asks for.
+    /// The bundle of the configuration in `envelope`, if that may follow this one and this node can do what it asks
+    /// for.
     ///
     /// # Errors
     /// Why not.

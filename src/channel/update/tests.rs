@@ -130,8 +130,8 @@ fn an_item_whose_policy_is_nowhere_cannot_be_changed() {
     let item = group(&mut config, &["Orderer"]).values.get_mut("BatchTimeout").expect("a value");
     item.mod_policy = "Nobody".into();
     let refused = bundle(&config).propose(&timeout_update(&network, &config)).expect_err("refused").to_string();
-    let text = "error authorizing update: error validating DeltaSet: unexpected missing policy Nobody for item [Value]  \
-                /Channel/Orderer/BatchTimeout";
+    let text = "error authorizing update: error validating DeltaSet: unexpected missing policy Nobody for item \
+                [Value]  /Channel/Orderer/BatchTimeout";
     assert_eq!(refused, text);
 }
 

@@ -140,3 +140,18 @@ async fn what_a_new_configuration_forbids_is_not_ordered_although_it_was_acknowl
     let ordered = channel.ledger.block_by_number(1).unwrap().unwrap();
     assert_eq!(ordered.data.unwrap().data, [transaction("a").encode_to_vec(), transaction("b").encode_to_vec()]);
 }
+
+#[tokio::test]
+async fn a_configuration_has_a_block_of_its_own_and_stops_the_orderer_if_it_cannot_be_applied() {
+    let channel = TestChannel::new();
+    let orderers = crate::ordering::Orderers::default();
+    let orderer = Arc::new(start(&channel, PATIENT, Arc::new(AllValid)));
+    orderers.insert(TestChannel::NAME, Arc::clone(&orderer));
+    assert_eq!(orderer.broadcast(transaction("a")).await, success());
+    let update = envelope(TestChannel::NAME, "", HeaderType::ConfigUpdate, Bytes::new());
+    assert_eq!(orderer.broadcast(update).await, success());
+    orderer.shutdown().await;
+    assert_eq!(channel.ledger.height().unwrap(), 2, "what waited is in a block before it");
+    let reason = "channel testchannel: channel testchannel is not open on this node";
+    assert_eq!(orderers.failure().as_deref(), Some(reason), "this is what the health check says");
+}

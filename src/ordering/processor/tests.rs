@@ -161,10 +161,8 @@ fn updates_that_the_channel_or_this_orderer_cannot_have_are_refused() {
     let bad = |info: &str| (Status::BadRequest, format!("{applying}{info}"));
     assert_eq!(
         bench.refusal(&bench.orderer_update("BatchSize", &size(0, 9))),
-        bad(
-            "initializing channelconfig failed: could not create channel Orderer sub-group config: Attempted to set the \
-             batch size max message count to an invalid value: 0"
-        )
+        bad("initializing channelconfig failed: could not create channel Orderer sub-group config: Attempted to set \
+             the batch size max message count to an invalid value: 0")
     );
     let consensus = |kind: &str, state| ConsensusType { r#type: kind.into(), state, ..ConsensusType::default() };
     assert_eq!(
@@ -173,15 +171,13 @@ fn updates_that_the_channel_or_this_orderer_cannot_have_are_refused() {
     );
     assert_eq!(
         bench.refusal(&bench.orderer_update("ConsensusType", &consensus("solo", State::Maintenance as i32))),
-        bad(
-            "attempted to change ConsensusType.State to STATE_MAINTENANCE, but the embedded orderer migrates to no other \
-             type"
-        )
+        bad("attempted to change ConsensusType.State to STATE_MAINTENANCE, but the embedded orderer migrates to no \
+             other type")
     );
     let newer = |name: &str| Capabilities { capabilities: [(name.to_owned(), Capability {})].into() };
     let (_, info) = bench.refusal(&bench.orderer_update("Capabilities", &newer("V9_9")));
-    let expected = "config update is not compatible: config requires unsupported orderer capabilities: Orderer capability \
-                    V9_9 is required but not supported";
+    let expected = "config update is not compatible: config requires unsupported orderer capabilities: Orderer \
+                    capability V9_9 is required but not supported";
     assert!(info.starts_with(&format!("{applying}{expected}")), "{info}");
     let (_, info) = bench.refusal(&bench.update(|root| {
         let application = root.groups.get_mut("Application").expect("a group");
