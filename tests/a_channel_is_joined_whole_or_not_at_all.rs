@@ -66,7 +66,7 @@ async fn a_joined_channel_is_usable_now_and_after_a_restart() -> anyhow::Result<
 
     let joined = peer.join(&*admin, &block).await?;
     assert_eq!(joined, Response { status: 200, ..Response::default() });
-    assert_eq!(inits(&peer, "second"), ["cscc", "qscc", "asset"]);
+    assert_eq!(inits(&peer, "second"), ["lscc", "cscc", "qscc", "asset"]);
     assert_eq!(peer.channels(&*user).await?, ["mychannel", "second"]);
     let again = peer.join(&*admin, &block).await?;
     assert_eq!((again.status, again.message.as_str()), (500, EXISTS));
@@ -89,7 +89,7 @@ async fn a_joined_channel_is_usable_now_and_after_a_restart() -> anyhow::Result<
     peer.stop().await;
 
     let peer = TestPeer::start(folder.path(), &plugins, &[]).await?;
-    assert_eq!(inits(&peer, "second"), ["cscc", "qscc", "asset"]);
+    assert_eq!(inits(&peer, "second"), ["lscc", "cscc", "qscc", "asset"]);
     assert_eq!(peer.channels(&*user).await?, ["mychannel", "second"]);
     let client = peer.client_on(user, "second").await?;
     assert_eq!(client.height().await?, 2);
@@ -109,7 +109,11 @@ async fn a_block_that_is_none_is_refused_before_the_caller_is() -> anyhow::Resul
         ..good.clone()
     };
     for (block, text) in [
-        (Bytes::new(), "Cannot join the channel <nil> configuration block provided"),
+        (
+            Bytes::new(),
+            "\"JoinChain\" request failed to extract channel id from the block due to [failed to retrieve channel id - block is \
+             empty]",
+        ),
         (
             Bytes::from_static(&[0x0a, 5]),
             "Failed to reconstruct the genesis block, error unmarshaling block: unexpected EOF",
@@ -188,7 +192,7 @@ async fn one_place_is_enough_for_joins_at_once() -> anyhow::Result<()> {
             assert!(succeeded(&join), "{join:?}");
         }
         assert_eq!(peer.channels(&*admin).await?, ["a", "b", "c", "mychannel"]);
-        assert_eq!(inits(&peer, "b"), ["cscc", "qscc", "asset"], "calls {depth} deep");
+        assert_eq!(inits(&peer, "b"), ["lscc", "cscc", "qscc", "asset"], "calls {depth} deep");
         peer.stop().await;
     }
     Ok(())
@@ -264,7 +268,7 @@ async fn what_a_crash_leaves_is_a_whole_channel_or_none() -> anyhow::Result<()> 
 
     let peer = TestPeer::start(folder.path(), &plugins, &[]).await?;
     assert_eq!(peer.channels(&*user).await?, ["mychannel", "second"]);
-    assert_eq!(inits(&peer, "second"), ["cscc", "qscc", "asset"]);
+    assert_eq!(inits(&peer, "second"), ["lscc", "cscc", "qscc", "asset"]);
     use_channel(&peer.client_on(Arc::clone(&user), "second").await?, "a").await?;
     assert!(succeeded(&peer.join(&*admin, &third).await?));
     use_channel(&peer.client_on(user, "third").await?, "a").await?;

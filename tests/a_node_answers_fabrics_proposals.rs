@@ -94,12 +94,15 @@ fn install_packages(folder: &Path) -> anyhow::Result<()> {
     for (name, file) in [("kv.1", "kv-1.cds"), ("ex02.1", "ex02-1.cds"), ("signedcc.7", "signedcc-7.scds")] {
         std::fs::write(folder.join(name), GOLDEN.read(&format!("packages/{file}"))?)?;
     }
-    // kvand was the same code under another name.
-    let mut kvand = ChaincodeDeploymentSpec::decode(GOLDEN.read("packages/kv-1.cds")?)?;
-    if let Some(id) = kvand.chaincode_spec.as_mut().and_then(|spec| spec.chaincode_id.as_mut()) {
-        id.name = "kvand".into();
+    // These had the code of others under a name or a version of their own; the answers hold their fingerprints.
+    for (file, name, version) in [("kv-1.cds", "kvand", "1"), ("ex02-1.cds", "ex02", "2")] {
+        let mut package = ChaincodeDeploymentSpec::decode(GOLDEN.read(&format!("packages/{file}"))?)?;
+        if let Some(id) = package.chaincode_spec.as_mut().and_then(|spec| spec.chaincode_id.as_mut()) {
+            (id.name, id.version) = (name.into(), version.into());
+        }
+        std::fs::write(folder.join(format!("{name}.{version}")), package.encode_to_vec())?;
     }
-    Ok(std::fs::write(folder.join("kvand.1"), kvand.encode_to_vec())?)
+    Ok(())
 }
 
 /// The recorded proposals that a peer answered at a height, with what it answered.
