@@ -170,7 +170,14 @@ fn a_configuration_that_asks_for_what_is_missing_here_is_not_committed() {
 async fn a_node_serves_its_other_channels_beside_one_that_it_cannot() -> anyhow::Result<()> {
     guest_path("qscc")?;
     let folder = tempfile::tempdir()?;
-    TestPeer::start(folder.path(), &[], &[]).await?.stop().await;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    let block = recorded("v2.5/blocks/block-000.block").encode_to_vec().into();
+    let refused = peer.join(&*peer.admin()?, &block).await?;
+    let text = "Application capability V2_0 is required but not supported";
+    assert!(refused.status == 500 && refused.message.contains(text), "{}", refused.message);
+    assert!(peer.node().ledgers().get(CHANNEL).is_none(), "it was not joined");
+    peer.stop().await;
+    // A ledger of such a channel that is there all the same, of another version of this node.
     let ledgers = LedgerProvider::open(&folder.path().join("data/ledgers"))?;
     ledgers.create(CHANNEL, &recorded("v2.5/blocks/block-000.block"))?;
     drop(ledgers);
