@@ -76,7 +76,7 @@ pub enum LedgerError {
     #[error("this function should only be called once on a transaction simulator instance")]
     ResultsTaken,
     /// A combination of reads and writes that only a read-only transaction may make.
-    #[error("txid [{txid}]: unsuppored transaction. {rule}")]
+    #[error("txid [{txid}]: {rule}")]
     UnsupportedTransaction {
         /// The transaction.
         txid: String,

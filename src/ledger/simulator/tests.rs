@@ -74,7 +74,7 @@ fn a_paginated_query_and_a_write_exclude_each_other() {
     let error = simulator.set_state("cc", "k", "v".into()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "txid [t1]: unsuppored transaction. Transaction has already performed a paginated query. Writes are not allowed"
+        "txid [t1]: Transaction has already performed a paginated query. Writes are not allowed"
     );
     let (_, set) = public(&mut simulator, 0);
     let query = &set.range_queries_info[0];
@@ -83,10 +83,7 @@ fn a_paginated_query_and_a_write_exclude_each_other() {
     let mut simulator = channel.ledger.new_tx_simulator("t2").unwrap();
     simulator.delete_state("cc", "k0").unwrap();
     let error = simulator.get_state_range_page("cc", "", "", 2, "").map(|_| ()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "txid [t2]: unsuppored transaction. Paginated queries are supported only in a read-only transaction"
-    );
+    assert_eq!(error.to_string(), "txid [t2]: Paginated queries are supported only in a read-only transaction");
 }
 
 #[test]

@@ -137,7 +137,7 @@ const functions = {
     },
     empty: () => undefined,
     status: (stub, status, message) => ({ status: Number(status), message, payload: Buffer.from('body') }),
-    error: (stub, message) => shim.error(Buffer.from(message)),
+    error: (stub, message) => shim.error(message),
 
     ctx(stub) {
         const creator = stub.getCreator();
@@ -169,13 +169,13 @@ class Kv {
     async Invoke(stub) {
         const { fcn, params } = stub.getFunctionAndParameters();
         if (!Object.hasOwn(functions, fcn)) {
-            return shim.error(Buffer.from(`no such function: ${fcn}`));
+            return shim.error(`no such function: ${fcn}`);
         }
         try {
             const answer = await functions[fcn](stub, ...params);
             return answer && answer.status ? answer : shim.success(answer);
         } catch (error) {
-            return shim.error(Buffer.from(`EX:${error.message}`));
+            return shim.error(`EX:${error.message}`);
         }
     }
 }
