@@ -27,7 +27,7 @@ pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
 use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
-use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
+use crate::channel::{AclChecker, Authenticator, Channels};
 use crate::config::Config;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
@@ -111,19 +111,18 @@ impl Node {
         let version = config.chaincode.wasm.system_version.as_str();
         let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let channels = Arc::new(Channels::default());
-        let resources: Arc<dyn ChannelResources> = channels.clone();
         let orderers = Arc::new(Orderers::default());
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
             channels: Arc::clone(&channels),
             signer: orderer_signer,
-            validator: Arc::new(TransactionValidator::new(Arc::clone(&resources), registry.clone())),
+            validator: Arc::new(TransactionValidator::new(Arc::clone(&channels), registry.clone())),
             runtime: Handle::current(),
         };
         channels::make_development_channel(config, &ledgers, &made)?;
         let manager = ChannelManager::new(Arc::clone(&ledgers), Arc::clone(&channels), embedded, work.handle());
         manager.open();
-        let authenticator = Arc::new(Authenticator::new(Arc::clone(&resources), local));
+        let authenticator = Arc::new(Authenticator::new(Arc::clone(&channels), local));
         let acl = AclChecker::new(Arc::clone(&authenticator));
         let access = Arc::new(Access(acl.clone()));
 

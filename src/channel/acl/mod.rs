@@ -4,7 +4,8 @@
 //! resource has a policy by default. Else Fabric's default map counts. What the peer's own MSP guards, and what its
 //! embedded orderer asks, no channel can change.
 //!
-//! Invariant: nothing is allowed whose signature was not verified by the [`Authenticator`].
+//! Invariants: nothing is allowed whose signature was not verified by the [`Authenticator`]; the creator, the name of the
+//! policy and the policy itself come of one configuration of the channel, which a check takes once.
 
 use std::slice;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
-use super::Authenticator;
+use super::{Authenticator, Bundle, Realm};
 use crate::msp::Identity;
 use crate::policies::PolicyError;
 
@@ -34,9 +35,9 @@ pub struct AclChecker {
 }
 
 /// Who guards a resource on a channel.
-enum Policy {
+enum Policy<'a> {
     /// The policy that the channel's ACLs name.
-    Configured(String),
+    Configured { bundle: &'a Bundle, policy: &'a str },
     /// The one of the default map.
     Default(&'static str),
 }
@@ -57,17 +58,18 @@ impl AclChecker {
         if let Some(Guard::Local(policy)) = default_guard(resource) {
             return self.check_local(policy, signed);
         }
-        match self.policy(resource, channel)? {
-            Policy::Configured(policy) => {
-                let signed = Signed::proposal(signed, Check::Configured { policy: &policy })?;
-                self.check_configured(channel, &policy, self.signer(channel, &policy, &signed).as_ref())
+        let realm = self.authenticator.realm(channel);
+        match (guarding(resource, &realm)?, &realm) {
+            (Policy::Configured { bundle, policy }, _) => {
+                let signed = Signed::proposal(signed, Check::Configured { policy })?;
+                check_configured(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
             }
-            Policy::Default(policy) if channel.is_empty() => self.check_without_channel(policy, signed),
-            Policy::Default(policy) => {
-                self.check_joined(channel)?;
+            (Policy::Default(policy), Realm::Channel(bundle)) => {
                 let signed = Signed::proposal(signed, Check::Channel { channel, policy })?;
-                self.check_default(channel, policy, self.signer(channel, policy, &signed).as_ref())
+                check_default(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
             }
+            (Policy::Default(policy), Realm::Local(_)) => self.check_without_channel(policy, signed),
+            (Policy::Default(_), Realm::Unknown(channel)) => Err(AclError::UnknownChannel(channel.clone())),
         }
     }
 
@@ -76,31 +78,34 @@ impl AclChecker {
     /// # Errors
     /// [`AclError`], with Fabric's text.
     pub fn check_envelope(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), AclError> {
+        let realm = self.authenticator.realm(channel);
         if let Some(Guard::Orderer(policy)) = default_guard(resource) {
-            return self.check_orderer(channel, policy, envelope);
+            return self.check_orderer(&realm, policy, envelope);
         }
-        let policy = self.policy(resource, channel)?;
+        let guard = guarding(resource, &realm)?;
         let signed = Signed::envelope(envelope)?;
-        match policy {
-            Policy::Configured(policy) => {
-                self.check_configured(channel, &policy, self.signer(channel, &policy, &signed).as_ref())
+        match (guard, &realm) {
+            (Policy::Configured { bundle, policy }, _) => {
+                check_configured(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
             }
-            Policy::Default(_) if channel.is_empty() => Err(AclError::NoChannel),
-            Policy::Default(policy) => {
-                self.check_joined(channel)?;
-                self.check_default(channel, policy, self.signer(channel, policy, &signed).as_ref())
+            (Policy::Default(policy), Realm::Channel(bundle)) => {
+                check_default(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
             }
+            (Policy::Default(_), Realm::Local(_)) => Err(AclError::NoChannel),
+            (Policy::Default(_), Realm::Unknown(channel)) => Err(AclError::UnknownChannel(channel.clone())),
         }
     }
 
-    /// Whether an identity that was authenticated on `channel` already may use `resource` there.
+    /// Whether an identity that was authenticated in `realm` already may use `resource` there.
     ///
     /// # Errors
     /// [`AclError`], with Fabric's text.
-    pub fn check_identity(&self, resource: &str, channel: &str, identity: &Identity) -> Result<(), AclError> {
-        match self.policy(resource, channel)? {
-            Policy::Configured(policy) => self.check_configured(channel, &policy, Some(identity)),
-            Policy::Default(policy) => self.check_default(channel, policy, Some(identity)),
+    pub fn check_identity(&self, resource: &str, realm: &Realm, identity: &Identity) -> Result<(), AclError> {
+        match (guarding(resource, realm)?, realm) {
+            (Policy::Configured { bundle, policy }, _) => check_configured(bundle, policy, Some(identity)),
+            (Policy::Default(policy), Realm::Channel(bundle)) => check_default(bundle, policy, Some(identity)),
+            (Policy::Default(_), Realm::Local(_)) => Err(AclError::NoChannel),
+            (Policy::Default(_), Realm::Unknown(channel)) => Err(AclError::UnknownChannel(channel.clone())),
         }
     }
 
@@ -114,59 +119,26 @@ impl AclChecker {
         if policy == LocalPolicy::Admins {
             identity.require_admin().map_err(|source| AclError::LocalRole { policy: name.to_owned(), source })?;
         }
-        let verified = self.authenticator.authenticate("", &signed.creator, signed.message, signed.signature);
+        let realm = self.authenticator.local();
+        let verified = self.authenticator.authenticate(&realm, &signed.creator, signed.message, signed.signature);
         verified.map(drop).map_err(AclError::LocalSignature)
     }
 
     /// As Fabric's orderer does (`msgprocessor.SigFilter`).
-    fn check_orderer(&self, channel: &str, policy: &str, envelope: &Envelope) -> Result<(), AclError> {
+    fn check_orderer(&self, realm: &Realm, policy: &str, envelope: &Envelope) -> Result<(), AclError> {
         let signed = Signed::envelope(envelope).map_err(|error| AclError::OrdererEnvelope(error.into()))?;
-        let signer = self.signer(channel, policy, &signed);
-        self.evaluate(channel, policy, signer.as_ref()).map_err(|source| match source {
+        let Realm::Channel(bundle) = realm else { return Err(AclError::NoOrdererPolicy(policy.to_owned())) };
+        evaluate(bundle, policy, self.signer(realm, policy, &signed).as_ref()).map_err(|source| match source {
             PolicyError::Unknown(_) => AclError::NoOrdererPolicy(policy.to_owned()),
             source => AclError::OrdererPolicy(source),
         })
     }
 
-    fn policy(&self, resource: &str, channel: &str) -> Result<Policy, AclError> {
-        match (default_guard(resource), self.authenticator.channels().acl(channel, resource)) {
-            (None | Some(Guard::Channel(_)), Some(policy)) => Ok(Policy::Configured(policy)),
-            (Some(Guard::Channel(policy)), None) => Ok(Policy::Default(policy)),
-            _ => Err(AclError::Unmapped(resource.to_owned())),
-        }
-    }
-
-    fn check_joined(&self, channel: &str) -> Result<(), AclError> {
-        match self.authenticator.channels().msp_manager(channel) {
-            Some(_) => Ok(()),
-            None => Err(AclError::UnknownChannel(channel.to_owned())),
-        }
-    }
-
-    /// The creator, if the channel knows it and it signed.
-    fn signer(&self, channel: &str, policy: &str, signed: &Signed<'_>) -> Option<Identity> {
-        let identity = self.authenticator.authenticate(channel, &signed.creator, signed.message, signed.signature);
+    /// The creator, if `realm` knows it and it signed.
+    fn signer(&self, realm: &Realm, policy: &str, signed: &Signed<'_>) -> Option<Identity> {
+        let identity = self.authenticator.authenticate(realm, &signed.creator, signed.message, signed.signature);
         // A signature that does not verify is dropped from the set, and the policy finds nobody in it.
-        identity.inspect_err(|cause| tracing::debug!(channel, policy, %cause, "signature not counted")).ok()
-    }
-
-    fn check_default(&self, channel: &str, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
-        self.evaluate(channel, policy, signer).map_err(|source| AclError::Policy {
-            channel: channel.to_owned(),
-            policy: policy.to_owned(),
-            source,
-        })
-    }
-
-    fn check_configured(&self, channel: &str, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
-        self.evaluate(channel, policy, signer).map_err(|source| match source {
-            PolicyError::Unknown(_) => AclError::NoConfiguredPolicy(policy.to_owned()),
-            source => AclError::ConfiguredPolicy { policy: policy.to_owned(), source },
-        })
-    }
-
-    fn evaluate(&self, channel: &str, policy: &str, signer: Option<&Identity>) -> Result<(), PolicyError> {
-        self.authenticator.channels().evaluate(channel, policy, signer.map_or(&[], slice::from_ref))
+        identity.inspect_err(|cause| tracing::debug!(policy, %cause, "signature not counted")).ok()
     }
 
     /// A channel's policy without a channel, which the peer's own MSP has not: always refused, for one of two reasons.
@@ -178,8 +150,40 @@ impl AclChecker {
     /// The creator as the peer's own MSP knows it. Its signature is not verified yet.
     fn local_creator<'a>(&self, policy: &str, signed: &'a SignedProposal) -> Result<(Signed<'a>, Identity), AclError> {
         let signed = Signed::proposal(signed, Check::Local { policy })?;
-        let identity = self.authenticator.identify("", &signed.creator);
+        let identity = self.authenticator.local().identify(&signed.creator);
         let identity = identity.map_err(|source| AclError::LocalCreator { policy: policy.to_owned(), source })?;
         Ok((signed, identity))
     }
+}
+
+/// The policy that guards `resource` on the channel of `realm`.
+fn guarding<'a>(resource: &str, realm: &'a Realm) -> Result<Policy<'a>, AclError> {
+    let configured = match realm {
+        Realm::Channel(bundle) => bundle.acl(resource).map(|policy| Policy::Configured { bundle, policy }),
+        Realm::Local(_) | Realm::Unknown(_) => None,
+    };
+    match (default_guard(resource), configured) {
+        (None | Some(Guard::Channel(_)), Some(configured)) => Ok(configured),
+        (Some(Guard::Channel(policy)), None) => Ok(Policy::Default(policy)),
+        _ => Err(AclError::Unmapped(resource.to_owned())),
+    }
+}
+
+fn check_default(bundle: &Bundle, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
+    evaluate(bundle, policy, signer).map_err(|source| AclError::Policy {
+        channel: bundle.channel().to_owned(),
+        policy: policy.to_owned(),
+        source,
+    })
+}
+
+fn check_configured(bundle: &Bundle, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
+    evaluate(bundle, policy, signer).map_err(|source| match source {
+        PolicyError::Unknown(_) => AclError::NoConfiguredPolicy(policy.to_owned()),
+        source => AclError::ConfiguredPolicy { policy: policy.to_owned(), source },
+    })
+}
+
+fn evaluate(bundle: &Bundle, policy: &str, signer: Option<&Identity>) -> Result<(), PolicyError> {
+    bundle.policies().evaluate(policy, signer.map_or(&[], slice::from_ref))
 }
