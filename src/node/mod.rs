@@ -13,6 +13,7 @@ mod tls;
 mod work;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -103,9 +104,7 @@ impl Node {
         let made = development::ensure(&config.peer.development_path(), mspid)
             .context("the development identities cannot be made")?;
         let msp_folder = config.peer.msp_config_path.as_deref().unwrap_or(&made.peer);
-        let of_peer = "the node's own MSP cannot be used (peer.mspConfigPath, peer.localMspId)";
-        let local = Arc::new(Msp::load(msp_folder, mspid).context(of_peer)?);
-        let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(msp_folder, mspid).context(of_peer)?);
+        let (local, signer) = own_identity(msp_folder, mspid)?;
         let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
 
         let version = config.chaincode.wasm.system_version.as_str();
@@ -240,6 +239,23 @@ impl Node {
         drop(self.containers);
         self.work.stop();
     }
+}
+
+/// The node's own MSP, and who it is there. What a node signs whose certificate its own organisation does not vouch for,
+/// nobody takes.
+fn own_identity(folder: &Path, mspid: &str) -> anyhow::Result<(Arc<Msp>, Arc<dyn Signer>)> {
+    let settings = "(peer.mspConfigPath, peer.localMspId)";
+    let unusable = || format!("the node's own MSP cannot be used {settings}");
+    let msp = Msp::load(folder, mspid).with_context(unusable)?;
+    let signer = SigningIdentity::load(folder, mspid).with_context(unusable)?;
+    msp.deserialize(&signer.serialize()).with_context(|| {
+        let folder = folder.display();
+        format!(
+            "the certificate in {folder}/signcerts is not valid in the node's own MSP {settings}; enroll the node at one of \
+             the MSP's authorities. `selvedge msp show {folder}` tells more"
+        )
+    })?;
+    Ok((Arc::new(msp), Arc::new(signer)))
 }
 
 /// Runs a node until SIGINT or SIGTERM.
