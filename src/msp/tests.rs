@@ -260,6 +260,19 @@ fn a_role_has_one_unit_and_its_certifier() {
 }
 
 #[test]
+fn an_identity_wrapped_in_much_text_is_valid_and_is_not_kept() {
+    let root = Ca::root("root");
+    let msp = msp(&config(&[&root], &[])).expect("an MSP");
+    let pem = root.issue("user", &[]);
+    for (text, kept) in [(String::new(), true), ("x".repeat(1 << 20), false)] {
+        let id_bytes = format!("{text}\n{pem}").into();
+        let serialized = SerializedIdentity { mspid: MSPID.into(), id_bytes }.encode_to_vec();
+        msp.deserialize(&serialized).expect("valid");
+        assert_eq!(msp.keeps(&serialized), kept, "{} bytes", serialized.len());
+    }
+}
+
+#[test]
 fn no_byte_of_a_certificate_can_be_changed() {
     let root = Ca::root("root");
     let msp = msp(&config(&[&root], &[])).expect("an MSP");
