@@ -61,7 +61,7 @@ impl Certificate {
     /// Reads the first block of a PEM text.
     pub(crate) fn from_pem(text: &[u8]) -> Result<Self, MspError> {
         let block = super::pem::certificate(text)?;
-        Self::from_der(&block.der).map_err(|error| match block.label.as_str() {
+        Self::from_der(&block.der).map_err(|error| match block.label().as_str() {
             "CERTIFICATE" => error,
             label => MspError::Pem(format!("the first block is a {label}, not a CERTIFICATE")),
         })
