@@ -76,7 +76,10 @@ impl LedgerProvider {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &unfinished, error)),
             _ => {}
         }
-        Ledger::create(&unfinished, channel, genesis)?;
+        Ledger::create(&unfinished, channel, genesis).inspect_err(|_| {
+            // The disk may be full. If this fails, too, the next start or join removes it.
+            let _ = fs::remove_file(&unfinished);
+        })?;
         fs::rename(&unfinished, &path).map_err(|source| io("rename", &unfinished, source))?;
         sync_dir(&self.dir)?;
         let ledger = Arc::new(Ledger::open(&path, channel)?);
@@ -187,6 +190,17 @@ mod tests {
         fs::remove_file(dir.path().join(FORMAT_FILE)).unwrap();
         fs::write(dir.path().join("mychannel.redb"), "").unwrap();
         assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::UnknownFormat { .. })));
+    }
+
+    #[test]
+    fn a_channel_that_cannot_be_made_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        let before = files(dir.path()).unwrap().len();
+        let refused = provider.create("mychannel", &block::new_block(1, Bytes::new(), vec![])).unwrap_err();
+        assert!(refused.to_string().contains("the next block is number 0"), "{refused}");
+        assert_eq!(files(dir.path()).unwrap().len(), before);
+        provider.create("mychannel", &genesis()).unwrap();
     }
 
     #[test]
