@@ -146,7 +146,8 @@ fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope
         .map_err(|error| Refusal { status: Status::Forbidden, info: format!("{error}: permission denied") })
 }
 
-fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
+/// Who made an envelope, by its own account.
+pub(super) fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
     let header: Header = Payload::decode(envelope.payload.clone())?.header.unwrap_or_default();
     Ok(SignatureHeader::decode(header.signature_header)?.creator)
 }
