@@ -1,7 +1,7 @@
 //! The orderers in this process: one for each channel whose blocks this node may sign.
 //!
-//! Invariant: a channel has one only if its policy `BlockValidation` accepts the embedded orderer's signature. Blocks of
-//! another's making would be refused by every other peer of the channel.
+//! Invariant: a channel has one only if its policy `BlockValidation` accepts the embedded orderer's signature: other
+//! blocks would be refused by every other peer of the channel. The orderer takes no configuration that would end that.
 
 use std::sync::Arc;
 
@@ -10,9 +10,7 @@ use tokio::runtime::Handle;
 use crate::channel::{Bundle, Channels};
 use crate::ledger::Ledger;
 use crate::msp::Signer;
-use crate::ordering::{BlockValidator, Orderer, Orderers};
-
-const BLOCK_VALIDATION: &str = "/Channel/Orderer/BlockValidation";
+use crate::ordering::{BlockValidator, Orderer, Orderers, may_sign_blocks};
 
 /// What an orderer is started with.
 pub(super) struct EmbeddedOrderer {
@@ -29,7 +27,7 @@ impl EmbeddedOrderer {
     pub(super) fn start(&self, ledger: Arc<Ledger>) {
         let channel = ledger.channel_id().to_owned();
         let Some(bundle) = self.channels.get(&channel) else { return };
-        if !self.may_sign_blocks(&bundle) {
+        if !may_sign_blocks(&*self.signer, &bundle) {
             tracing::warn!(
                 "[{channel}] is ordered elsewhere ({}), and this version fetches no blocks from there: what is joined stays at \
                  the height it has",
@@ -40,11 +38,6 @@ impl EmbeddedOrderer {
         let _runtime = self.runtime.enter();
         let orderer = Orderer::start(ledger, Arc::clone(&self.signer), &self.channels, Arc::clone(&self.validator));
         self.orderers.insert(&channel, Arc::new(orderer));
-    }
-
-    fn may_sign_blocks(&self, bundle: &Bundle) -> bool {
-        let identity = bundle.msps().deserialize(&self.signer.serialize());
-        identity.is_ok_and(|identity| bundle.policies().evaluate(BLOCK_VALIDATION, &[identity]).is_ok())
     }
 }
 
