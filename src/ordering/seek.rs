@@ -78,7 +78,7 @@ pub(super) fn span(seek: &SeekInfo, height: u64) -> Result<Span, Refusal> {
 }
 
 fn position(position: Option<&SeekPosition>) -> Option<Position> {
-    position?.r#type.clone()
+    position?.r#type
 }
 
 /// A status that ends the stream, and the reason for the log.
