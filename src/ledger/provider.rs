@@ -76,16 +76,23 @@ impl LedgerProvider {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &unfinished, error)),
             _ => {}
         }
-        Ledger::create(&unfinished, channel, genesis).inspect_err(|_| {
-            // The disk may be full. If this fails, too, the next start or join removes it.
-            let _ = fs::remove_file(&unfinished);
+        let ledger = self.make(&unfinished, &path, channel, genesis).inspect_err(|_| {
+            // Who is told that the channel was not joined must not find it at the next start, and the disk may be full.
+            for file in [&unfinished, &path] {
+                let _ = fs::remove_file(file);
+            }
         })?;
-        fs::rename(&unfinished, &path).map_err(|source| io("rename", &unfinished, source))?;
-        sync_dir(&self.dir)?;
-        let ledger = Arc::new(Ledger::open(&path, channel)?);
+        let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
         Ok(ledger)
+    }
+
+    fn make(&self, unfinished: &Path, path: &Path, channel: &str, genesis: &Block) -> Result<Ledger, LedgerError> {
+        Ledger::create(unfinished, channel, genesis)?;
+        fs::rename(unfinished, path).map_err(|source| io("rename", unfinished, source))?;
+        sync_dir(&self.dir)?;
+        Ledger::open(path, channel)
     }
 
     /// The ledger of a channel that was joined.
