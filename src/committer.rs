@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use selvedge_proto::common::{Block, HeaderType};
+use prost::Message;
+use selvedge_proto::common::{Block, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::TxValidationCode;
 use thiserror::Error;
 
@@ -101,7 +102,8 @@ impl Committer {
                 continue;
             }
             let refuse = |source| CommitError::Config { number, index, source };
-            let envelope = transaction.config().map_err(|_| refuse(ConfigUpdateError::NoConfig))?;
+            let envelope = ConfigEnvelope::decode(transaction.data)
+                .map_err(|source| refuse(ConfigUpdateError::Undecodable { what: "ConfigEnvelope", source }))?;
             let applied = match &next {
                 Some((_, bundle)) => bundle.apply(&envelope),
                 None => {

@@ -264,6 +264,8 @@ async fn what_a_crash_leaves_is_a_whole_channel_or_none() -> anyhow::Result<()> 
     // A node that died after it had made the ledger, and one that died before.
     let ledgers = folder.path().join("data/ledgers");
     LedgerProvider::open(&ledgers)?.create("second", &Block::decode(second)?)?;
+    // Somebody renamed a file: the channel that it is of is not there.
+    LedgerProvider::open(&ledgers)?.create("renamed", &Block::decode(third.clone())?)?;
     std::fs::write(ledgers.join("third.unfinished"), "half of a database")?;
 
     let peer = TestPeer::start(folder.path(), &plugins, &[]).await?;

@@ -83,7 +83,10 @@ impl Peer {
     /// What comes of a next block with this configuration. The first blocks after 0 are configuration blocks, so what
     /// is said of their transaction is said of this one.
     fn commit_config(&self, config: &ConfigEnvelope, orderer: &dyn Signer) -> Result<(), CommitError> {
-        let envelope = create_signed_envelope(HeaderType::Config, CHANNEL, config, orderer).expect("signed");
+        self.commit_envelope(&create_signed_envelope(HeaderType::Config, CHANNEL, config, orderer).expect("signed"))
+    }
+
+    fn commit_envelope(&self, envelope: &Envelope) -> Result<(), CommitError> {
         let info = self.committer.ledger().chain_info().expect("a chain");
         let data = vec![envelope.encode_to_vec().into()];
         self.committer.commit(block::new_block(info.height, info.current_block_hash, data)).map(drop)
@@ -94,9 +97,12 @@ impl Peer {
     }
 }
 
+fn first_envelope(block: &Block) -> Envelope {
+    Envelope::decode(block.data.as_ref().expect("data").data[0].clone()).expect("an envelope")
+}
+
 fn config_of(block: &Block) -> ConfigEnvelope {
-    let envelope = Envelope::decode(block.data.as_ref().expect("data").data[0].clone()).expect("an envelope");
-    let payload = Payload::decode(envelope.payload).expect("a payload");
+    let payload = Payload::decode(first_envelope(block).payload).expect("a payload");
     ConfigEnvelope::decode(payload.data).expect("a configuration")
 }
 
@@ -140,6 +146,12 @@ fn a_configuration_that_its_update_does_not_make_is_not_committed() {
     let later = peer.commit_config(&config_of(&numbered(2)), &orderer).expect_err("one is missing").to_string();
     assert!(later.ends_with("config currently at sequence 1, cannot validate config at sequence 3"), "{later}");
     assert_eq!((peer.height(), peer.sequence()), (1, 1), "nothing has changed");
+    let mut broken = Payload::decode(first_envelope(&numbered(1)).payload).expect("a payload");
+    broken.data = broken.data.slice(..broken.data.len() - 1);
+    let broken = Envelope { payload: broken.encode_to_vec().into(), ..Envelope::default() };
+    let refused = peer.commit_envelope(&broken).expect_err("it is cut off").to_string();
+    assert!(refused.contains("block 1, transaction 0: error unmarshaling ConfigEnvelope: "), "{refused}");
+    assert_eq!((peer.height(), peer.sequence()), (1, 1), "it is not marked invalid");
     peer.commit(1).expect("the true block 1");
     assert_eq!((peer.height(), peer.sequence()), (2, 2));
 }

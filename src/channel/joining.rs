@@ -53,7 +53,7 @@ impl GenesisBlock {
         let block: Block = decode("block", bytes).map_err(GenesisError::NoBlock)?;
         let (header, payload) = first_transaction(&block).map_err(GenesisError::NoChannel)?;
         let channel = header.channel_id;
-        match configuration(header.r#type, &payload.data) {
+        match configuration(header.r#type, &payload.data).and_then(|config| alone(&block).map(|()| config)) {
             Ok(config) => Ok(Self { channel, block, config }),
             Err(reason) => Err(GenesisError::NoConfiguration { channel, reason }),
         }
@@ -88,6 +88,14 @@ fn configuration(kind: i32, data: &Bytes) -> Result<Config, String> {
         return Err(format!("Invalid configuration block, missing {APPLICATION} configuration group"));
     }
     Ok(config)
+}
+
+/// Nobody judges the transactions of block 0, so there may be no others. Fabric takes them, too.
+fn alone(block: &Block) -> Result<(), String> {
+    match block.data.as_ref().map_or(0, |data| data.data.len()) {
+        1 => Ok(()),
+        count => Err(format!("the first block of a channel holds one transaction, this one holds {count}")),
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +141,8 @@ mod tests {
         let header = Header { channel_header: Bytes::from_static(&[0x22, 5, 1]), ..Header::default() };
         let bad_header = Payload { header: Some(header), ..Payload::default() }.encode_to_vec();
         let of_type = |kind, data| (block(kind, data), "no configuration");
+        let mut two = Block::decode(with(groups(&["Application"]))).expect("a block").data.expect("data").data;
+        two.push(envelope_of(vec![]));
         for ((bytes, kind), text) in [
             ((Bytes::from_static(CUT), "no block"), "error unmarshaling block: unexpected EOF"),
             ((Bytes::new(), "no channel"), "failed to retrieve channel id - block is empty"),
@@ -150,6 +160,10 @@ mod tests {
             (
                 (with(groups(&["Orderer", "Consortiums"])), "no configuration"),
                 "Invalid configuration block, missing Application configuration group",
+            ),
+            (
+                (block_of(two), "no configuration"),
+                "the first block of a channel holds one transaction, this one holds 2",
             ),
         ] {
             let error = GenesisBlock::decode(&bytes).expect_err(text);

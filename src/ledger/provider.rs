@@ -76,13 +76,23 @@ impl LedgerProvider {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &unfinished, error)),
             _ => {}
         }
-        Ledger::create(&unfinished, channel, genesis)?;
-        fs::rename(&unfinished, &path).map_err(|source| io("rename", &unfinished, source))?;
-        sync_dir(&self.dir)?;
-        let ledger = Arc::new(Ledger::open(&path, channel)?);
+        let ledger = self.make(&unfinished, &path, channel, genesis).inspect_err(|_| {
+            // Who is told that the channel was not joined must not find it at the next start, and the disk may be full.
+            for file in [&unfinished, &path] {
+                let _ = fs::remove_file(file);
+            }
+        })?;
+        let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
         Ok(ledger)
+    }
+
+    fn make(&self, unfinished: &Path, path: &Path, channel: &str, genesis: &Block) -> Result<Ledger, LedgerError> {
+        Ledger::create(unfinished, channel, genesis)?;
+        fs::rename(unfinished, path).map_err(|source| io("rename", unfinished, source))?;
+        sync_dir(&self.dir)?;
+        Ledger::open(path, channel)
     }
 
     /// The ledger of a channel that was joined.
@@ -187,6 +197,17 @@ mod tests {
         fs::remove_file(dir.path().join(FORMAT_FILE)).unwrap();
         fs::write(dir.path().join("mychannel.redb"), "").unwrap();
         assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::UnknownFormat { .. })));
+    }
+
+    #[test]
+    fn a_channel_that_cannot_be_made_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        let before = files(dir.path()).unwrap().len();
+        let refused = provider.create("mychannel", &block::new_block(1, Bytes::new(), vec![])).unwrap_err();
+        assert!(refused.to_string().contains("the next block is number 0"), "{refused}");
+        assert_eq!(files(dir.path()).unwrap().len(), before);
+        provider.create("mychannel", &genesis()).unwrap();
     }
 
     #[test]

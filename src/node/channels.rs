@@ -154,7 +154,10 @@ fn configuration(ledger: &Ledger) -> anyhow::Result<Bundle> {
     let number = ledger.last_config_block_number();
     let block = ledger.block_by_number(number)?;
     let block = block.with_context(|| format!("it lacks its configuration block {number}"))?;
-    Ok(Bundle::from_config_block(&block)?)
+    let bundle = Bundle::from_config_block(&block)?;
+    let of = bundle.channel();
+    anyhow::ensure!(of == ledger.channel_id(), "its configuration is that of channel {of}; give its file that name");
+    Ok(bundle)
 }
 
 /// Makes the development channel, where there is no channel yet and the node's identities are of its own making: another

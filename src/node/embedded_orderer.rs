@@ -2,7 +2,8 @@
 //!
 //! Invariant: a channel has one only if its policy `BlockValidation` accepts the embedded orderer's signature, and if this
 //! node has every capability that the channel asks of its ordering service. Other blocks would be refused by every other
-//! peer of the channel, or made by other rules than its configuration's.
+//! peer of the channel, or made by other rules than its configuration's. The orderer takes no configuration that would end
+//! that.
 
 use std::sync::Arc;
 
@@ -11,9 +12,7 @@ use tokio::runtime::Handle;
 use crate::channel::{Bundle, Channels};
 use crate::ledger::Ledger;
 use crate::msp::Signer;
-use crate::ordering::{BlockValidator, Orderer, Orderers};
-
-const BLOCK_VALIDATION: &str = "/Channel/Orderer/BlockValidation";
+use crate::ordering::{BlockValidator, Orderer, Orderers, may_sign_blocks};
 
 /// What an orderer is started with.
 pub(super) struct EmbeddedOrderer {
@@ -30,7 +29,7 @@ impl EmbeddedOrderer {
     pub(super) fn start(&self, ledger: Arc<Ledger>) {
         let channel = ledger.channel_id().to_owned();
         let Some(bundle) = self.channels.get(&channel) else { return };
-        if !self.may_sign_blocks(&bundle) {
+        if !may_sign_blocks(&*self.signer, &bundle) {
             tracing::warn!(
                 "[{channel}] is ordered elsewhere ({}), and this version fetches no blocks from there: what is joined stays at \
                  the height it has",
@@ -45,11 +44,6 @@ impl EmbeddedOrderer {
         let _runtime = self.runtime.enter();
         let orderer = Orderer::start(ledger, Arc::clone(&self.signer), &self.channels, Arc::clone(&self.validator));
         self.orderers.insert(&channel, Arc::new(orderer));
-    }
-
-    fn may_sign_blocks(&self, bundle: &Bundle) -> bool {
-        let identity = bundle.msps().deserialize(&self.signer.serialize());
-        identity.is_ok_and(|identity| bundle.policies().evaluate(BLOCK_VALIDATION, &[identity]).is_ok())
     }
 }
 

@@ -171,7 +171,6 @@ impl Node {
         let deliver = DeliverConfig {
             time_window: config.peer.authentication_timewindow,
             binding: tls::binding(&config.peer.tls),
-            ..DeliverConfig::default()
         };
         let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
         let mut health = HealthChecks::default();

@@ -4,16 +4,18 @@
 //! snapshot; a client that goes away ends its task.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use selvedge_proto::common::{Block, Envelope, Status};
 use selvedge_proto::orderer::seek_info::SeekBehavior;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 
+use super::processor::creator;
 use super::seek::{self, Refusal, Span};
 use super::{DeliverAccess, TlsBinding};
 use crate::ledger::{Ledger, LedgerProvider};
+use crate::msp;
 use crate::tls::CertHash;
 
 /// Responses that may wait for a slow client: enough to read one block while another is sent, and few because a block may
@@ -25,9 +27,6 @@ pub(super) const RESPONSES: usize = 2;
 pub struct DeliverConfig {
     /// How far a request's timestamp may be from the node's time (`peer.authentication.timewindow`).
     pub time_window: Duration,
-    /// How long a stream goes on after a check of its creator's rights. A new configuration is checked at once; this is for
-    /// certificates that expire.
-    pub recheck: Duration,
     /// What requests must say about their connection.
     pub binding: TlsBinding,
 }
@@ -35,7 +34,7 @@ pub struct DeliverConfig {
 impl Default for DeliverConfig {
     /// Fabric's time window.
     fn default() -> Self {
-        Self { time_window: Duration::from_secs(15 * 60), recheck: Duration::from_secs(60), binding: TlsBinding::None }
+        Self { time_window: Duration::from_secs(15 * 60), binding: TlsBinding::None }
     }
 }
 
@@ -108,11 +107,12 @@ impl Deliverer {
         let channel = request.header.channel_id.as_str();
         let not_found = || Refusal::new(Status::NotFound, format!("channel {channel:?} is not joined"));
         let ledger = self.ledgers.get(channel).ok_or_else(not_found)?;
-        let mut session = Session { deliverer: self, resource: F::RESOURCE, envelope, ledger: &ledger, checked: None };
+        let info = seek::info(&request)?;
+        let mut session = Session::new(&*self.access, F::RESOURCE, envelope, &ledger)?;
         session.check()?;
         let mut height = ledger.subscribe();
         let now = *height.borrow_and_update();
-        let Span { first, last, behavior } = seek::span(&request, now)?;
+        let Span { first, last, behavior } = seek::span(&info, now)?;
         for number in first..=last {
             let exists = *height.borrow_and_update() > number;
             if !exists && behavior == SeekBehavior::FailIfNotReady {
@@ -172,28 +172,41 @@ impl From<Refusal> for End {
     }
 }
 
-/// The rights of one request's creator, checked again when they may have changed.
+/// The rights of one request's creator, checked again when they may have changed (Fabric: `SessionAccessControl`).
 struct Session<'a> {
-    deliverer: &'a Deliverer,
+    access: &'a dyn DeliverAccess,
     resource: &'static str,
     envelope: &'a Envelope,
     ledger: &'a Ledger,
-    /// When, and under the configuration of which block.
-    checked: Option<(Instant, u64)>,
+    /// When the creator's certificate expires, which no policy asks.
+    end: Option<SystemTime>,
+    /// Under the configuration of which block.
+    checked: Option<u64>,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(
+        access: &'a dyn DeliverAccess,
+        resource: &'static str,
+        envelope: &'a Envelope,
+        ledger: &'a Ledger,
+    ) -> Result<Self, Refusal> {
+        let creator = creator(envelope).or(Err(Refusal::bad("its signature header does not decode")))?;
+        Ok(Self { access, resource, envelope, ledger, end: msp::expires_at(&creator), checked: None })
+    }
+
     fn check(&mut self) -> Result<(), Refusal> {
-        let config = self.ledger.last_config_block_number();
-        if let Some((at, under)) = self.checked
-            && under == config
-            && at.elapsed() < self.deliverer.config.recheck
+        let forbidden = |reason| Refusal::new(Status::Forbidden, reason);
+        if let Some(end) = self.end
+            && let Ok(since) = SystemTime::now().duration_since(end)
         {
-            return Ok(());
+            return Err(forbidden(format!("client identity expired {} s before", since.as_secs())));
         }
-        let check = self.deliverer.access.check(self.resource, self.ledger.channel_id(), self.envelope);
-        check.map_err(|reason| Refusal::new(Status::Forbidden, reason))?;
-        self.checked = Some((Instant::now(), config));
+        let config = self.ledger.last_config_block_number();
+        if self.checked != Some(config) {
+            self.access.check(self.resource, self.ledger.channel_id(), self.envelope).map_err(forbidden)?;
+            self.checked = Some(config);
+        }
         Ok(())
     }
 }

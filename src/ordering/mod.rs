@@ -35,3 +35,4 @@ pub use deliver::{DeliverConfig, Deliverer};
 pub use deliver_service::DeliverService;
 pub use filtered::filtered_block;
 pub use orderer::Orderer;
+pub use processor::may_sign_blocks;

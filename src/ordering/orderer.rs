@@ -26,6 +26,9 @@ use crate::msp::Signer;
 /// Envelopes that may wait for the batch being committed. Clients beyond them wait for a place.
 const QUEUE: usize = 1024;
 
+/// What is said of a task that left no reason: it panicked.
+const TASK_ENDED: &str = "its task ended";
+
 /// Orders the envelopes of one channel, makes blocks of them and commits these.
 pub struct Orderer {
     channel: String,
@@ -91,7 +94,7 @@ impl Orderer {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stopping = || unavailable(format!("the orderer of channel {} is shutting down", self.channel));
         queue.ok_or_else(stopping)?.send(message).await.map_err(|_| {
-            let reason = self.failure.get().map_or("its task ended", String::as_str);
+            let reason = self.failure.get().map_or(TASK_ENDED, String::as_str);
             unavailable(format!("the orderer of channel {} has stopped: {reason}", self.channel))
         })
     }
@@ -124,9 +127,13 @@ impl Orderer {
         }
     }
 
-    /// Why the orderer has stopped, if its ledger failed.
+    /// Why the orderer has stopped, if nobody shut it down.
     pub fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
+        let reason = self.failure.get().map(String::as_str);
+        reason.or_else(|| {
+            let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.as_ref().is_some_and(mpsc::Sender::is_closed).then_some(TASK_ENDED)
+        })
     }
 
     /// Takes no more envelopes, orders and commits those that are queued, and returns when they are durable.
@@ -189,6 +196,8 @@ impl Owner {
     async fn next(&mut self, deadline: Option<Instant>) -> Next {
         let message = match deadline {
             None => self.messages.recv().await,
+            // A queue that is never empty must not put the block off.
+            Some(deadline) if Instant::now() >= deadline => return Next::TimeIsUp,
             Some(deadline) => match timeout_at(deadline, self.messages.recv()).await {
                 Ok(message) => message,
                 Err(_) => return Next::TimeIsUp,
@@ -200,35 +209,39 @@ impl Owner {
     /// The blocks that a message completes.
     fn add(&mut self, message: Ordered) -> Vec<(Batch, Content)> {
         let envelope = match self.check_again(message) {
-            Ok(Ordered { envelope, content: Content::Transactions, .. }) => envelope,
-            Ok(Ordered { envelope, content: Content::Configuration, .. }) => {
+            Some(Ordered { envelope, content: Content::Transactions, .. }) => envelope,
+            Some(Ordered { envelope, content: Content::Configuration, .. }) => {
                 // What was checked under the present configuration is ordered before the next one.
                 let (open, config) = (self.cutter.cut(), vec![envelope.encode_to_vec().into()]);
                 let blocks = [(open, Content::Transactions), (config, Content::Configuration)];
                 return blocks.into_iter().filter(|(batch, _)| !batch.is_empty()).collect();
             }
-            Err(Refusal { info, .. }) => {
-                tracing::warn!("[{}] Discarding bad message: {info}", self.writer.channel());
-                return Vec::new();
-            }
+            None => return Vec::new(),
         };
         self.cutter.configure(self.processor.batch_config());
         self.cutter.add(&envelope).into_iter().map(|batch| (batch, Content::Transactions)).collect()
     }
 
-    /// A message that was checked under an older configuration may not be ordered any more.
-    fn check_again(&self, message: Ordered) -> Result<Ordered, Refusal> {
+    /// A message that was checked under an older configuration may not be ordered any more. Its client was told SUCCESS, so
+    /// the log is the only place where that is said.
+    fn check_again(&self, message: Ordered) -> Option<Ordered> {
         if message.sequence >= self.processor.sequence() {
-            return Ok(message);
+            return Some(message);
         }
-        match message.content {
-            Content::Transactions => {
-                let sequence = self.processor.process_normal(&message.envelope)?;
-                Ok(Ordered { sequence, ..message })
-            }
+        let Ordered { envelope, content, .. } = message;
+        let (checked, kind) = match content {
+            Content::Transactions => (self.processor.process_normal(&envelope).map(|now| (None, now)), "normal"),
             Content::Configuration => {
-                let (envelope, sequence) = self.processor.process_config(&message.envelope)?;
-                Ok(Ordered { envelope, sequence, ..message })
+                (self.processor.process_config(&envelope).map(|(anew, now)| (Some(anew), now)), "config")
+            }
+        };
+        match checked {
+            Ok((anew, sequence)) => Some(Ordered { envelope: anew.unwrap_or(envelope), content, sequence }),
+            Err(Refusal { info, .. }) => {
+                let transaction = BlockTransaction::from_envelope(&envelope);
+                let txid = transaction.map(|transaction| transaction.header.tx_id).unwrap_or_default();
+                tracing::warn!(txid, "[{}] Discarding bad {kind} message: {info}", self.writer.channel());
+                None
             }
         }
     }

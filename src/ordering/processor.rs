@@ -17,6 +17,7 @@ use crate::msp::{self, Signer};
 use crate::policies::{SignedData, signers};
 
 const WRITERS: &str = "/Channel/Writers";
+const BLOCK_VALIDATION: &str = "/Channel/Orderer/BlockValidation";
 /// While the type of consensus is migrated.
 const ORDERER_WRITERS: &str = "/Channel/Orderer/Writers";
 
@@ -103,7 +104,7 @@ impl Processor for ChannelProcessor {
         let orderer = orderer_of(&bundle)?;
         apply_filters(&bundle, orderer, envelope)
             .map_err(|refusal| refusal.during("config update for existing channel did not pass initial checks"))?;
-        let next = propose(&bundle, envelope).map_err(|cause| {
+        let next = propose(&bundle, envelope, &*self.signer).map_err(|cause| {
             Refusal::bad(format!("error applying config update to existing channel '{}': {cause}", self.channel))
         })?;
         let config = create_signed_envelope(HeaderType::Config, &self.channel, &next, &*self.signer)
@@ -146,13 +147,14 @@ fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope
         .map_err(|error| Refusal { status: Status::Forbidden, info: format!("{error}: permission denied") })
 }
 
-fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
+/// Who made an envelope, by its own account.
+pub(super) fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
     let header: Header = Payload::decode(envelope.payload.clone())?.header.unwrap_or_default();
     Ok(SignatureHeader::decode(header.signature_header)?.creator)
 }
 
 /// The configuration that an update makes, if this orderer can go on with it and this node can serve it.
-fn propose(bundle: &Bundle, update: &Envelope) -> Result<ConfigEnvelope, String> {
+fn propose(bundle: &Bundle, update: &Envelope, signer: &dyn Signer) -> Result<ConfigEnvelope, String> {
     let envelope = bundle.propose(update).map_err(|error| error.to_string())?;
     let config = envelope.config.clone().unwrap_or_default();
     let next = Bundle::from_config(bundle.channel(), &config).map_err(|error| match error {
@@ -168,7 +170,19 @@ fn propose(bundle: &Bundle, update: &Envelope) -> Result<ConfigEnvelope, String>
     // Fabric's orderer lets through what stops the peers; this one would stop itself.
     next.check_supported().map_err(|error| incompatible(error.to_string()))?;
     bundle.validate_new(&next).map_err(|error| error.to_string())?;
-    check_consensus(bundle, orderer).map(|()| envelope)
+    check_consensus(bundle, orderer)?;
+    // Nobody would go on with the channel: after a restart not even this node.
+    if !may_sign_blocks(signer, &next) {
+        let cause = format!("the policy {BLOCK_VALIDATION} would not accept the embedded orderer's signature");
+        return Err(incompatible(cause));
+    }
+    Ok(envelope)
+}
+
+/// Whether the channel's peers take blocks that `signer` signs.
+pub fn may_sign_blocks(signer: &dyn Signer, bundle: &Bundle) -> bool {
+    let identity = bundle.msps().deserialize(&signer.serialize());
+    identity.is_ok_and(|identity| bundle.policies().evaluate(BLOCK_VALIDATION, &[identity]).is_ok())
 }
 
 /// The embedded orderer is of one type and hands over to no other.

@@ -40,17 +40,26 @@ fn is_fresh(header: &ChannelHeader, window: Duration, now: SystemTime) -> bool {
     apart <= window
 }
 
+/// What a request asks for; whether it makes sense, [`span`] says.
+pub(super) fn info(request: &BlockTransaction) -> Result<SeekInfo, Refusal> {
+    SeekInfo::decode(request.data.clone()).map_err(|_| Refusal::bad("it holds no seek info"))
+}
+
 /// Works out the span over a chain of `height` blocks.
-pub(super) fn span(request: &BlockTransaction, height: u64) -> Result<Span, Refusal> {
-    let seek = SeekInfo::decode(request.data.clone()).map_err(|_| Refusal::bad("it holds no seek info"))?;
+pub(super) fn span(seek: &SeekInfo, height: u64) -> Result<Span, Refusal> {
     let behavior = seek.behavior();
-    let (Some(start), Some(stop)) = (position(seek.start), position(seek.stop)) else {
+    let (Some(start), Some(stop)) = (position(seek.start.as_ref()), position(seek.stop.as_ref())) else {
         return Err(Refusal::bad("it has no start or no stop"));
     };
     let newest = height.saturating_sub(1);
     let first = match &start {
         Position::Oldest(_) => 0,
         Position::Newest(_) => newest,
+        // Fabric waits for the next block, but for none after that.
+        Position::Specified(at) if at.number > height => {
+            let reason = format!("it starts at block {}, the next one is {height}", at.number);
+            return Err(Refusal::new(Status::NotFound, reason));
+        }
         Position::Specified(at) => at.number,
         Position::NextCommit(_) => height,
     };
@@ -68,7 +77,7 @@ pub(super) fn span(request: &BlockTransaction, height: u64) -> Result<Span, Refu
     Ok(Span { first, last, behavior })
 }
 
-fn position(position: Option<SeekPosition>) -> Option<Position> {
+fn position(position: Option<&SeekPosition>) -> Option<Position> {
     position?.r#type
 }
 

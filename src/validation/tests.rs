@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{Block, BlockData, Envelope, Payload};
+use selvedge_proto::common::{Block, BlockData, Config, ConfigEnvelope, Envelope, HeaderType, Payload};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeActionPayload, ProposalResponsePayload, Transaction, TxValidationCode,
 };
 use selvedge_proto::{kvrwset, rwset};
 
 use super::TransactionValidator;
-use crate::client::create_signed_tx;
+use crate::client::{create_signed_envelope, create_signed_tx};
 use crate::endorser::Endorser;
 use crate::endorser::fixture::{CHANNEL, MSPID, Network, Sccs};
 use crate::msp::{Signer, SigningIdentity};
@@ -121,4 +121,19 @@ async fn a_channel_that_was_not_joined_has_no_valid_transactions() {
     let data = vec![bench.transaction().await.encode_to_vec().into()];
     let block = Block { data: Some(BlockData { data }), ..Block::default() };
     assert_eq!(bench.validator.validate("elsewhere", &block), [TxValidationCode::TargetChainNotFound]);
+}
+
+#[test]
+fn a_configuration_that_is_none_is_for_the_committer() {
+    let bench = Bench::new();
+    let of = |data: &ConfigEnvelope| create_signed_envelope(HeaderType::Config, CHANNEL, data, &bench.peer);
+    let config = Config { sequence: 1, channel_group: None };
+    let whole = of(&ConfigEnvelope { config: Some(config), last_update: None }).expect("signed");
+    let mut payload = Payload::decode(whole.payload.clone()).expect("a payload");
+    payload.data = payload.data.slice(..payload.data.len() - 1);
+    let payload = Bytes::from(payload.encode_to_vec());
+    let broken = Envelope { signature: bench.peer.sign(&payload).expect("signs"), payload };
+    let nothing = of(&ConfigEnvelope::default()).expect("signed");
+    let expected = [TxValidationCode::Valid, TxValidationCode::Valid, TxValidationCode::InvalidConfigTransaction];
+    assert_eq!(bench.judge(&[whole, broken, nothing]), expected);
 }

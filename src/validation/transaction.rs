@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{ChannelHeader, ConfigEnvelope, Envelope, Header, HeaderType, Payload, SignatureHeader};
+use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeEvent, ChaincodeHeaderExtension,
     ProposalResponsePayload, Transaction, TxValidationCode,
@@ -55,8 +55,10 @@ impl Rules<'_> {
                 self.check_action(&channel_header, &action)
             }
             Ok(HeaderType::Config) => {
-                let config = ConfigEnvelope::decode(payload.data).ok().and_then(|envelope| envelope.config);
-                config.ok_or(TxValidationCode::InvalidConfigTransaction)?;
+                // A configuration that is none stops the channel, which is for the committer: it may not be marked invalid.
+                if payload.data.is_empty() {
+                    return Err(TxValidationCode::InvalidConfigTransaction);
+                }
                 self.check_channel(&channel_header)
             }
             _ => Err(TxValidationCode::UnsupportedTxPayload),

@@ -14,6 +14,9 @@ const POLICY: &str = "[Policy] ";
 /// Where this stands, items without a mod policy get one: see [`to_group`].
 const ORDERER_CAPABILITIES: &str = "[Value]  /Channel/Orderer/Capabilities";
 const ADMINS: &str = "Admins";
+/// Bytes that the paths of a tree's items may take. Far more than any channel has; without a limit a tree of a few
+/// megabytes, all of its items deep down in groups with long names, would take gigabytes.
+const PATHS_LIMIT: usize = 64 << 20;
 
 /// A group, value or policy of a tree, without what is below it.
 #[derive(Clone, Debug)]
@@ -54,9 +57,9 @@ pub(super) type ConfigMap<'a> = BTreeMap<String, Item<'a>>;
 
 /// The items of the tree whose root is `root`.
 pub(super) fn from_group(root: &ConfigGroup) -> Result<ConfigMap<'_>, KeyError> {
-    let mut items = ConfigMap::new();
-    add_group(&mut items, "", root)?;
-    Ok(items)
+    let mut tree = Tree::default();
+    tree.add_group("", root)?;
+    Ok(tree.items)
 }
 
 /// Refuses a tree with names that no item may have.
@@ -64,23 +67,39 @@ pub(in crate::channel) fn check_keys_of_tree(root: &ConfigGroup) -> Result<(), K
     from_group(root).map(drop)
 }
 
-/// `group` is the path from the root, empty for the root itself.
-fn add_group<'a>(items: &mut ConfigMap<'a>, path: &str, group: &'a ConfigGroup) -> Result<(), KeyError> {
-    let item = |content| Item { content, group: path.to_owned() };
-    items.insert(key(GROUP, path, None), item(Content::Group(group)));
-    for (name, value) in &group.values {
-        check(VALUE, path, name)?;
-        items.insert(key(VALUE, path, Some(name)), item(Content::Value(value)));
+#[derive(Default)]
+struct Tree<'a> {
+    items: ConfigMap<'a>,
+    path_bytes: usize,
+}
+
+impl<'a> Tree<'a> {
+    /// `path` is that from the root, empty for the root itself.
+    fn add_group(&mut self, path: &str, group: &'a ConfigGroup) -> Result<(), KeyError> {
+        self.add(key(GROUP, path, None), path, Content::Group(group))?;
+        for (name, value) in &group.values {
+            check(VALUE, path, name)?;
+            self.add(key(VALUE, path, Some(name)), path, Content::Value(value))?;
+        }
+        for (name, policy) in &group.policies {
+            check(POLICY, path, name)?;
+            self.add(key(POLICY, path, Some(name)), path, Content::Policy(policy))?;
+        }
+        for (name, below) in &group.groups {
+            check(GROUP, path, name)?;
+            self.add_group(&join(path, name), below)?;
+        }
+        Ok(())
     }
-    for (name, policy) in &group.policies {
-        check(POLICY, path, name)?;
-        items.insert(key(POLICY, path, Some(name)), item(Content::Policy(policy)));
+
+    fn add(&mut self, key: String, group: &str, content: Content<'a>) -> Result<(), KeyError> {
+        self.path_bytes += key.len() + group.len();
+        if self.path_bytes > PATHS_LIMIT {
+            return Err(KeyError::Paths(PATHS_LIMIT));
+        }
+        self.items.insert(key, Item { content, group: group.to_owned() });
+        Ok(())
     }
-    for (name, below) in &group.groups {
-        check(GROUP, path, name)?;
-        add_group(items, &join(path, name), below)?;
-    }
-    Ok(())
 }
 
 fn check(kind: &'static str, path: &str, name: &str) -> Result<(), KeyError> {

@@ -22,6 +22,9 @@ pub enum KeyError {
     /// A name with other characters than ASCII letters, digits, dots and hyphens.
     #[error("config ID '{0}' contains illegal characters")]
     Characters(String),
+    /// A tree that is too large: not Fabric's text, which has no such limit.
+    #[error("the paths of the config's items take more than {0} bytes; use shorter names or fewer levels of groups")]
+    Paths(usize),
     /// An item of a tree has such a name. Fabric names the kind of item only.
     #[error("Illegal characters in key: {kind} ({path}: {source})")]
     Item {

@@ -135,6 +135,34 @@ fn an_item_whose_policy_is_nowhere_cannot_be_changed() {
     assert_eq!(refused, text);
 }
 
+/// A root above so many groups, one in the other, with so many values in the innermost.
+fn deep(levels: usize, values: usize) -> ConfigGroup {
+    let values = (0..values).map(|number| (number.to_string(), ConfigValue::default())).collect();
+    let innermost = ConfigGroup { values, ..ConfigGroup::default() };
+    (0..levels).fold(innermost, |group, _| {
+        let groups = [("g".repeat(249), group)].into();
+        ConfigGroup { groups, ..ConfigGroup::default() }
+    })
+}
+
+#[test]
+fn a_tree_costs_no_more_than_what_was_sent_warrants() {
+    let network = Network::new();
+    let from = bundle(&current(&network));
+    let refused = |write_set: ConfigGroup| {
+        let update = ConfigUpdate { channel_id: CHANNEL.into(), write_set: Some(write_set), ..ConfigUpdate::default() };
+        let update = create_config_update(&update, &[], &network.user).expect("signed");
+        from.propose(&update).expect_err("refused").to_string()
+    };
+    // 100 kB that would take 200 MB.
+    assert_eq!(
+        refused(deep(40, 10_000)),
+        "error authorizing update: error mapping WriteSet: the paths of the config's items take more than 67108864 \
+         bytes; use shorter names or fewer levels of groups"
+    );
+    assert!(refused(deep(60, 0)).contains("recursion limit reached"), "deeper than anything of ours goes");
+}
+
 #[test]
 fn damaged_updates_are_refused_or_mean_the_same() {
     let network = Network::new();

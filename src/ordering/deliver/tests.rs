@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{ChannelHeader, HeaderType, Payload};
+use selvedge_proto::common::{ChannelHeader, HeaderType, Payload, SerializedIdentity, SignatureHeader};
 use selvedge_proto::orderer::SeekInfo;
 use selvedge_proto::orderer::seek_info::SeekBehavior::{BlockUntilReady, FailIfNotReady};
 use selvedge_proto::protos::deliver_response::Type;
@@ -122,7 +122,9 @@ async fn each_bad_request_gets_its_status_and_ends_the_stream() {
         ("no seek info", request(CHANNEL, SystemTime::now(), "\x0a".into()), "400"),
         ("no start", request(CHANNEL, SystemTime::now(), seek_info()), "400"),
         ("start after stop", seek(CHANNEL, at(2), at(1), BlockUntilReady), "400"),
-        ("beyond the end", seek(CHANNEL, at(4), at(u64::MAX), FailIfNotReady), "404"),
+        ("the next block, now", seek(CHANNEL, at(4), at(u64::MAX), FailIfNotReady), "404"),
+        ("beyond the next block", seek(CHANNEL, at(5), at(u64::MAX), BlockUntilReady), "404"),
+        ("beyond the next block, and backwards", seek(CHANNEL, at(5), at(1), BlockUntilReady), "404"),
     ] {
         let mut client = Client::new(&channel, &Gate::new());
         client.ask(request).await;
@@ -175,12 +177,54 @@ async fn rights_are_checked_at_the_start_and_again_under_a_new_configuration() {
     assert_eq!(client.all(2).await, ["403", "end"]);
 }
 
+/// The request with a creator whose certificate is valid until the end of the year.
+fn created_by(mut request: Envelope, last_year: i32) -> Envelope {
+    let mut params = rcgen::CertificateParams::default();
+    params.not_after = rcgen::date_time_ymd(last_year, 12, 31);
+    let pem = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+    let creator = SerializedIdentity { mspid: "m".into(), id_bytes: pem.into() }.encode_to_vec().into();
+    let mut payload = Payload::decode(request.payload).unwrap();
+    let header = SignatureHeader { creator, nonce: Bytes::new() };
+    payload.header.as_mut().unwrap().signature_header = header.encode_to_vec().into();
+    request.payload = payload.encode_to_vec().into();
+    request
+}
+
+#[tokio::test]
+async fn nothing_is_delivered_to_an_identity_that_has_expired() {
+    let channel = channel();
+    let request = seek(CHANNEL, newest(), newest(), BlockUntilReady);
+    for (last_year, expected) in [(2999, ["block 3", "200"]), (2020, ["403", "end"])] {
+        let mut client = Client::new(&channel, &Gate::new());
+        client.ask(created_by(request.clone(), last_year)).await;
+        assert_eq!(client.all(2).await, expected, "until {last_year}");
+    }
+    // While the stream is open, too.
+    let (gate, request) = (Gate::new(), created_by(request, 2999));
+    let mut session = Session::new(&*gate, FullBlocks::RESOURCE, &request, &channel.ledger).unwrap();
+    session.check().unwrap();
+    session.end = Some(SystemTime::now());
+    let refused = session.check().unwrap_err();
+    assert_eq!((refused.status, refused.reason.as_str()), (Status::Forbidden, "client identity expired 0 s before"));
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_said_before_what_is_not_allowed() {
+    let (channel, gate) = (channel(), Gate::new());
+    gate.close();
+    for (data, status) in [(Bytes::from_static(b"\x0a"), "400"), (SeekInfo::default().encode_to_vec().into(), "403")] {
+        let mut client = Client::new(&channel, &gate);
+        client.ask(request(CHANNEL, SystemTime::now(), data)).await;
+        assert_eq!(client.all(2).await, [status, "end"]);
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_goes_and_a_node_that_stops_end_a_stream_that_waits() {
     let channel = channel();
     for leave in [true, false] {
         let mut client = Client::new(&channel, &Gate::new());
-        client.ask(seek(CHANNEL, at(9), at(u64::MAX), BlockUntilReady)).await;
+        client.ask(seek(CHANNEL, at(4), at(u64::MAX), BlockUntilReady)).await;
         if leave {
             drop(client.responses);
         } else {

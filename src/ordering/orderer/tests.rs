@@ -74,6 +74,52 @@ async fn a_lonely_envelope_is_ordered_when_its_time_is_up() {
 }
 
 #[tokio::test]
+async fn a_queue_that_is_never_empty_does_not_put_a_block_off() {
+    let channel = TestChannel::new();
+    let config = BatchConfig { batch_timeout: Duration::from_nanos(1), ..PATIENT };
+    let orderer = start(&channel, config, Arc::new(AllValid));
+    // Both wait when the owner looks: there is one thread here.
+    for txid in ["a", "b"] {
+        assert_eq!(orderer.broadcast(transaction(txid)).await, success());
+    }
+    orderer.shutdown().await;
+    assert_eq!(channel.ledger.height().unwrap(), 3, "the time of the first was up before the second came");
+}
+
+#[tokio::test]
+async fn an_orderer_whose_task_dies_says_so() {
+    struct Deadly;
+    impl crate::ordering::processor::Processor for Deadly {
+        fn sequence(&self) -> u64 {
+            panic!("nobody knows")
+        }
+        fn batch_config(&self) -> BatchConfig {
+            PATIENT
+        }
+        fn process_normal(&self, _: &Envelope) -> Result<u64, Refusal> {
+            Ok(0)
+        }
+        fn process_config_update(&self, _: &Envelope) -> Result<(Envelope, u64), Refusal> {
+            unreachable!("no configuration comes")
+        }
+    }
+    let channel = TestChannel::new();
+    let committer = Committer::new(Arc::clone(&channel.ledger), Arc::default(), Arc::new(AllValid));
+    let orderer = Orderer::start_with(committer, Arc::new(crate::ordering::testing::PlainSigner), Arc::new(Deadly));
+    assert_eq!(orderer.failure(), None);
+    assert_eq!(orderer.broadcast(transaction("a")).await, success());
+    let died = async {
+        while orderer.failure().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), died).await.expect("it is noticed");
+    assert_eq!(orderer.failure(), Some("its task ended"));
+    orderer.shutdown().await;
+    assert_eq!(orderer.failure(), None, "it was shut down");
+}
+
+#[tokio::test]
 async fn what_cannot_be_ordered_is_refused_at_once() {
     let channel = TestChannel::new();
     let orderer = start(&channel, PATIENT, Arc::new(AllValid));

@@ -192,6 +192,16 @@ fn updates_that_the_channel_or_this_orderer_cannot_have_are_refused() {
         })),
         bad("config update is not compatible: [channel mychannel] does not have application config so is incompatible")
     );
+    assert_eq!(
+        bench.refusal(&bench.update(|root| {
+            let policies = &mut root.groups.get_mut("Orderer").expect("a group").policies;
+            let admins = policies["Admins"].policy.clone();
+            let item = policies.get_mut("BlockValidation").expect("a policy");
+            (item.version, item.policy) = (item.version + 1, admins);
+        })),
+        bad("config update is not compatible: the policy /Channel/Orderer/BlockValidation would not accept the \
+             embedded orderer's signature")
+    );
 
     let mut unsigned = bench.orderer_update("BatchSize", &size(7, 9));
     unsigned.signature = bytes::Bytes::new();
