@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use selvedge_proto::Message;
-use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
-use super::signed_proposal;
+use super::blocking::Blocking;
+use super::check;
 use crate::chaincode::AccessControl;
-use crate::chaincode::packages::{self, PackageStore};
+use crate::chaincode::packages::{self, PackageForm, PackageStore};
 use crate::container::wasm::peer_bindings::packages::{Description, Error, Form, Installed, Package};
 use crate::container::wasm::{Capability, InstanceState};
 
@@ -28,33 +28,27 @@ type Asked = (String, String, String);
 pub struct PackagesCapability {
     store: Arc<PackageStore>,
     access: Arc<dyn AccessControl>,
-    readers: Arc<Semaphore>,
+    readers: Blocking,
 }
 
 impl PackagesCapability {
     /// Reads from this store, as far as `access` lets the creator of a proposal.
     pub fn new(store: Arc<PackageStore>, access: Arc<dyn AccessControl>) -> Self {
-        Self { store, access, readers: Arc::new(Semaphore::new(READERS)) }
+        Self { store, access, readers: Blocking::new(READERS) }
     }
 
     fn check(&self, state: &InstanceState, resource: &str, channel: &str) -> Result<(), Error> {
-        let signed = signed_proposal(state).map_err(Error::AccessDenied)?;
-        self.access.check(resource, channel, signed).map_err(|denied| Error::AccessDenied(denied.to_string()))
+        check(&*self.access, state, resource, channel).map_err(Error::AccessDenied)
     }
 
-    /// Asks the store, on a thread that may block. Who no longer waits for the answer still holds a reader's place until it
-    /// is there.
+    /// Asks the store, on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&PackageStore) -> Result<T, packages::PackageError> + Send + 'static,
     ) -> Result<T, Error> {
         let store = Arc::clone(&self.store);
-        let place = Arc::clone(&self.readers).acquire_owned().await;
-        let reading = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            read(&store).map_err(|error| Error::Unavailable(error.to_string()))
-        });
-        reading.await.unwrap_or_else(|_| Err(Error::Unavailable("reading chaincode packages panicked".to_owned())))
+        let reading = self.readers.run(move || read(&store).map_err(|error| Error::Unavailable(error.to_string())));
+        reading.await.unwrap_or_else(|| Err(Error::Unavailable("reading chaincode packages panicked".to_owned())))
     }
 
     async fn list(&self, state: &mut InstanceState) -> wasmtime::Result<Result<Vec<Installed>, Error>> {
@@ -109,8 +103,8 @@ impl PackagesCapability {
             version: package.version().to_owned(),
             path: package.path().to_owned(),
             form: match package.form() {
-                packages::PackageForm::Plain => Form::Plain,
-                packages::PackageForm::Signed => Form::Signed,
+                PackageForm::Plain => Form::Plain,
+                PackageForm::Signed => Form::Signed,
             },
             data: fingerprint.data.to_vec(),
             id: fingerprint.id.to_vec(),
