@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use selvedge_proto::Message;
 use wasmtime::component::Linker;
 
 use super::blocking::Blocking;
 use super::check;
 use crate::chaincode::AccessControl;
-use crate::chaincode::packages::{self, PackageForm, PackageStore};
+use crate::chaincode::packages::{self, ChaincodePackage, PackageForm, PackageStore};
 use crate::container::wasm::peer_bindings::packages::{Description, Error, Form, Installed, Package};
 use crate::container::wasm::{Capability, InstanceState};
 
@@ -91,10 +92,10 @@ impl PackagesCapability {
         }
         let hashed = self.read(move |store| {
             let package = store.get(&name, &version)?;
-            let fingerprint = package.fingerprint();
-            Ok((package, fingerprint))
+            let (fingerprint, spec) = (package.fingerprint(), spec(&package));
+            Ok((package, fingerprint, spec))
         });
-        let (package, fingerprint) = match state.wait_for(hashed).await? {
+        let (package, fingerprint, spec) = match state.wait_for(hashed).await? {
             Ok(hashed) => hashed,
             Err(error) => return Ok(Err(error)),
         };
@@ -108,8 +109,17 @@ impl PackagesCapability {
             },
             data: fingerprint.data.to_vec(),
             id: fingerprint.id.to_vec(),
-            deployment_spec: state.push_blob(package.deployment_spec().clone())?,
+            deployment_spec: state.push_blob(spec)?,
         }))
+    }
+}
+
+/// The deployment spec of a package, as bytes that hold nothing else in memory: a transaction answers for their length.
+fn spec(package: &ChaincodePackage) -> Bytes {
+    match package.form() {
+        PackageForm::Plain => package.deployment_spec().clone(),
+        // A part of the file, of which everything around it may be the most.
+        PackageForm::Signed => Bytes::copy_from_slice(package.deployment_spec()),
     }
 }
 
@@ -135,5 +145,26 @@ impl Capability for PackagesCapability {
             let this = this.clone();
             Box::new(async move { Ok((this.get(store.data_mut(), asked).await?,)) })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_keeps_no_more_in_memory_than_it_is_long() {
+        let golden = |file: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1.4/packages").join(file);
+            Bytes::from(std::fs::read(path).unwrap())
+        };
+        for (file, form) in [("kv-1.cds", PackageForm::Plain), ("signedcc-7.scds", PackageForm::Signed)] {
+            let bytes = golden(file);
+            let package = ChaincodePackage::parse_installed(&bytes).unwrap();
+            let spec = spec(&package);
+            assert_eq!((package.form(), &spec), (form, package.deployment_spec()));
+            let within = bytes.as_ptr_range().contains(&spec.as_ptr());
+            assert!(!within || spec.len() == bytes.len(), "{file}");
+        }
     }
 }
