@@ -15,6 +15,7 @@ use selvedge_proto::protos::endorser_server::EndorserServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
@@ -25,7 +26,8 @@ use crate::operations::Operations;
 use crate::ordering::{AtomicBroadcastService, DeliverService, Deliverer};
 use crate::tls::{ServerTls, TlsIncoming};
 
-/// How long calls under way may take once the node stops; a stream of blocks never ends by itself.
+/// How long calls under way may take once the node stops, at all listeners together. Connections that never said anything
+/// are waited for too: nothing ends them before.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What is served.
@@ -73,8 +75,9 @@ impl Listeners {
     pub(super) async fn close(self) {
         let _ = self.stop.send(true);
         self.deliverer.close();
+        let deadline = Instant::now() + GRACE;
         for mut server in self.servers {
-            if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+            if tokio::time::timeout_at(deadline, &mut server).await.is_err() {
                 server.abort();
             }
         }
