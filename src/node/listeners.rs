@@ -30,6 +30,11 @@ use crate::tls::{ServerTls, TlsIncoming};
 /// are waited for too: nothing ends them before.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a client may say nothing before it is asked whether it is there, and how long the answer may take (Fabric:
+/// `comm.DefaultKeepaliveOptions`). Without it, a stream to a machine that went without a word would stay for ever.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 3600);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// What is served.
 pub(super) struct Services {
     pub(super) endorser: Endorser,
@@ -58,12 +63,12 @@ impl Listeners {
         let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
 
         let stop = watch::Sender::new(false);
-        let services = Server::builder()
+        let services = server()
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer))))
             .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
         let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
-        let registrations = Server::builder().add_service(registrations);
+        let registrations = server().add_service(registrations);
         let servers = vec![
             serve("peer", services, peer, tls, stop.subscribe()),
             serve("chaincode", registrations, chaincode, None, stop.subscribe()),
@@ -82,6 +87,12 @@ impl Listeners {
             }
         }
     }
+}
+
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
