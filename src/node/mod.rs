@@ -91,7 +91,7 @@ impl Node {
             tracing::warn!("{warning}");
         }
         // Before anything is made on disk: a certificate that cannot be used is the operator's to correct.
-        let server_tls = tls::server(&config.peer.tls)?;
+        let server_tls = tls::server(&config.peer)?;
         let mut metrics = Metrics::default();
         let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
 
