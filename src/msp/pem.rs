@@ -45,18 +45,20 @@ pub(crate) fn certificate(text: &[u8]) -> Result<Block<'_>, MspError> {
     first_block(text).ok_or_else(|| MspError::Pem("there is no PEM block".into()))
 }
 
-/// The DER bytes of a revocation list, which may also stand without PEM.
+/// The DER bytes of a revocation list, which may also stand without PEM. As in Go, nothing stands in front of it: not every
+/// peer would take a definition with a list that one of them cannot find.
 pub(crate) fn revocation_list(text: &[u8]) -> Result<Vec<u8>, MspError> {
     if text.first() == Some(&0x30) {
         return Ok(text.to_vec());
     }
-    match first_block(text) {
-        Some(block) if block.label() == REVOCATION_LIST => Ok(block.der),
-        Some(block) => {
-            Err(MspError::Pem(format!("a {} block is no revocation list ({REVOCATION_LIST})", block.label())))
-        }
-        None => Err(MspError::Pem(format!("there is no {REVOCATION_LIST} block"))),
+    if !text.starts_with(BEGIN) || !text[BEGIN.len()..].starts_with(REVOCATION_LIST.as_bytes()) {
+        return Err(MspError::Pem(format!(
+            "a revocation list begins with the line of its {REVOCATION_LIST} block, or is DER"
+        )));
     }
+    first_block(text)
+        .map(|block| block.der)
+        .ok_or_else(|| MspError::Pem(format!("its {REVOCATION_LIST} block is damaged")))
 }
 
 /// The DER bytes of the first private key in `text`: PKCS#8, or SEC 1 as openssl writes it behind an EC PARAMETERS
@@ -249,6 +251,16 @@ mod tests {
         assert!(matches!(private_key(&text[..80]), Err(MspError::Key(_))));
         let rsa = private_key(b"-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n");
         assert!(rsa.expect_err("RSA").to_string().contains("RSA"));
-        assert!(matches!(revocation_list(text), Err(MspError::Pem(_))));
+    }
+
+    #[test]
+    fn a_revocation_list_stands_at_the_very_beginning() {
+        let list = b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+        assert_eq!(revocation_list(list).expect("PEM"), [0x30, 0]);
+        assert_eq!(revocation_list(&[0x30, 0]).expect("DER"), [0x30, 0]);
+        let certificate = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        for none in [&[b"\n", &list[..]].concat()[..], &list[..30], certificate, b""] {
+            assert!(matches!(revocation_list(none), Err(MspError::Pem(_))), "{}", none.escape_ascii());
+        }
     }
 }

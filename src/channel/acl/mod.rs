@@ -7,23 +7,24 @@
 //! Invariants: nothing is allowed whose signature was not verified by the [`Authenticator`]; the creator, the name of the
 //! policy and the policy itself come of one configuration of the channel, which a check takes once.
 
-use std::slice;
 use std::sync::Arc;
 
 use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
-use super::{Authenticator, Bundle, Realm};
+use super::{Authenticator, Realm};
 use crate::msp::Identity;
 use crate::policies::PolicyError;
 
 mod error;
+mod guardian;
 pub mod resource;
 mod signed;
 #[cfg(test)]
 mod tests;
 
 pub use error::AclError;
+use guardian::Guardian;
 pub use resource::LocalPolicy;
 use resource::{Guard, default_guard};
 use signed::{Check, Signed};
@@ -32,14 +33,6 @@ use signed::{Check, Signed};
 #[derive(Clone)]
 pub struct AclChecker {
     authenticator: Arc<Authenticator>,
-}
-
-/// Who guards a resource on a channel.
-enum Policy<'a> {
-    /// The policy that the channel's ACLs name.
-    Configured { bundle: &'a Bundle, policy: &'a str },
-    /// The one of the default map.
-    Default(&'static str),
 }
 
 impl AclChecker {
@@ -59,17 +52,13 @@ impl AclChecker {
             return self.check_local(policy, signed);
         }
         let realm = self.authenticator.realm(channel);
-        match (guarding(resource, &realm)?, &realm) {
-            (Policy::Configured { bundle, policy }, _) => {
-                let signed = Signed::proposal(signed, Check::Configured { policy })?;
-                check_configured(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
+        match Guardian::of(resource, &realm)? {
+            Guardian::Policy(policy) => {
+                let signed = Signed::proposal(signed, policy.check())?;
+                policy.evaluate(self.signer(&realm, policy.path, &signed).as_ref())
             }
-            (Policy::Default(policy), Realm::Channel(bundle)) => {
-                let signed = Signed::proposal(signed, Check::Channel { channel, policy })?;
-                check_default(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
-            }
-            (Policy::Default(policy), Realm::Local(_)) => self.check_without_channel(policy, signed),
-            (Policy::Default(_), Realm::Unknown(channel)) => Err(AclError::UnknownChannel(channel.clone())),
+            Guardian::NoChannel(policy) => self.check_without_channel(policy, signed),
+            Guardian::UnknownChannel(channel) => Err(AclError::UnknownChannel(channel.to_owned())),
         }
     }
 
@@ -82,18 +71,10 @@ impl AclChecker {
         if let Some(Guard::Orderer(policy)) = default_guard(resource) {
             return self.check_orderer(&realm, policy, envelope);
         }
-        let guard = guarding(resource, &realm)?;
+        let guardian = Guardian::of(resource, &realm)?;
         let signed = Signed::envelope(envelope)?;
-        match (guard, &realm) {
-            (Policy::Configured { bundle, policy }, _) => {
-                check_configured(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
-            }
-            (Policy::Default(policy), Realm::Channel(bundle)) => {
-                check_default(bundle, policy, self.signer(&realm, policy, &signed).as_ref())
-            }
-            (Policy::Default(_), Realm::Local(_)) => Err(AclError::NoChannel),
-            (Policy::Default(_), Realm::Unknown(channel)) => Err(AclError::UnknownChannel(channel.clone())),
-        }
+        let policy = guardian.policy()?;
+        policy.evaluate(self.signer(&realm, policy.path, &signed).as_ref())
     }
 
     /// Whether an identity that was authenticated in `realm` already may use `resource` there.
@@ -101,12 +82,7 @@ impl AclChecker {
     /// # Errors
     /// [`AclError`], with Fabric's text.
     pub fn check_identity(&self, resource: &str, realm: &Realm, identity: &Identity) -> Result<(), AclError> {
-        match (guarding(resource, realm)?, realm) {
-            (Policy::Configured { bundle, policy }, _) => check_configured(bundle, policy, Some(identity)),
-            (Policy::Default(policy), Realm::Channel(bundle)) => check_default(bundle, policy, Some(identity)),
-            (Policy::Default(_), Realm::Local(_)) => Err(AclError::NoChannel),
-            (Policy::Default(_), Realm::Unknown(channel)) => Err(AclError::UnknownChannel(channel.clone())),
-        }
+        Guardian::of(resource, realm)?.policy()?.evaluate(Some(identity))
     }
 
     /// Whether the creator of `signed` satisfies a policy of the peer's own MSP (Fabric: `CheckPolicyNoChannel`).
@@ -128,10 +104,12 @@ impl AclChecker {
     fn check_orderer(&self, realm: &Realm, policy: &str, envelope: &Envelope) -> Result<(), AclError> {
         let signed = Signed::envelope(envelope).map_err(|error| AclError::OrdererEnvelope(error.into()))?;
         let Realm::Channel(bundle) = realm else { return Err(AclError::NoOrdererPolicy(policy.to_owned())) };
-        evaluate(bundle, policy, self.signer(realm, policy, &signed).as_ref()).map_err(|source| match source {
-            PolicyError::Unknown(_) => AclError::NoOrdererPolicy(policy.to_owned()),
-            source => AclError::OrdererPolicy(source),
-        })
+        guardian::evaluate(bundle, policy, self.signer(realm, policy, &signed).as_ref()).map_err(
+            |source| match source {
+                PolicyError::Unknown(_) => AclError::NoOrdererPolicy(policy.to_owned()),
+                source => AclError::OrdererPolicy(source),
+            },
+        )
     }
 
     /// The creator, if `realm` knows it and it signed.
@@ -154,36 +132,4 @@ impl AclChecker {
         let identity = identity.map_err(|source| AclError::LocalCreator { policy: policy.to_owned(), source })?;
         Ok((signed, identity))
     }
-}
-
-/// The policy that guards `resource` on the channel of `realm`.
-fn guarding<'a>(resource: &str, realm: &'a Realm) -> Result<Policy<'a>, AclError> {
-    let configured = match realm {
-        Realm::Channel(bundle) => bundle.acl(resource).map(|policy| Policy::Configured { bundle, policy }),
-        Realm::Local(_) | Realm::Unknown(_) => None,
-    };
-    match (default_guard(resource), configured) {
-        (None | Some(Guard::Channel(_)), Some(configured)) => Ok(configured),
-        (Some(Guard::Channel(policy)), None) => Ok(Policy::Default(policy)),
-        _ => Err(AclError::Unmapped(resource.to_owned())),
-    }
-}
-
-fn check_default(bundle: &Bundle, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
-    evaluate(bundle, policy, signer).map_err(|source| AclError::Policy {
-        channel: bundle.channel().to_owned(),
-        policy: policy.to_owned(),
-        source,
-    })
-}
-
-fn check_configured(bundle: &Bundle, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
-    evaluate(bundle, policy, signer).map_err(|source| match source {
-        PolicyError::Unknown(_) => AclError::NoConfiguredPolicy(policy.to_owned()),
-        source => AclError::ConfiguredPolicy { policy: policy.to_owned(), source },
-    })
-}
-
-fn evaluate(bundle: &Bundle, policy: &str, signer: Option<&Identity>) -> Result<(), PolicyError> {
-    bundle.policies().evaluate(policy, signer.map_or(&[], slice::from_ref))
 }
