@@ -61,7 +61,7 @@ fn peer() -> MockStub {
 }
 
 fn lines(response: Response) -> Vec<String> {
-    String::from_utf8(response.payload_bytes()).unwrap().lines().map(str::to_owned).collect()
+    String::from_utf8(response.payload_bytes()).expect("text").lines().map(str::to_owned).collect()
 }
 
 #[test]
