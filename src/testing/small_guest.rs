@@ -1,9 +1,8 @@
 //! Chaincode of a few lines of WebAssembly text, for tests of the sandbox itself.
 
+use anyhow::Context;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap};
-
-use anyhow::Context;
 
 /// The contract in WIT, for guests of another version of it.
 pub const CONTRACT: &str = include_str!("../../wit/chaincode/chaincode.wit");

@@ -3,8 +3,8 @@
 //! The host checks the caller's rights in each capability call, joins, reads and simulates; here are the arguments and
 //! Fabric's texts. Invariant: a block, a configuration or an update passes as a blob and never enters this memory.
 //!
-//! The order is Fabric's: the number of arguments, for JoinChain then the block, then the caller's rights. An empty block
-//! or update counts as missing. Without an update SimulateConfigTreeUpdate is refused, where it crashes in Fabric.
+//! The order is Fabric's: the number of arguments, for JoinChain then the block, then the caller's rights. Without an update, or
+//! with an empty one, SimulateConfigTreeUpdate is refused, where it crashes in Fabric.
 
 use selvedge_sdk::{Blob, Chaincode, ChannelError, ChannelQuery, JoinError, Level, Payload, Response, Stub};
 

@@ -9,15 +9,16 @@ use prost::Message;
 /// Decodes what others wrote. The error is in the words of Fabric's decoder, which says `unexpected EOF` wherever a length
 /// or a varint runs past the end.
 pub(crate) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, String> {
-    M::decode(bytes).map_err(|error| {
-        let text = error.to_string();
-        let ran_out =
-            ["buffer underflow", "invalid varint", "delimited length exceeded", "exceeds maximum usize value"];
-        match ran_out.iter().any(|ending| text.ends_with(ending)) {
-            true => "unexpected EOF".to_owned(),
-            false => format!("proto: {}", text.trim_start_matches("failed to decode Protobuf message: ")),
-        }
-    })
+    M::decode(bytes).map_err(|error| in_fabrics_words(&error))
+}
+
+fn in_fabrics_words(error: &prost::DecodeError) -> String {
+    let text = error.to_string();
+    let ran_out = ["buffer underflow", "invalid varint", "delimited length exceeded", "exceeds maximum usize value"];
+    if ran_out.iter().any(|ending| text.ends_with(ending)) {
+        return "unexpected EOF".to_owned();
+    }
+    format!("proto: {}", text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text))
 }
 
 /// An entry of lscc's state.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use selvedge_proto::Message;
 use wasmtime::component::{Linker, Resource};
 
+use super::blocking::Blocking;
 use super::{Store, check, push};
 use crate::chaincode::{AccessControl, Ledgers};
 use crate::container::wasm::peer_bindings::ledger::Error;
@@ -20,17 +21,21 @@ const INTERFACE: &str = "selvedge:peer/ledger@0.1.0";
 /// Fabric's text for a number, hash or id that the ledger does not have (`blkstorage.ErrNotFoundInIndex`).
 const NOT_FOUND: &str = "Entry not found in index";
 
+/// Blocks that are read at a time: each may have 100 MiB, for which no transaction answers before it is there.
+const READERS: usize = 8;
+
 /// The host side of `selvedge:peer/ledger`.
 #[derive(Clone)]
 pub struct LedgerCapability {
     ledgers: Arc<dyn Ledgers>,
     access: Arc<dyn AccessControl>,
+    readers: Blocking,
 }
 
 impl LedgerCapability {
     /// Reads from these ledgers, as far as `access` lets the creator of a proposal.
     pub fn new(ledgers: Arc<dyn Ledgers>, access: Arc<dyn AccessControl>) -> Self {
-        Self { ledgers, access }
+        Self { ledgers, access, readers: Blocking::new(READERS) }
     }
 
     /// The channel's ledger, if the transaction's creator may use `function` of qscc there. Fabric 1.4 looks for the
@@ -41,20 +46,25 @@ impl LedgerCapability {
         Ok(ledger)
     }
 
-    /// One function of the interface: `read` gets its ledger only after the ACL.
-    fn serve<K>(
+    /// One function of the interface: `read` gets its ledger only after the ACL, on a thread that may block.
+    async fn serve(
         &self,
-        store: Store<'_>,
+        mut store: Store<'_>,
         function: &str,
         channel: &str,
-        key: &K,
-        read: impl FnOnce(&Ledger, &K) -> Result<Option<Bytes>, LedgerError>,
+        read: impl FnOnce(&Ledger) -> Found + Send + 'static,
     ) -> wasmtime::Result<(Result<Resource<Blob>, Error>,)> {
-        let found = self.ledger(store.data(), channel, function).and_then(|ledger| match read(&ledger, key) {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(Error::Ledger(NOT_FOUND.to_owned())),
-            Err(error) => Err(Error::Ledger(error.to_string())),
-        });
+        let ledger = match self.ledger(store.data(), channel, function) {
+            Ok(ledger) => ledger,
+            Err(error) => return Ok((Err(error),)),
+        };
+        let reading = store.data_mut().wait_for(self.readers.run(move || read(&ledger))).await?;
+        let found = match reading {
+            Some(Ok(Some(bytes))) => Ok(bytes),
+            Some(Ok(None)) => Err(Error::Ledger(NOT_FOUND.to_owned())),
+            Some(Err(error)) => Err(Error::Ledger(error.to_string())),
+            None => Err(Error::Ledger("reading the ledger panicked".to_owned())),
+        };
         push(store, found)
     }
 }
@@ -67,35 +77,40 @@ impl Capability for LedgerCapability {
     fn link(&self, linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
         let mut interface = linker.instance(INTERFACE)?;
         let this = self.clone();
-        interface.func_wrap("chain-info", move |store: Store<'_>, (channel,): (String,)| {
-            this.serve(store, "GetChainInfo", &channel, &(), |ledger, ()| Ok(Some(bytes(&ledger.chain_info()?))))
+        interface.func_wrap_async("chain-info", move |store, (channel,): (String,)| {
+            let this = this.clone();
+            let read = |ledger: &Ledger| Ok(Some(bytes(&ledger.chain_info()?)));
+            Box::new(async move { this.serve(store, "GetChainInfo", &channel, read).await })
         })?;
         let this = self.clone();
-        interface.func_wrap("block-by-number", move |store: Store<'_>, (channel, number): (String, u64)| {
-            this.serve(store, "GetBlockByNumber", &channel, &number, |ledger, number| {
-                Ok(ledger.block_by_number(*number)?.as_ref().map(bytes))
-            })
+        interface.func_wrap_async("block-by-number", move |store, (channel, number): (String, u64)| {
+            let this = this.clone();
+            let read = move |ledger: &Ledger| Ok(ledger.block_by_number(number)?.as_ref().map(bytes));
+            Box::new(async move { this.serve(store, "GetBlockByNumber", &channel, read).await })
         })?;
         let this = self.clone();
-        interface.func_wrap("block-by-hash", move |store: Store<'_>, (channel, hash): (String, Vec<u8>)| {
-            this.serve(store, "GetBlockByHash", &channel, &hash, |ledger, hash| {
-                Ok(ledger.block_by_hash(hash)?.as_ref().map(bytes))
-            })
+        interface.func_wrap_async("block-by-hash", move |store, (channel, hash): (String, Vec<u8>)| {
+            let this = this.clone();
+            let read = move |ledger: &Ledger| Ok(ledger.block_by_hash(&hash)?.as_ref().map(bytes));
+            Box::new(async move { this.serve(store, "GetBlockByHash", &channel, read).await })
         })?;
         let this = self.clone();
-        interface.func_wrap("block-by-txid", move |store: Store<'_>, (channel, txid): (String, String)| {
-            this.serve(store, "GetBlockByTxID", &channel, &txid, |ledger, txid| {
-                Ok(ledger.block_by_txid(txid)?.as_ref().map(bytes))
-            })
+        interface.func_wrap_async("block-by-txid", move |store, (channel, txid): (String, String)| {
+            let this = this.clone();
+            let read = move |ledger: &Ledger| Ok(ledger.block_by_txid(&txid)?.as_ref().map(bytes));
+            Box::new(async move { this.serve(store, "GetBlockByTxID", &channel, read).await })
         })?;
         let this = self.clone();
-        interface.func_wrap("transaction-by-id", move |store: Store<'_>, (channel, txid): (String, String)| {
-            this.serve(store, "GetTransactionByID", &channel, &txid, |ledger, txid| {
-                Ok(ledger.transaction_by_id(txid)?.as_ref().map(bytes))
-            })
+        interface.func_wrap_async("transaction-by-id", move |store, (channel, txid): (String, String)| {
+            let this = this.clone();
+            let read = move |ledger: &Ledger| Ok(ledger.transaction_by_id(&txid)?.as_ref().map(bytes));
+            Box::new(async move { this.serve(store, "GetTransactionByID", &channel, read).await })
         })
     }
 }
+
+/// What a ledger holds under a number, hash or id.
+type Found = Result<Option<Bytes>, LedgerError>;
 
 fn bytes(message: &impl Message) -> Bytes {
     message.encode_to_vec().into()

@@ -39,7 +39,7 @@ pub(crate) fn run(workspace: &Workspace, afterwards: Afterwards) -> Result<()> {
     let transcript = Transcript::begin();
     transcript.headline("Building what is missing");
     let (built, elapsed) = timed(|| workspace.build_all())?;
-    transcript.done("the node and its chaincodes (qscc, asset, mischief) are built", elapsed);
+    transcript.done("the node and its chaincodes are built", elapsed);
 
     let mut demo = Demo::prepare(&built, afterwards)?;
     let outcome = play(&mut demo, &transcript).and_then(|()| match afterwards {
