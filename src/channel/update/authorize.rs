@@ -1,5 +1,7 @@
 //! Which items an update changes, and whether it may (Fabric: `configtx/update.go`).
 
+use std::collections::HashSet;
+
 use prost::Message;
 use selvedge_proto::common::{ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope, SignatureHeader};
 
@@ -33,10 +35,15 @@ impl Bundle {
 
     /// Who signed an update: each signature is over its own header and the update.
     fn signers_of(&self, update: &ConfigUpdateEnvelope) -> Result<Vec<Identity>, ConfigUpdateError> {
-        let mut parts = Vec::new();
+        let (mut parts, mut seen) = (Vec::new(), HashSet::new());
         for signature in &update.signatures {
             let header = SignatureHeader::decode(signature.signature_header.clone())
                 .map_err(|source| ConfigUpdateError::Undecodable { what: "SignatureHeader", source })?;
+            // One that will not count must not cost a copy of the update: there may be a million of them.
+            let Ok(identity) = self.msps().deserialize(&header.creator) else { continue };
+            if !seen.insert((identity.mspid().to_owned(), identity.certificate_der().to_vec())) {
+                continue;
+            }
             let data = [&signature.signature_header[..], &update.config_update].concat();
             parts.push((data, header.creator, signature.signature.clone()));
         }
