@@ -36,7 +36,7 @@ pub fn create_seek_envelope(channel: &str, signer: &dyn Signer, tls_cert_hash: B
     create_bound_envelope(HeaderType::DeliverSeekInfo, channel, &seek, signer, tls_cert_hash)
 }
 
-/// The envelope that asks a Deliver service for one block; where that does not exist yet, the service waits until it does.
+/// The envelope that asks a Deliver service for one block; where that is the next one, the service waits for it.
 /// `errors` says whether an orderer whose consensus fails may still answer. `tls_cert_hash` as for
 /// [`create_seek_envelope`].
 ///

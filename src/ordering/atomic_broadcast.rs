@@ -38,7 +38,7 @@ impl Orderers {
         self.channels.read().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
     }
 
-    /// The first orderer that has stopped because its ledger failed: its channel and the reason.
+    /// The first orderer that has stopped although nobody shut it down: its channel and the reason.
     pub fn failure(&self) -> Option<String> {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         channels.iter().find_map(|(channel, orderer)| Some(format!("channel {channel}: {}", orderer.failure()?)))

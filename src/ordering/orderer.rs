@@ -1,20 +1,20 @@
 //! The embedded orderer of one channel (Fabric: `orderer/consensus/solo`, `orderer/common/broadcast`).
 //!
 //! One task owns the open batch and is the only one to commit; clients reach it through a bounded queue, and wait there
-//! when it is full. Invariant: what was acknowledged with SUCCESS is in a block, unless the node dies, the ledger fails,
-//! or a configuration that comes first forbids it; the order of blocks is the order of the queue.
+//! when it is full, of envelopes or of bytes. Invariant: what was acknowledged with SUCCESS is in a block, unless the node
+//! dies, the ledger fails, or a configuration that comes first forbids it; the order of blocks is the order of the queue.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prost::Message;
 use selvedge_proto::common::{Envelope, HeaderType, Status};
 use selvedge_proto::orderer::BroadcastResponse;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::BlockValidator;
-use super::batch::{Batch, BatchCutter};
+use super::batch::{self, Batch, BatchCutter};
 use super::block_writer::{BlockWriter, Content};
 use super::processor::{ChannelProcessor, Processor, Refusal};
 use crate::channel::Channels;
@@ -26,6 +26,9 @@ use crate::msp::Signer;
 /// Envelopes that may wait for the batch being committed. Clients beyond them wait for a place.
 const QUEUE: usize = 1024;
 
+/// KiB of envelopes that may wait there: a queue of the largest ones would take gigabytes.
+const QUEUE_KIB: usize = 64 << 10;
+
 /// What is said of a task that left no reason: it panicked.
 const TASK_ENDED: &str = "its task ended";
 
@@ -33,7 +36,8 @@ const TASK_ENDED: &str = "its task ended";
 pub struct Orderer {
     channel: String,
     processor: Arc<dyn Processor>,
-    queue: Mutex<Option<mpsc::Sender<Ordered>>>,
+    queue: Mutex<Option<mpsc::Sender<Queued>>>,
+    room: Arc<Semaphore>,
     failure: Arc<OnceLock<String>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -44,6 +48,9 @@ struct Ordered {
     content: Content,
     sequence: u64,
 }
+
+/// A message with the room that it takes in the queue.
+type Queued = (Ordered, OwnedSemaphorePermit);
 
 impl Orderer {
     /// Starts the owner task; needs a tokio runtime. When a block is cut, and who may send what, the channel's newest
@@ -75,7 +82,8 @@ impl Orderer {
             failure: Arc::clone(&failure),
         };
         let task = Mutex::new(Some(tokio::spawn(owner.run())));
-        Self { channel, processor, queue: Mutex::new(Some(queue)), failure, task }
+        let (queue, room) = (Mutex::new(Some(queue)), Arc::new(Semaphore::new(QUEUE_KIB)));
+        Self { channel, processor, queue, room, failure, task }
     }
 
     /// Checks and queues an envelope. SUCCESS means that it will be in a block, unless a configuration that comes first
@@ -93,7 +101,11 @@ impl Orderer {
         let unavailable = |info| Refusal { status: Status::ServiceUnavailable, info };
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stopping = || unavailable(format!("the orderer of channel {} is shutting down", self.channel));
-        queue.ok_or_else(stopping)?.send(message).await.map_err(|_| {
+        let queue = queue.ok_or_else(stopping)?;
+        let kib = (batch::size(&message.envelope) / 1024 + 1).min(QUEUE_KIB);
+        let room = Arc::clone(&self.room).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX)).await;
+        let room = room.map_err(|_| stopping())?;
+        queue.send((message, room)).await.map_err(|_| {
             let reason = self.failure.get().map_or(TASK_ENDED, String::as_str);
             unavailable(format!("the orderer of channel {} has stopped: {reason}", self.channel))
         })
@@ -159,7 +171,7 @@ pub(super) fn response(status: Status, info: impl Into<String>) -> BroadcastResp
 }
 
 struct Owner {
-    messages: mpsc::Receiver<Ordered>,
+    messages: mpsc::Receiver<Queued>,
     cutter: BatchCutter,
     processor: Arc<dyn Processor>,
     writer: Arc<BlockWriter>,
@@ -203,7 +215,7 @@ impl Owner {
                 Err(_) => return Next::TimeIsUp,
             },
         };
-        message.map_or(Next::Closed, Next::Message)
+        message.map_or(Next::Closed, |(message, _)| Next::Message(message))
     }
 
     /// The blocks that a message completes.

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use prost::Message;
 use prost::bytes::Bytes;
 use selvedge_proto::common::{
-    Capabilities, Capability, Config, ConfigGroup, ConfigUpdate, ConfigValue, ConsensusType, Envelope, MspConfig,
-    OrdererAddresses,
+    Capabilities, Capability, Config, ConfigGroup, ConfigSignature, ConfigUpdate, ConfigUpdateEnvelope, ConfigValue,
+    ConsensusType, Envelope, MspConfig, OrdererAddresses, Payload,
 };
 
 use crate::channel::Bundle;
@@ -161,6 +161,25 @@ fn a_tree_costs_no_more_than_what_was_sent_warrants() {
          bytes; use shorter names or fewer levels of groups"
     );
     assert!(refused(deep(60, 0)).contains("recursion limit reached"), "deeper than anything of ours goes");
+}
+
+#[test]
+fn signatures_that_do_not_count_cost_no_copies_of_the_update() {
+    let network = Network::new();
+    let config = current(&network);
+    let signed = timeout_update(&network, &config);
+    let mut payload = Payload::decode(signed.payload).expect("a payload");
+    let mut update = ConfigUpdateEnvelope::decode(payload.data).expect("an update");
+    let mut content = ConfigUpdate::decode(update.config_update).expect("an update");
+    content.isolated_data.insert("large".into(), vec![0; 1 << 20].into());
+    update.config_update = content.encode_to_vec().into();
+    // The administrator's, which is over something else now, and many of nobody: 100 GB, if each were put together.
+    update.signatures.extend((0..50_000).map(|_| ConfigSignature::default()));
+    update.signatures.extend((0..50_000).map(|_| update.signatures[0].clone()).collect::<Vec<_>>());
+    payload.data = update.encode_to_vec().into();
+    let envelope = Envelope { payload: payload.encode_to_vec().into(), ..Envelope::default() };
+    let refused = bundle(&config).propose(&envelope).expect_err("nobody signed").to_string();
+    assert!(refused.contains("policy for [Value]  /Channel/Orderer/BatchTimeout not satisfied"), "{refused}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ enum ChannelVerb {
     Getinfo(ChannelFlag),
     /// Write a block to a file: from the orderer that --orderer names, else from the peer.
     ///
-    /// A block that does not exist yet is waited for.
+    /// The next block is waited for; one after that is not found.
     Fetch {
         #[command(flatten)]
         channel: ChannelFlag,

@@ -170,6 +170,37 @@ async fn an_orderer_whose_ledger_refuses_a_block_stops_and_says_why() {
     assert!(answer.info.contains("0 validation codes came"), "{}", answer.info);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_envelopes_wait_for_room_in_the_queue() {
+    /// Validates nothing until it is told to.
+    struct Patient(Mutex<std::sync::mpsc::Receiver<()>>);
+    impl BlockValidator for Patient {
+        fn validate(&self, channel: &str, block: &Block) -> Vec<TxValidationCode> {
+            let _ = self.0.lock().unwrap().recv();
+            AllValid.validate(channel, block)
+        }
+    }
+    let channel = TestChannel::new();
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let validator = Arc::new(Patient(Mutex::new(wait)));
+    let orderer = Arc::new(start(&channel, BatchConfig { max_message_count: 1, ..PATIENT }, validator));
+    let large = envelope(TestChannel::NAME, "", HeaderType::Message, vec![0; 40 << 20].into());
+    // One is with the validator then, and one in the queue.
+    for _ in 0..2 {
+        assert_eq!(orderer.broadcast(large.clone()).await, success());
+    }
+    let mut third = tokio::spawn({
+        let orderer = Arc::clone(&orderer);
+        async move { orderer.broadcast(large).await }
+    });
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut third).await;
+    assert!(early.is_err(), "two of them do not fit: {early:?}");
+    drop(go_on);
+    assert_eq!(third.await.unwrap(), success());
+    orderer.shutdown().await;
+    assert_eq!(channel.ledger.height().unwrap(), 4, "none is lost");
+}
+
 #[tokio::test]
 async fn what_a_new_configuration_forbids_is_not_ordered_although_it_was_acknowledged() {
     let channel = TestChannel::new();
