@@ -20,7 +20,7 @@ use crate::tls::{self, ClientTls, ConnectError, Identity, NamedFile, Roots};
 /// Where transactions go, and how connections are made; on either side of the verb.
 #[derive(Args, Debug, Default)]
 pub(super) struct OrdererFlags {
-    /// Ordering service to send transactions to; the first peer's embedded one where this is left out.
+    /// Ordering service; where this is left out, the first peer's: the one embedded in it, or its ledger to fetch from.
     #[arg(short, long, global = true, value_name = "HOST:PORT")]
     orderer: Option<String>,
     /// How long to wait for a connection.
@@ -29,13 +29,15 @@ pub(super) struct OrdererFlags {
     /// Use TLS to the orderer that --orderer names. (To peers: peer.tls.enabled, CORE_PEER_TLS_ENABLED.)
     #[arg(
         long, global = true, help_heading = "TLS",
-        action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false
+        action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+        value_name = "true|false", hide_possible_values = true
     )]
     tls: bool,
     /// Show the orderer a certificate: --certfile and --keyfile.
     #[arg(
         long = "clientauth", global = true, help_heading = "TLS",
-        action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false
+        action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+        value_name = "true|false", hide_possible_values = true
     )]
     client_auth: bool,
     /// The authorities of the orderer's certificate.

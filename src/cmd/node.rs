@@ -12,7 +12,8 @@ pub(super) enum NodeVerb {
         /// Let developers start chaincode by hand (chaincode.mode: dev).
         #[arg(
             long = "peer-chaincodedev",
-            action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false
+            action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+            value_name = "true|false", hide_possible_values = true
         )]
         chaincode_dev: bool,
     },

@@ -2,6 +2,7 @@
 //!
 //! Invariant: closing takes no new calls and lets those under way finish, for a limited time.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,11 @@ use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
 use selvedge_proto::protos::deliver_server::DeliverServer;
 use selvedge_proto::protos::endorser_server::EndorserServer;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_stream::StreamExt;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
@@ -34,6 +36,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// `comm.DefaultKeepaliveOptions`). Without it, a stream to a machine that went without a word would stay for ever.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 3600);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long to wait when the system has no more files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is served.
 pub(super) struct Services {
@@ -110,6 +115,17 @@ async fn serve_operations(operations: Operations, listener: TcpListener, mut sto
     }
 }
 
+/// Tonic tries again at once, which takes a whole processor for as long as the process has no more files.
+async fn pause_after_failure(accepted: io::Result<TcpStream>) -> io::Result<TcpStream> {
+    if let Err(error) = &accepted
+        && error.kind() != io::ErrorKind::ConnectionAborted
+    {
+        tracing::warn!("cannot accept a connection: {error}");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+    accepted
+}
+
 fn serve(
     name: &'static str,
     router: Router,
@@ -125,7 +141,7 @@ fn serve(
             Some(tls) => router.serve_with_incoming_shutdown(TlsIncoming::new(listener, &tls), stopped).await,
             None => {
                 // Without it, an answer in two packets waits 40 ms for the client's delayed acknowledgement.
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(pause_after_failure);
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
         };
@@ -133,4 +149,20 @@ fn serve(
             tracing::error!("the {name} listener failed: {error}");
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_failure_of_the_listener_itself_makes_it_pause() {
+        let pauses = async |kind: io::ErrorKind| {
+            let begun = Instant::now();
+            pause_after_failure(Err(kind.into())).await.expect_err("is passed on");
+            begun.elapsed() >= ACCEPT_PAUSE
+        };
+        assert!(pauses(io::ErrorKind::Other).await);
+        assert!(!pauses(io::ErrorKind::ConnectionAborted).await, "a client that went");
+    }
 }

@@ -4,7 +4,7 @@
 
 use selvedge_proto::common::ChannelHeader;
 
-use super::seek::Refusal;
+use super::seek::{LONGEST_REASON, Refusal};
 use crate::tls::CertHash;
 
 /// What a request to a Deliver service must say about its connection.
@@ -35,9 +35,9 @@ impl TlsBinding {
     }
 }
 
-/// As Go's `%v` shows bytes.
+/// As Go's `%v` shows bytes; no more of them than a reason shows.
 fn numbers(bytes: &[u8]) -> String {
-    let numbers: Vec<_> = bytes.iter().map(u8::to_string).collect();
+    let numbers: Vec<_> = bytes.iter().take(LONGEST_REASON).map(u8::to_string).collect();
     format!("[{}]", numbers.join(" "))
 }
 
@@ -70,5 +70,13 @@ mod tests {
                 "{binding:?} {claimed:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_claim_makes_no_long_line_in_the_log() {
+        let header = ChannelHeader { tls_cert_hash: vec![0xff; 1 << 20].into(), ..Default::default() };
+        let refusal = TlsBinding::Mutual.check(&header, Some(&[7; 32])).expect_err("is not the hash");
+        assert!(refusal.reason.starts_with("claimed TLS cert hash is [255 255 "), "{}", refusal.reason);
+        assert!(refusal.reason.len() < 1100, "{} bytes", refusal.reason.len());
     }
 }

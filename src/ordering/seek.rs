@@ -81,6 +81,10 @@ fn position(position: Option<&SeekPosition>) -> Option<Position> {
     position?.r#type
 }
 
+/// Letters of a reason that the log shows. Names and hashes in it are the client's, and nobody has looked at the client's
+/// signature yet; a request has up to 4 MiB of them.
+pub(super) const LONGEST_REASON: usize = 1000;
+
 /// A status that ends the stream, and the reason for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -90,7 +94,12 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: Status, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into() }
+        let mut reason = reason.into();
+        if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
+            reason.truncate(end);
+            reason.push_str(" ...");
+        }
+        Self { status, reason }
     }
 
     pub(super) fn bad(reason: impl Into<String>) -> Self {

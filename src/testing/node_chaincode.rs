@@ -1,4 +1,4 @@
-//! Chaincode on npm's `fabric-shim` in a process of its own, registered in development mode.
+//! Chaincode on npm's `fabric-shim` in a process of its own, registered in development mode; and scripts with its packages.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

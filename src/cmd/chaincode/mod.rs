@@ -37,7 +37,8 @@ enum ChaincodeVerb {
         /// Wait until every peer has committed the transaction.
         #[arg(
             long = "waitForEvent",
-            action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false
+            action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+            value_name = "true|false", hide_possible_values = true
         )]
         wait_for_event: bool,
         /// How long to wait for that.

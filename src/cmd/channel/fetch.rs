@@ -106,11 +106,7 @@ impl Session {
         match answer {
             Some(Answer::Block(block)) => {
                 let number = block.header.as_ref().context("response error: a block without a header")?.number;
-                if let BlockPosition::Number(asked) = position
-                    && asked != number
-                {
-                    bail!("response error: {address} sent block {number} and not {asked}");
-                }
+                check_number(number, position, address)?;
                 info!(target: "cli.common", "Received block: {number}");
                 Ok(block)
             }
@@ -122,6 +118,16 @@ impl Session {
             Some(Answer::Other) => bail!("response error: {address} sent something other than a block"),
             None => bail!("error receiving: {address} ended the stream without a block"),
         }
+    }
+}
+
+/// A file is named after the block that was asked for.
+fn check_number(number: u64, position: BlockPosition, address: &str) -> anyhow::Result<()> {
+    match position {
+        BlockPosition::Number(asked) if asked != number => {
+            bail!("response error: {address} sent block {number} and not {asked}")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -199,5 +205,14 @@ mod tests {
             let refused = Target::parse(Some(text)).expect_err(text).to_string();
             assert!(refused.starts_with(&format!("fetch target illegal: {text}")), "{refused}");
         }
+    }
+
+    #[test]
+    fn only_the_block_that_was_asked_for_is_taken() {
+        for position in [BlockPosition::Number(7), BlockPosition::Newest, BlockPosition::Oldest] {
+            check_number(7, position, "peer0:7051").expect("is what was asked for");
+        }
+        let refused = check_number(7, BlockPosition::Number(8), "peer0:7051").expect_err("is another").to_string();
+        assert_eq!(refused, "response error: peer0:7051 sent block 7 and not 8");
     }
 }
