@@ -31,6 +31,9 @@ pub mod queryresult {
     tonic::include_proto!("queryresult");
 }
 
+mod go;
+
+pub use go::DecodeAsGo;
 pub use prost::Message;
 pub use prost_types::Timestamp;
 
