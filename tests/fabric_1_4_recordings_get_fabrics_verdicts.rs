@@ -114,6 +114,7 @@ fn header(proposal: &Proposal) -> Header {
 #[test]
 fn recorded_endorsements_ids_and_hashes_hold() {
     let authenticator = authenticator();
+    let realm = authenticator.realm(CHANNEL);
     let mut verified = 0;
     for case in json("proposals/index.json") {
         let name = text_at(&case, "/name");
@@ -137,7 +138,7 @@ fn recorded_endorsements_ids_and_hashes_hold() {
             let Some(endorsement) = response.endorsement else { continue };
             let message = [&response.payload[..], &endorsement.endorser].concat();
             authenticator
-                .authenticate(CHANNEL, &endorsement.endorser, &message, &endorsement.signature)
+                .authenticate(&realm, &endorsement.endorser, &message, &endorsement.signature)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             verified += 1;
         }

@@ -50,7 +50,7 @@ pub enum JoinError {
 }
 
 /// What can be asked about channels.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelQuery<'a> {
     /// The names of all, as a marshalled `protos.ChannelQueryResponse`.
     Channels,

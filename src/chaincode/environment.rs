@@ -68,11 +68,11 @@ pub trait Definitions: Send + Sync + 'static {
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DefinitionError {
-    /// A launch outside any channel.
-    #[error("could not get container info for chaincode {0} without a ledger context")]
+    /// A launch outside any channel. The line break is Fabric's.
+    #[error("could not get container info for chaincode {0} without a ledger context\n")]
     NoLedgerForInfo(String),
-    /// A call outside any channel.
-    #[error("could not get definition for chaincode {0} without a ledger context")]
+    /// A call outside any channel. The line break is Fabric's.
+    #[error("could not get definition for chaincode {0} without a ledger context\n")]
     NoLedgerForDefinition(String),
     /// Not instantiated on this channel.
     #[error("chaincode {0} not found")]

@@ -5,6 +5,7 @@
 //! What the rest of the peer contributes comes through the traits of [`Environment`].
 
 mod config;
+mod definition;
 mod environment;
 mod error;
 mod handler;
@@ -24,6 +25,8 @@ mod transaction_contexts;
 
 #[cfg(test)]
 pub(crate) mod testing;
+
+pub(crate) use definition::chaincode_definition;
 
 pub use config::{ChaincodeConfig, ChaincodeMode, RuntimeParams};
 pub use environment::{

@@ -3,60 +3,85 @@
 //!
 //! A proposal is looked at several times: by the endorser, by the ACL of the channel, by the ACL of each capability
 //! that a system chaincode uses. Verification depends on nothing but certificate, message and signature, so the verdict
-//! on the same three is remembered. Membership is looked up each time, since it differs between channels.
+//! on the same three is remembered. Membership is looked up each time, since it differs between channels and between
+//! the configurations of one.
+//!
+//! Invariant: no [`Identity`] is remembered here. Who was revoked is nobody as soon as the configuration is in force.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::ChannelResources;
+use super::{Bundle, Channels};
 use crate::msp::{Generations, Identity, Msp, MspError};
 
 /// Verdicts remembered in each of two generations: more than proposals are in flight (`peer.limits.concurrency`: 2500).
 const REMEMBERED: usize = 4096;
 
+/// Where somebody is somebody.
+#[derive(Clone, Debug)]
+pub enum Realm {
+    /// The organisations of a channel, by one of its configurations.
+    Channel(Arc<Bundle>),
+    /// The peer's own MSP, for what belongs to no channel.
+    Local(Arc<Msp>),
+    /// A channel that this peer has not joined.
+    Unknown(String),
+}
+
+impl Realm {
+    /// The identity that `creator` is here.
+    ///
+    /// # Errors
+    /// When this peer has not joined the channel, or no MSP here vouches for the creator.
+    pub fn identify(&self, creator: &[u8]) -> Result<Identity, MspError> {
+        match self {
+            Self::Channel(bundle) => bundle.msps().deserialize(creator),
+            Self::Local(msp) => msp.deserialize(creator),
+            Self::Unknown(channel) => Err(MspError::UnknownMsp(format!("of channel {channel}"))),
+        }
+    }
+}
+
 /// Turns a creator and a signature into an [`Identity`].
 pub struct Authenticator {
-    channels: Arc<dyn ChannelResources>,
+    channels: Arc<Channels>,
     local: Arc<Msp>,
     verified: Mutex<Generations<[u8; 32], ()>>,
 }
 
 impl Authenticator {
     /// For these channels, and the peer's own MSP for what belongs to no channel.
-    pub fn new(channels: Arc<dyn ChannelResources>, local: Arc<Msp>) -> Self {
+    pub fn new(channels: Arc<Channels>, local: Arc<Msp>) -> Self {
         Self { channels, local, verified: Mutex::new(Generations::new(REMEMBERED)) }
     }
 
-    /// The channels that creators are looked up in.
-    pub fn channels(&self) -> &Arc<dyn ChannelResources> {
-        &self.channels
+    /// Where the members of a channel are found, by its newest configuration; with an empty name, the peer's own MSP.
+    /// Whoever checks several things about one request asks once.
+    pub fn realm(&self, channel: &str) -> Realm {
+        if channel.is_empty() {
+            return self.local();
+        }
+        self.channels.get(channel).map_or_else(|| Realm::Unknown(channel.to_owned()), Realm::Channel)
     }
 
-    /// The identity that `creator` is in `channel`; with an empty channel, in the peer's own MSP.
-    ///
-    /// # Errors
-    /// When this peer has not joined the channel, or the channel's MSPs do not vouch for the creator.
-    pub fn identify(&self, channel: &str, creator: &[u8]) -> Result<Identity, MspError> {
-        if channel.is_empty() {
-            return self.local.deserialize(creator);
-        }
-        let unknown = || MspError::UnknownMsp(format!("of channel {channel}"));
-        self.channels.msp_manager(channel).ok_or_else(unknown)?.deserialize(creator)
+    /// The peer's own MSP.
+    pub fn local(&self) -> Realm {
+        Realm::Local(Arc::clone(&self.local))
     }
 
     /// The creator's identity, if it signed `message`.
     ///
     /// # Errors
-    /// As for [`Authenticator::identify`], or when the signature is not the creator's.
+    /// As for [`Realm::identify`], or when the signature is not the creator's.
     pub fn authenticate(
         &self,
-        channel: &str,
+        realm: &Realm,
         creator: &[u8],
         message: &[u8],
         signature: &[u8],
     ) -> Result<Identity, MspError> {
-        let identity = self.identify(channel, creator)?;
+        let identity = realm.identify(creator)?;
         let key = fingerprint(creator, message, signature);
         if self.memory().get(&key).is_none() {
             identity.verify(message, signature)?;

@@ -156,6 +156,11 @@ impl Bundle {
         organisations.map(|organisation| organisation.mspid.as_str())
     }
 
+    /// The absolute path of the policy that the configuration names for `resource`; none where the default one counts.
+    pub fn acl(&self, resource: &str) -> Option<&str> {
+        self.application.as_ref()?.acls().get(resource).map(String::as_str)
+    }
+
     /// The channel's policies.
     pub fn policies(&self) -> &PolicyManager {
         &self.policies

@@ -1,35 +1,13 @@
 //! The newest configuration of every channel of the node (Fabric: `peer.channels`, `BundleSource`).
 //!
-//! Invariant: no channel is here that asks for a capability which this node lacks, so none such is served.
+//! Invariant: no channel is here that asks for a capability which this node lacks, so none such is served. Whoever
+//! decides something takes one [`Bundle`] and asks that for all that it needs: between two look-ups another configuration
+//! may have come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Bundle, ChannelError};
-use crate::msp::{Identity, MspManager};
-use crate::policies::PolicyError;
-
-/// What is asked about a channel while proposals, blocks and streams are checked.
-pub trait ChannelResources: Send + Sync {
-    /// The MSPs of the channel's organisations; none if this peer has not joined it.
-    fn msp_manager(&self, channel: &str) -> Option<Arc<MspManager>>;
-
-    /// The names of the application organisations' MSPs; empty if this peer has not joined the channel.
-    fn application_msps(&self, channel: &str) -> BTreeSet<String>;
-
-    /// Whether `signers`, none of them twice and all verified, satisfy the policy at `path`
-    /// (`/Channel/Application/Readers`).
-    ///
-    /// # Errors
-    /// [`PolicyError`] when they do not, or there is no such policy.
-    fn evaluate(&self, channel: &str, path: &str, signers: &[Identity]) -> Result<(), PolicyError>;
-
-    /// The absolute path of the policy that the channel's configuration names for `resource`; none where the default
-    /// one counts.
-    fn acl(&self, _channel: &str, _resource: &str) -> Option<String> {
-        None
-    }
-}
 
 /// The newest configuration of each channel that the peer has joined.
 #[derive(Debug, Default)]
@@ -55,7 +33,7 @@ impl Channels {
         Ok(())
     }
 
-    /// A channel's configuration.
+    /// A channel's configuration; none if this peer has not joined it.
     pub fn get(&self, channel: &str) -> Option<Arc<Bundle>> {
         self.bundles.read().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
     }
@@ -63,27 +41,5 @@ impl Channels {
     /// The channels that are served, sorted.
     pub fn names(&self) -> Vec<String> {
         self.bundles.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
-    }
-}
-
-impl ChannelResources for Channels {
-    fn msp_manager(&self, channel: &str) -> Option<Arc<MspManager>> {
-        self.get(channel).map(|bundle| Arc::clone(bundle.msps()))
-    }
-
-    fn application_msps(&self, channel: &str) -> BTreeSet<String> {
-        let bundle = self.get(channel);
-        bundle.iter().flat_map(|bundle| bundle.application_msps()).map(str::to_owned).collect()
-    }
-
-    fn evaluate(&self, channel: &str, path: &str, signers: &[Identity]) -> Result<(), PolicyError> {
-        match self.get(channel) {
-            Some(bundle) => bundle.policies().evaluate(path, signers),
-            None => Err(PolicyError::Unknown(path.to_owned())),
-        }
-    }
-
-    fn acl(&self, channel: &str, resource: &str) -> Option<String> {
-        self.get(channel)?.application()?.acls().get(resource).cloned()
     }
 }

@@ -178,7 +178,7 @@ fn organisation_group(organisation: &FabricMspConfig) -> ConfigGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{ChannelResources, Channels};
+    use crate::channel::Channels;
     use crate::msp::{Signer, SigningIdentity, development, folder};
     use crate::policies::PolicyError;
 
@@ -205,9 +205,10 @@ mod tests {
 
         let channels = Channels::default();
         channels.put(bundle).expect("supported");
+        let bundle = channels.get("mychannel").expect("joined");
         let creator = SigningIdentity::load(&msp.user, "DevMSP").expect("a key").serialize();
-        let identity = channels.msp_manager("mychannel").expect("joined").deserialize(&creator).expect("a member");
-        let evaluate = |path: &str| channels.evaluate("mychannel", path, std::slice::from_ref(&identity));
+        let identity = bundle.msps().deserialize(&creator).expect("a member");
+        let evaluate = |path: &str| bundle.policies().evaluate(path, std::slice::from_ref(&identity));
         evaluate("/Channel/Application/Writers").expect("a member writes");
         let refused = evaluate("/Channel/Application/Admins");
         assert!(matches!(refused, Err(PolicyError::Implicit { satisfied: 0, required: 1, .. })), "{refused:?}");

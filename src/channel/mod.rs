@@ -2,9 +2,8 @@
 //! `core/policy`).
 //!
 //! A [`Bundle`] is one channel's configuration in a form that answers questions; [`Channels`] holds the newest of each
-//! channel. [`Authenticator`] says who signed something, [`AclChecker`] whether they may. Both see channels through the
-//! trait [`ChannelResources`] only, so that both can be tested without the rest of a channel. Which policy guards what
-//! is in [`resource`]; [`update`] decides what configuration may follow another.
+//! channel. [`Authenticator`] says who signed something, [`AclChecker`] whether they may; both decide by one bundle at a
+//! time. Which policy guards what is in [`resource`]; [`update`] decides what configuration may follow another.
 
 mod acl;
 mod application;
@@ -25,9 +24,9 @@ mod values;
 
 pub use acl::{AclChecker, AclError, LocalPolicy, resource};
 pub use application::{AnchorPeer, Application, ApplicationOrganisation};
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, Realm};
 pub use bundle::Bundle;
-pub use channels::{ChannelResources, Channels};
+pub use channels::Channels;
 pub use config_error::ConfigError;
 pub use error::ChannelError;
 pub use joining::{GenesisBlock, GenesisError};

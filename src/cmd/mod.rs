@@ -2,7 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error. A verb reads the configuration, calls what does the
 //! work, and words the outcome; `anyhow` lives here and in `main` only. Invariant: exit 0 means that what was asked for was
-//! done; any error is one line, `Error: ...`, and exit 1.
+//! done; any error is `Error: ...` and exit 1.
 
 mod chaincode;
 mod channel;
@@ -73,7 +73,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("Error: {}", with_causes(&e));
+            eprintln!("Error: {}", printable(&with_causes(&e)));
             ExitCode::FAILURE
         }
     }
@@ -86,6 +86,19 @@ fn with_causes(error: &anyhow::Error) -> String {
         "" => cause,
         told if told.ends_with(&cause) => text,
         _ => format!("{text}: {cause}"),
+    })
+}
+
+/// Without what would steer a terminal: errors hold texts that peers and files chose. Lines stay lines, because a
+/// configuration's problems come one to a line.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {
+        if letter.is_control() && letter != '\n' {
+            shown.extend(letter.escape_default())
+        } else {
+            shown.push(letter)
+        }
+        shown
     })
 }
 
@@ -108,11 +121,16 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod tests {
     use anyhow::anyhow;
 
-    use super::with_causes;
+    use super::{printable, with_causes};
 
     #[test]
     fn a_cause_is_told_once() {
         let error = anyhow!("no such file").context("cannot read a: no such file").context("cannot start");
         assert_eq!(with_causes(&error), "cannot start: cannot read a: no such file");
+    }
+
+    #[test]
+    fn an_error_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\nb: \u{1b}[2J\r\u{9b}31mé"), "a\nb: \\u{1b}[2J\\r\\u{9b}31mé");
     }
 }

@@ -16,7 +16,7 @@ use selvedge_proto::protos::{
 };
 
 use super::{EndorserError, hash};
-use crate::channel::Authenticator;
+use crate::channel::{Authenticator, Realm};
 use crate::decode::{Undecodable, decode};
 use crate::msp::{self, Identity};
 
@@ -37,6 +37,9 @@ pub struct CheckedProposal {
     pub chaincode_id: ChaincodeId,
     /// Who signed the proposal; verified.
     pub creator: Identity,
+    /// Where the creator was found. What else is asked about the channel before the simulation is asked here, or a
+    /// configuration that comes in between would meet an identity of the one before.
+    pub realm: Realm,
 }
 
 impl CheckedProposal {
@@ -70,7 +73,8 @@ pub fn check(
 
     // Expiry comes first, and the identity has to be looked up for it: a repeated creator is not parsed again.
     let channel = channel_header.as_ref().map_or("", |header| header.channel_id.as_str());
-    let identity = authenticator.identify(channel, creator);
+    let realm = authenticator.realm(channel);
+    let identity = realm.identify(creator);
     let expires_at = identity.as_ref().map(|identity| Some(identity.expires_at()));
     if expires_at.unwrap_or_else(|_| msp::expires_at(creator)).is_some_and(|expiry| now > expiry) {
         return Err(EndorserError::IdentityExpired);
@@ -84,9 +88,8 @@ pub fn check(
     if creator.is_empty() {
         return Err(EndorserError::Creator);
     }
-    let identity = authenticator
-        .authenticate(&channel_header.channel_id, creator, &signed.proposal_bytes, &signed.signature)
-        .map_err(|cause| {
+    let identity =
+        authenticator.authenticate(&realm, creator, &signed.proposal_bytes, &signed.signature).map_err(|cause| {
             let mspid = msp::mspid_of(creator).unwrap_or_default();
             tracing::warn!(channel = channel_header.channel_id, mspid, %cause, "access denied");
             EndorserError::AccessDenied { channel: channel_header.channel_id.clone(), mspid }
@@ -104,6 +107,7 @@ pub fn check(
         header,
         chaincode_id,
         creator: identity,
+        realm,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::chaincode::ExecuteError;
+use crate::chaincode::{DefinitionError, ExecuteError};
 use crate::channel::AclError;
 use crate::decode::Undecodable;
 use crate::ledger::LedgerError;
@@ -104,12 +104,12 @@ pub enum EndorserError {
     #[error(transparent)]
     Payload(Undecodable),
     /// The chaincode is not on the channel.
-    #[error("make sure the chaincode {name} has been successfully instantiated and try again: {cause}")]
+    #[error("make sure the chaincode {name} has been successfully instantiated and try again: {source}")]
     NotInstantiated {
         /// The chaincode.
         name: String,
         /// Why it was not found.
-        cause: String,
+        source: DefinitionError,
     },
     /// The chaincode gave no answer.
     #[error(transparent)]

@@ -141,7 +141,7 @@ impl EndorserParts {
             return Err(EndorserError::Duplicate { txid: checked.txid().to_owned(), creator });
         }
         if !self.system_chaincodes.is_sys_cc(name) {
-            self.acl.check_identity(resource::PROPOSE, channel, &checked.creator)?;
+            self.acl.check_identity(resource::PROPOSE, &checked.realm, &checked.creator)?;
         }
         Ok(())
     }

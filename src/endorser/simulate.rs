@@ -3,18 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use prost::Message;
-use selvedge_proto::protos::{ChaincodeData, ChaincodeEvent, Response};
+use selvedge_proto::protos::{ChaincodeEvent, Response};
 
 use super::check::{CheckedProposal, invocation_input};
 use super::service::EndorserParts;
 use super::{EndorserError, response::FIRST_UNENDORSABLE};
-use crate::chaincode::TransactionParams;
+use crate::chaincode::{TransactionParams, chaincode_definition};
 use crate::container::Ccid;
-use crate::ledger::{HistoryQueryExecutor, TxSimulator};
+use crate::ledger::{HistoryQueryExecutor, SharedSimulator};
 
-/// Where the definitions of instantiated chaincodes stand.
-const LSCC: &str = "lscc";
 /// The default endorsement plug-in, and the only one.
 const ESCC: &str = "escc";
 
@@ -37,8 +34,6 @@ struct Definition {
     version: String,
     escc: String,
 }
-
-type Simulator = Arc<Mutex<TxSimulator>>;
 
 pub(super) async fn simulate(parts: &EndorserParts, checked: &CheckedProposal) -> Result<Simulated, EndorserError> {
     let name = &checked.chaincode_id.name;
@@ -66,7 +61,7 @@ pub(super) async fn simulate(parts: &EndorserParts, checked: &CheckedProposal) -
     Ok(Simulated { response: executed.response, event, results, version: definition.version, input: input_bytes })
 }
 
-type Access = (Option<Simulator>, Option<Arc<HistoryQueryExecutor>>);
+type Access = (Option<SharedSimulator>, Option<Arc<HistoryQueryExecutor>>);
 
 fn acquire(parts: &EndorserParts, checked: &CheckedProposal) -> Result<Access, EndorserError> {
     let channel = checked.channel();
@@ -79,35 +74,24 @@ fn acquire(parts: &EndorserParts, checked: &CheckedProposal) -> Result<Access, E
     Ok((Some(Arc::new(Mutex::new(simulator))), Some(Arc::new(history))))
 }
 
-/// The chaincode's definition. For user chaincode it is read through the simulator, because Fabric's read sets hold
-/// that read and endorsers are compared byte for byte.
-fn definition(parts: &EndorserParts, name: &str, simulator: Option<&Simulator>) -> Result<Definition, EndorserError> {
+/// The chaincode's definition.
+fn definition(
+    parts: &EndorserParts,
+    name: &str,
+    simulator: Option<&SharedSimulator>,
+) -> Result<Definition, EndorserError> {
     if parts.system_chaincodes.is_sys_cc(name) {
         return Ok(Definition { version: parts.system_chaincodes.version().to_owned(), escc: ESCC.into() });
     }
-    let missing = |cause: String| EndorserError::NotInstantiated { name: name.to_owned(), cause };
-    let Some(simulator) = simulator else {
-        // The line break is Fabric's.
-        return Err(missing(format!("could not get definition for chaincode {name} without a ledger context\n")));
-    };
-    let not_found = || missing(format!("chaincode {name} not found"));
-    if name.is_empty() {
-        return Err(not_found());
-    }
-    let entry = lock(simulator).get_state(LSCC, name)?.ok_or_else(not_found)?;
-    let data = ChaincodeData::decode(entry)
-        .map_err(|error| missing(format!("chaincode {name} has bad definition: {error}")))?;
+    let data = chaincode_definition(name, simulator)
+        .map_err(|source| EndorserError::NotInstantiated { name: name.to_owned(), source })?;
     Ok(Definition { version: data.version, escc: if data.escc.is_empty() { ESCC.into() } else { data.escc } })
 }
 
-fn results(name: &str, simulator: &Simulator) -> Result<Bytes, EndorserError> {
-    let results = lock(simulator).results()?;
+fn results(name: &str, simulator: &SharedSimulator) -> Result<Bytes, EndorserError> {
+    let results = simulator.lock().unwrap_or_else(PoisonError::into_inner).results()?;
     if results.private.is_some() {
         return Err(EndorserError::PrivateData(name.to_owned()));
     }
     Ok(results.public)
-}
-
-fn lock(simulator: &Simulator) -> std::sync::MutexGuard<'_, TxSimulator> {
-    simulator.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,20 +6,28 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
-use selvedge_proto::common::{AcLs, ApiResource, ChannelHeader, ConfigValue, Header, HeaderType, SignatureHeader};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+};
+use selvedge_proto::common::{
+    AcLs, ApiResource, ChannelHeader, ConfigValue, FabricMspConfig, Header, HeaderType, MspConfig, SignatureHeader,
+};
 use selvedge_proto::protos::endorser_server::Endorser as _;
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec,
     Proposal, ProposalResponse, ProposalResponsePayload, SignedProposal,
 };
+use time::OffsetDateTime;
 use tonic::{Code, Request};
+use x509_cert::Certificate as X509;
+use x509_cert::der::DecodePem;
 
 use super::check::{check, invocation_input};
 use super::fixture::{Answer, CHANNEL, MSPID, Network};
-use super::{Endorser, EndorserError, Placement, hash};
-use crate::channel::Bundle;
-use crate::client::CreatedProposal;
-use crate::msp::Signer;
+use super::{Endorser, EndorserError, EndorserParts, Placement, hash};
+use crate::channel::{Bundle, resource};
+use crate::client::{CreatedProposal, create_chaincode_proposal};
+use crate::msp::{Signer, SigningIdentity};
 
 static NETWORK: LazyLock<Network> = LazyLock::new(Network::new);
 
@@ -214,6 +222,62 @@ async fn a_channels_acls_guard_proposals_from_the_update_on() {
     );
 }
 
+/// The configuration in which the organisation has revoked its user.
+fn revoking(network: &Network) -> Bundle {
+    let read = |path: &str| std::fs::read_to_string(network.msp.organisation.join(path)).expect("readable");
+    let authority = KeyPair::from_pem(&read("../ca/ca_sk")).expect("the authority's key");
+    let user = X509::from_pem(read("../users/User1/msp/signcerts/cert.pem")).expect("the user's certificate");
+    let now = OffsetDateTime::now_utc();
+    let list = CertificateRevocationListParams {
+        this_update: now,
+        next_update: now + time::Duration::days(1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from_slice(user.tbs_certificate().serial_number().as_bytes()),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&Issuer::new(CertificateParams::default(), authority)).expect("signed");
+    let mut config = network.channels.get(CHANNEL).expect("joined").config().clone();
+    let root = config.channel_group.as_mut().expect("a tree");
+    for organisation in root.groups.values_mut().flat_map(|group| group.groups.values_mut()) {
+        let value = organisation.values.get_mut("MSP").expect("an MSP");
+        let mut msp = MspConfig::decode(value.value.clone()).expect("readable");
+        let mut definition = FabricMspConfig::decode(msp.config).expect("readable");
+        definition.revocation_list = vec![list.pem().expect("PEM").into()];
+        msp.config = definition.encode_to_vec().into();
+        value.value = msp.encode_to_vec().into();
+    }
+    Bundle::from_config(CHANNEL, &config).expect("a configuration")
+}
+
+#[tokio::test]
+async fn who_is_revoked_is_nobody_from_the_update_on_with_the_very_same_bytes_too() {
+    let network = Network::new();
+    let EndorserParts { acl, authenticator, .. } = &network.parts;
+    let endorser = Endorser::new(network.answering(Answer::status(200)), 1, None);
+    let signed = network.propose(CHANNEL, "qscc").signed;
+    let checked = check(Arc::new(signed.clone()), SystemTime::now(), authenticator).expect("a member");
+    endorser.process(signed.clone()).await.expect("a member");
+    acl.check("qscc/GetChainInfo", CHANNEL, &signed).expect("a member");
+
+    network.channels.put(revoking(&network)).expect("served");
+    let refused = endorser.process(signed.clone()).await.expect_err("revoked").to_string();
+    assert_eq!(refused, "access denied: channel [mychannel] creator org [DevMSP]");
+    let refused = acl.check("qscc/GetChainInfo", CHANNEL, &signed).expect_err("revoked").to_string();
+    assert!(refused.contains("0 sub-policies were satisfied"), "{refused}");
+    // Whoever was let in is judged by the configuration that let him in until the check is done.
+    acl.check_identity(resource::PROPOSE, &checked.realm, &checked.creator).expect("one configuration throughout");
+
+    let admin = SigningIdentity::load(&network.msp.admin, MSPID).expect("a key");
+    let created = create_chaincode_proposal(CHANNEL, "qscc", Vec::new(), Default::default(), &admin);
+    check(Arc::new(created.expect("a proposal").signed), SystemTime::now(), authenticator).expect("not revoked");
+}
+
 #[tokio::test]
 async fn what_a_client_gets_depends_on_status_and_channel() {
     // status, channel, has payload, has endorsement
@@ -253,7 +317,7 @@ fn check_payload(created: &CreatedProposal, answer: &ProposalResponse, endorsed:
     assert_eq!(action.chaincode_id.expect("an id").version, version);
     assert_eq!(action.events.is_empty(), !endorsed, "an event goes with success only");
     if let Some(endorsement) = &answer.endorsement {
-        let endorser = NETWORK.parts.authenticator.identify(CHANNEL, &endorsement.endorser).expect("the peer");
+        let endorser = NETWORK.parts.authenticator.realm(CHANNEL).identify(&endorsement.endorser).expect("the peer");
         let message = [&answer.payload[..], &endorsement.endorser].concat();
         endorser.verify(&message, &endorsement.signature).expect("its signature");
     }

@@ -3,11 +3,9 @@
 use std::time::SystemTime;
 
 use x509_cert::Certificate as X509;
-use x509_cert::der::asn1::{Any, BitString, Ia5StringRef, ObjectIdentifier, PrintableStringRef, Utf8StringRef};
-use x509_cert::der::{Decode, Encode, Reader, SliceReader};
-use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
-};
+use x509_cert::der::asn1::{Any, BitString, ObjectIdentifier};
+use x509_cert::der::{Decode, Encode, Header, Reader, SliceReader, Tag, Tagged};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
 use super::MspError;
@@ -61,7 +59,7 @@ impl Certificate {
     /// Reads the first block of a PEM text.
     pub(crate) fn from_pem(text: &[u8]) -> Result<Self, MspError> {
         let block = super::pem::certificate(text)?;
-        Self::from_der(&block.der).map_err(|error| match block.label.as_str() {
+        Self::from_der(&block.der).map_err(|error| match block.label().as_str() {
             "CERTIFICATE" => error,
             label => MspError::Pem(format!("the first block is a {label}, not a CERTIFICATE")),
         })
@@ -191,12 +189,12 @@ fn organizational_units(name: &Name) -> Vec<String> {
         .collect()
 }
 
+/// The text of an attribute, of every kind of string that Go reads as one: a unit that is overlooked here would count
+/// elsewhere.
 fn text(value: &Any) -> Option<String> {
-    let text = |text: &str| text.to_owned();
-    (value.decode_as::<Utf8StringRef<'_>>().map(|value| text(value.as_str())))
-        .or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|value| text(value.as_str())))
-        .or_else(|_| value.decode_as::<Ia5StringRef<'_>>().map(|value| text(value.as_str())))
-        .ok()
+    let kinds = [Tag::Utf8String, Tag::PrintableString, Tag::Ia5String, Tag::TeletexString, Tag::NumericString];
+    let bytes = kinds.contains(&value.tag()).then(|| value.value())?;
+    String::from_utf8(bytes.to_vec()).ok()
 }
 
 /// A time as RFC 3339 writes it.
@@ -215,9 +213,22 @@ pub(crate) fn signed_part(der: &[u8]) -> x509_cert::der::Result<&[u8]> {
     })
 }
 
-/// The key identifier of an authority key extension.
+/// The key identifier of an authority key extension: empty if the extension names none, and no more is read of it, as in
+/// Fabric. None if it is no such extension.
 pub(crate) fn authority_key_id(extension: &[u8]) -> Option<Vec<u8>> {
-    Some(AuthorityKeyIdentifier::from_der(extension).ok()?.key_identifier?.as_bytes().to_vec())
+    const KEY_IDENTIFIER: u8 = 0x80;
+    let mut reader = SliceReader::new(extension).ok()?;
+    let first = reader.sequence(|body| {
+        let first = if body.is_finished() { None } else { Some(body.tlv_bytes()?) };
+        body.drain(body.remaining_len())?;
+        Ok::<_, x509_cert::der::Error>(first)
+    });
+    let Some(first) = first.ok()?.filter(|first| first.first() == Some(&KEY_IDENTIFIER)) else {
+        return Some(Vec::new());
+    };
+    let mut reader = SliceReader::new(first).ok()?;
+    let header = Header::decode(&mut reader).ok()?;
+    Some(reader.read_slice(header.length()).ok()?.to_vec())
 }
 
 #[cfg(test)]
@@ -227,6 +238,23 @@ mod tests {
     /// `C=US, OU=org1 + OU=client + OU=department1, CN=user1`: one relative name with three values, as Fabric CA writes
     /// a client's affiliation.
     const SEVERAL_UNITS: &[u8] = include_bytes!("testdata/several-units.pem");
+
+    #[test]
+    fn of_an_authority_key_extension_only_the_key_counts() {
+        for (extension, key) in [
+            (&[0x30, 4, 0x80, 2, 7, 8][..], Some(&[7, 8][..])),
+            // What follows the key is somebody else's concern, even if it is nonsense.
+            (&[0x30, 9, 0x80, 2, 7, 8, 0xa1, 0, 0x82, 1, 5], Some(&[7, 8])),
+            (&[0x30, 4, 0x80, 2, 7, 8, 0xff], Some(&[7, 8])),
+            (&[0x30, 3, 0x82, 1, 5], Some(&[])),
+            (&[0x30, 0], Some(&[])),
+            (&[0x30, 2, 0x80, 2, 7, 8], None),
+            (&[0x04, 0], None),
+            (&[], None),
+        ] {
+            assert_eq!(authority_key_id(extension).as_deref(), key, "{extension:?}");
+        }
+    }
 
     #[test]
     fn units_in_one_relative_name_are_all_seen() {

@@ -18,6 +18,9 @@ use super::{Identity, MspError, MspVersion, Role, folder, principal};
 /// Identities that one MSP keeps parsed, in each of two generations. Fabric keeps 100; a channel's clients are more,
 /// and an entry is about 3 KiB.
 const CACHED_IDENTITIES: usize = 1024;
+/// Bytes of an identity that is kept, at most. An ordinary one has about 1 KiB, and PEM has room for any text around it:
+/// members could fill the memory otherwise.
+const CACHED_LENGTH: usize = 8 << 10;
 
 /// One MSP: its authorities, its administrators, its rules, what it revoked. Immutable; a changed configuration makes a
 /// new one.
@@ -129,7 +132,9 @@ impl Msp {
         // A copy, because the bytes may be a slice of a large proposal that the cache must not keep alive.
         let key = Bytes::copy_from_slice(serialized);
         let identity = self.identify(Certificate::from_pem(&parsed.id_bytes)?, key.clone())?;
-        self.cache().insert(key, identity.clone());
+        if key.len() <= CACHED_LENGTH {
+            self.cache().insert(key, identity.clone());
+        }
         Ok(identity)
     }
 
@@ -161,6 +166,12 @@ impl Msp {
 
     fn units(&self, certificate: &Certificate, chain: &Chain<'_>) -> Units {
         Units { names: certificate.units.clone(), certifiers: self.authorities.identifier(chain.authorities()) }
+    }
+
+    /// Whether an identity of these bytes is kept parsed.
+    #[cfg(test)]
+    pub(super) fn keeps(&self, serialized: &[u8]) -> bool {
+        self.cache().get(serialized).is_some()
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Generations<Bytes, Identity>> {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::Message;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, DnValue, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
     PKCS_ECDSA_P521_SHA256, RevokedCertParams, SerialNumber, SignatureAlgorithm,
 };
 use selvedge_proto::common::{
@@ -257,6 +257,41 @@ fn a_role_has_one_unit_and_its_certifier() {
     definition.fabric_node_ous.as_mut().expect("set").peer_ou_identifier = None;
     let older = refusal(Msp::new(&definition, MspVersion::V1_1));
     assert!(older.contains("PeerOU must be different from nil"), "{older}");
+}
+
+#[test]
+fn a_unit_in_an_old_kind_of_string_counts_like_any_other() {
+    let root = Ca::root("root");
+    let mut definition = config(&[&root], &[]);
+    let unit = |name: &str| {
+        Some(FabricOuIdentifier { organizational_unit_identifier: name.into(), ..FabricOuIdentifier::default() })
+    };
+    definition.fabric_node_ous = Some(FabricNodeOUs {
+        enable: true,
+        client_ou_identifier: unit("client"),
+        peer_ou_identifier: unit("peer"),
+        ..FabricNodeOUs::default()
+    });
+    let msp = msp(&definition).expect("an MSP");
+    let mut params = params("user", &["client"], 5);
+    identify(&msp, &root.sign(&params)).expect("a client");
+    let peer = DnValue::TeletexString("peer".try_into().expect("ASCII"));
+    params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 11]), peer);
+    let text = refusal(identify(&msp, &root.sign(&params)));
+    assert!(text.contains("not a combination of them. OUs: [client(") && text.contains(" peer("), "{text}");
+}
+
+#[test]
+fn an_identity_wrapped_in_much_text_is_valid_and_is_not_kept() {
+    let root = Ca::root("root");
+    let msp = msp(&config(&[&root], &[])).expect("an MSP");
+    let pem = root.issue("user", &[]);
+    for (text, kept) in [(String::new(), true), ("x".repeat(1 << 20), false)] {
+        let id_bytes = format!("{text}\n{pem}").into();
+        let serialized = SerializedIdentity { mspid: MSPID.into(), id_bytes }.encode_to_vec();
+        msp.deserialize(&serialized).expect("valid");
+        assert_eq!(msp.keeps(&serialized), kept, "{} bytes", serialized.len());
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use selvedge_proto::protos::endorser_server::EndorserServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
@@ -25,8 +26,14 @@ use crate::operations::Operations;
 use crate::ordering::{AtomicBroadcastService, DeliverService, Deliverer};
 use crate::tls::{ServerTls, TlsIncoming};
 
-/// How long calls under way may take once the node stops; a stream of blocks never ends by itself.
+/// How long calls under way may take once the node stops, at all listeners together. Connections that never said anything
+/// are waited for too: nothing ends them before.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a client may say nothing before it is asked whether it is there, and how long the answer may take (Fabric:
+/// `comm.DefaultKeepaliveOptions`). Without it, a stream to a machine that went without a word would stay for ever.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 3600);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is served.
 pub(super) struct Services {
@@ -56,12 +63,12 @@ impl Listeners {
         let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
 
         let stop = watch::Sender::new(false);
-        let services = Server::builder()
+        let services = server()
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer))))
             .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
         let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
-        let registrations = Server::builder().add_service(registrations);
+        let registrations = server().add_service(registrations);
         let servers = vec![
             serve("peer", services, peer, tls, stop.subscribe()),
             serve("chaincode", registrations, chaincode, None, stop.subscribe()),
@@ -73,12 +80,19 @@ impl Listeners {
     pub(super) async fn close(self) {
         let _ = self.stop.send(true);
         self.deliverer.close();
+        let deadline = Instant::now() + GRACE;
         for mut server in self.servers {
-            if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+            if tokio::time::timeout_at(deadline, &mut server).await.is_err() {
                 server.abort();
             }
         }
     }
+}
+
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {

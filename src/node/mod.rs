@@ -13,6 +13,7 @@ mod tls;
 mod work;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -27,7 +28,7 @@ pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
 use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
-use crate::channel::{AclChecker, Authenticator, ChannelResources, Channels};
+use crate::channel::{AclChecker, Authenticator, Channels};
 use crate::config::Config;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
@@ -90,7 +91,7 @@ impl Node {
             tracing::warn!("{warning}");
         }
         // Before anything is made on disk: a certificate that cannot be used is the operator's to correct.
-        let server_tls = tls::server(&config.peer.tls)?;
+        let server_tls = tls::server(&config.peer)?;
         let mut metrics = Metrics::default();
         let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
 
@@ -103,27 +104,24 @@ impl Node {
         let made = development::ensure(&config.peer.development_path(), mspid)
             .context("the development identities cannot be made")?;
         let msp_folder = config.peer.msp_config_path.as_deref().unwrap_or(&made.peer);
-        let of_peer = "the node's own MSP cannot be used (peer.mspConfigPath, peer.localMspId)";
-        let local = Arc::new(Msp::load(msp_folder, mspid).context(of_peer)?);
-        let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(msp_folder, mspid).context(of_peer)?);
+        let (local, signer) = own_identity(msp_folder, mspid)?;
         let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
 
         let version = config.chaincode.wasm.system_version.as_str();
         let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let channels = Arc::new(Channels::default());
-        let resources: Arc<dyn ChannelResources> = channels.clone();
         let orderers = Arc::new(Orderers::default());
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
             channels: Arc::clone(&channels),
             signer: orderer_signer,
-            validator: Arc::new(TransactionValidator::new(Arc::clone(&resources), registry.clone())),
+            validator: Arc::new(TransactionValidator::new(Arc::clone(&channels), registry.clone())),
             runtime: Handle::current(),
         };
         channels::make_development_channel(config, &ledgers, &made)?;
         let manager = ChannelManager::new(Arc::clone(&ledgers), Arc::clone(&channels), embedded, work.handle());
         manager.open();
-        let authenticator = Arc::new(Authenticator::new(Arc::clone(&resources), local));
+        let authenticator = Arc::new(Authenticator::new(Arc::clone(&channels), local));
         let acl = AclChecker::new(Arc::clone(&authenticator));
         let access = Arc::new(Access(acl.clone()));
 
@@ -240,6 +238,23 @@ impl Node {
         drop(self.containers);
         self.work.stop();
     }
+}
+
+/// The node's own MSP, and who it is there. What a node signs whose certificate its own organisation does not vouch for,
+/// nobody takes.
+fn own_identity(folder: &Path, mspid: &str) -> anyhow::Result<(Arc<Msp>, Arc<dyn Signer>)> {
+    let settings = "(peer.mspConfigPath, peer.localMspId)";
+    let unusable = || format!("the node's own MSP cannot be used {settings}");
+    let msp = Msp::load(folder, mspid).with_context(unusable)?;
+    let signer = SigningIdentity::load(folder, mspid).with_context(unusable)?;
+    msp.deserialize(&signer.serialize()).with_context(|| {
+        let folder = folder.display();
+        format!(
+            "the certificate in {folder}/signcerts is not valid in the node's own MSP {settings}; enroll the node at one of \
+             the MSP's authorities. `selvedge msp show {folder}` tells more"
+        )
+    })?;
+    Ok((Arc::new(msp), Arc::new(signer)))
 }
 
 /// Runs a node until SIGINT or SIGTERM.

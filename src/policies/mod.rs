@@ -17,7 +17,7 @@ pub use error::{PolicyDefinitionError, PolicyError};
 pub use language::{PolicyLanguageError, display, parse};
 pub use manager::{ImplicitMetaPolicy, Policy, PolicyManager};
 pub use signature::SignaturePolicy;
-pub use signers::{SignedData, signers};
+pub use signers::{SignedData, Signers, signers};
 
 #[cfg(test)]
 mod tests;

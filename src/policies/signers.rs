@@ -1,5 +1,6 @@
 //! From signed data to the identities that count (Fabric 1.4: `cauthdsl.deduplicate`, `deserializeAndVerify`).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::msp::{Identity, MspManager};
@@ -18,13 +19,32 @@ pub struct SignedData<'a> {
 /// The identities of `msps` that signed, in order. Of an identity that occurs twice the first occurrence counts, even
 /// if its signature does not fit and that of the second does. What is no identity or does not verify is left out.
 pub fn signers(signed: &[SignedData<'_>], msps: &MspManager) -> Vec<Identity> {
-    let mut seen = HashSet::new();
-    let mut signers = Vec::new();
+    let mut signers = Signers::new(msps);
     for item in signed {
-        let verified = msps.deserialize(item.identity).and_then(|identity| {
-            if seen.insert((identity.mspid().to_owned(), identity.certificate_der().to_vec())) {
-                identity.verify(item.data, item.signature)?;
-                signers.push(identity);
+        signers.add(item.identity, item.signature, || Cow::Borrowed(item.data));
+    }
+    signers.identities
+}
+
+/// The same, for signatures that come one by one.
+pub struct Signers<'a> {
+    msps: &'a MspManager,
+    seen: HashSet<(String, Vec<u8>)>,
+    identities: Vec<Identity>,
+}
+
+impl<'a> Signers<'a> {
+    /// Nobody has signed yet.
+    pub fn new(msps: &'a MspManager) -> Self {
+        Self { msps, seen: HashSet::new(), identities: Vec::new() }
+    }
+
+    /// Counts the signature, if it is one over `data`. That is made only for an identity that has not come before.
+    pub fn add<'d>(&mut self, identity: &[u8], signature: &[u8], data: impl FnOnce() -> Cow<'d, [u8]>) {
+        let verified = self.msps.deserialize(identity).and_then(|identity| {
+            if self.seen.insert((identity.mspid().to_owned(), identity.certificate_der().to_vec())) {
+                identity.verify(&data(), signature)?;
+                self.identities.push(identity);
             }
             Ok(())
         });
@@ -32,5 +52,9 @@ pub fn signers(signed: &[SignedData<'_>], msps: &MspManager) -> Vec<Identity> {
             tracing::debug!(%cause, "signature not counted");
         }
     }
-    signers
+
+    /// Who signed.
+    pub fn into_identities(self) -> Vec<Identity> {
+        self.identities
+    }
 }

@@ -1,5 +1,6 @@
 //! Trees of policies; below, tables of verdicts with real signers, and models.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use selvedge_proto::common::{
@@ -8,8 +9,9 @@ use selvedge_proto::common::{
 
 use prost::Message;
 
-use super::{PolicyDefinitionError, PolicyError, PolicyManager};
+use super::{PolicyDefinitionError, PolicyError, PolicyManager, Signers};
 use crate::msp::MspManager;
+use cast::CAST;
 
 mod cast;
 mod implicit_table;
@@ -87,4 +89,19 @@ fn a_tree_with_an_unusable_policy_is_refused_by_name() {
                      but version was 3";
     assert_eq!(with(of_kind(1, &[8, 3])), versioned);
     assert!(with(of_kind(3, b"\xff")).contains("did not compile: Error unmarshaling to ImplicitMetaPolicy: "));
+}
+
+/// A message has room for more signatures than memory has for copies of what they are over.
+#[test]
+fn what_was_signed_is_made_once_for_each_identity_and_for_nobody_else() {
+    let (mut signers, mut made) = (Signers::new(&CAST.msps), 0);
+    for name in ["A.user", "A.user", "garbage", "A.admin!", "A.admin", "A.user~"] {
+        let [signature] = &CAST.sign(name)[..] else { panic!("one signature of {name}") };
+        signers.add(&signature.identity, &signature.signature, || {
+            made += 1;
+            Cow::Borrowed(&signature.data)
+        });
+    }
+    let identities = signers.into_identities();
+    assert_eq!((identities.len(), made), (1, 2), "A.admin's first signature counts, and does not verify");
 }

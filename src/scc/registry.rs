@@ -3,23 +3,16 @@
 //! Invariant: a chaincode that is switched off stays in the list. Its name remains a system chaincode's, so nobody can
 //! install a chaincode of his own under it.
 
-use std::sync::PoisonError;
-
 use async_trait::async_trait;
-use prost::Message;
-use selvedge_proto::protos::ChaincodeData;
 use tracing::info;
 
 use super::SystemChaincode;
-use crate::chaincode::{ContainerInfo, DefinitionError, Definitions, SystemChaincodes};
+use crate::chaincode::{ContainerInfo, DefinitionError, Definitions, SystemChaincodes, chaincode_definition};
 use crate::container::{Ccid, VmType};
 use crate::ledger::SharedSimulator;
 
 /// Names that were system chaincodes before Fabric 1.2. Nothing stands behind them, and nobody may call them.
 const DEPRECATED: [&str; 2] = ["escc", "vscc"];
-
-/// Where the definitions of instantiated chaincodes stand.
-const LSCC: &str = "lscc";
 
 /// What the peer knows about system chaincodes.
 #[derive(Clone, Debug)]
@@ -77,21 +70,6 @@ impl SystemChaincodes for Registry {
     }
 }
 
-/// The definition of an instantiated chaincode, as lscc keeps it. Read through the simulator, because Fabric's read sets hold
-/// that read.
-fn defined(name: &str, simulator: &SharedSimulator) -> Result<ChaincodeData, DefinitionError> {
-    let not_found = || DefinitionError::NotFound(name.to_owned());
-    if name.is_empty() {
-        return Err(not_found());
-    }
-    let mut simulator = simulator.lock().unwrap_or_else(PoisonError::into_inner);
-    let entry = simulator
-        .get_state(LSCC, name)
-        .map_err(|error| DefinitionError::Other(format!("could not retrieve state for chaincode {name}: {error}")))?;
-    ChaincodeData::decode(entry.ok_or_else(not_found)?)
-        .map_err(|error| DefinitionError::Other(format!("chaincode {name} has bad definition: {error}")))
-}
-
 /// System chaincodes are defined here, all others in the state of lscc.
 #[async_trait]
 impl Definitions for Registry {
@@ -105,8 +83,8 @@ impl Definitions for Registry {
             (None, Some(_)) if self.get(name).is_some() => Err(DefinitionError::Other(format!(
                 "chaincode {name} not found: it is a system chaincode that does not run here; `selvedge scc list` says why"
             ))),
-            (None, Some(simulator)) => {
-                let ChaincodeData { version, .. } = defined(name, simulator)?;
+            (None, Some(_)) => {
+                let version = chaincode_definition(name, simulator)?.version;
                 Err(DefinitionError::Other(format!(
                     "chaincode {name}:{version} does not run, and this version of the peer starts no chaincode of users; start it \
                      yourself, with chaincode.mode dev"
@@ -117,10 +95,7 @@ impl Definitions for Registry {
     }
 
     async fn version(&self, name: &str, simulator: Option<&SharedSimulator>) -> Result<String, DefinitionError> {
-        match simulator {
-            Some(simulator) => Ok(defined(name, simulator)?.version),
-            None => Err(DefinitionError::NoLedgerForDefinition(name.to_owned())),
-        }
+        Ok(chaincode_definition(name, simulator)?.version)
     }
 }
 
@@ -128,6 +103,8 @@ impl Definitions for Registry {
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
+
+    use prost::Message;
 
     use super::*;
     use crate::ledger::testing::TestChannel;
@@ -144,8 +121,8 @@ mod tests {
         assert_eq!(version("kv").await.unwrap(), "1");
         assert_eq!(version("none").await.unwrap_err(), "chaincode none not found");
         assert_eq!(version("").await.unwrap_err(), "chaincode  not found");
-        assert!(version("broken").await.unwrap_err().starts_with("chaincode broken has bad definition: "));
-        let text = "could not get definition for chaincode kv without a ledger context";
+        assert_eq!(version("broken").await.unwrap_err(), "chaincode broken has bad definition: unexpected EOF");
+        let text = "could not get definition for chaincode kv without a ledger context\n";
         assert_eq!(definitions.version("kv", None).await.unwrap_err().to_string(), text);
 
         let launch = definitions.container_info("kv", Some(&simulator)).await.unwrap_err().to_string();
@@ -172,7 +149,8 @@ mod tests {
             assert_eq!(registry.is_sys_cc_and_not_invokable_cc2cc(name), not_cc2cc, "{name}");
         }
         let disabled = registry.container_info("lscc", None).await.unwrap_err();
-        assert_eq!(disabled.to_string(), "could not get container info for chaincode lscc without a ledger context");
+        let text = "could not get container info for chaincode lscc without a ledger context\n";
+        assert_eq!(disabled.to_string(), text);
 
         let whitelist = BTreeMap::from([("lscc".to_owned(), "yes".to_owned())]);
         let registry = Registry::new(SystemChaincode::builtin(&whitelist), "1.4.12");

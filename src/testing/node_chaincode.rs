@@ -64,6 +64,16 @@ impl Drop for NodeChaincode {
     }
 }
 
+/// A call of Node.js for a script that requires the packages which a folder of `tests/chaincode` was installed with.
+///
+/// # Errors
+/// When it was not installed.
+pub fn node_with_packages_of(folder: &str) -> anyhow::Result<Command> {
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", installed(folder)?.with_file_name("node_modules")).stdin(Stdio::null());
+    Ok(node)
+}
+
 fn installed(folder: &str) -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("the running program is unknown")?;
     let places = program.ancestors().skip(1).take(2);

@@ -44,9 +44,7 @@ impl Plugin {
         let module = guest_path(guest)?;
         Ok(Self { name: name.to_owned(), module, capabilities: Vec::new(), invokable: Invokable::ByAll })
     }
-}
 
-impl Plugin {
     /// A plug-in of this name, made of a module that is written to `folder`.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use selvedge_proto::protos::TxValidationCode;
 
 use super::transaction::Rules;
 use crate::chaincode::SystemChaincodes;
-use crate::channel::ChannelResources;
+use crate::channel::Channels;
 use crate::ordering::BlockValidator;
 
 /// Transactions that one more thread pays off for: each costs two signature verifications, a thread about one.
@@ -19,14 +19,14 @@ const TRANSACTIONS_PER_THREAD: usize = 4;
 /// Validates blocks.
 #[derive(Clone)]
 pub struct TransactionValidator {
-    channels: Arc<dyn ChannelResources>,
+    channels: Arc<Channels>,
     system_chaincodes: Arc<dyn SystemChaincodes>,
     threads: usize,
 }
 
 impl TransactionValidator {
     /// A validator that uses as many threads as the machine has processors (Fabric: `peer.validatorPoolSize`).
-    pub fn new(channels: Arc<dyn ChannelResources>, system_chaincodes: Arc<dyn SystemChaincodes>) -> Self {
+    pub fn new(channels: Arc<Channels>, system_chaincodes: Arc<dyn SystemChaincodes>) -> Self {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self { channels, system_chaincodes, threads }
     }
@@ -35,13 +35,14 @@ impl TransactionValidator {
 impl BlockValidator for TransactionValidator {
     fn validate(&self, channel: &str, block: &Block) -> Vec<TxValidationCode> {
         let envelopes = block.data.as_ref().map_or(&[][..], |data| &data.data);
-        let Some(msps) = self.channels.msp_manager(channel) else {
+        // One configuration for the whole block.
+        let Some(bundle) = self.channels.get(channel) else {
             return vec![TxValidationCode::TargetChainNotFound; envelopes.len()];
         };
         let rules = Rules {
             channel,
-            msps: &msps,
-            application_msps: &self.channels.application_msps(channel),
+            msps: bundle.msps(),
+            application_msps: &bundle.application_msps().collect(),
             system_chaincodes: &*self.system_chaincodes,
         };
         let threads = self.threads.min(envelopes.len().div_ceil(TRANSACTIONS_PER_THREAD));

@@ -22,7 +22,7 @@ use crate::msp::MspManager;
 pub(super) struct Rules<'a> {
     pub(super) channel: &'a str,
     pub(super) msps: &'a MspManager,
-    pub(super) application_msps: &'a BTreeSet<String>,
+    pub(super) application_msps: &'a BTreeSet<&'a str>,
     pub(super) system_chaincodes: &'a dyn SystemChaincodes,
 }
 

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! As on a peer, a transaction reads what is committed, not what it wrote; its writes are committed when it ends with a
-//! status below 400 (the mock orders and validates at once). It differs in what it leaves out: limits, access control,
-//! key-level endorsement, and that a called chaincode shares its caller's simulation.
+//! status below 400 (the mock orders and validates at once). It differs in what it leaves out: limits, access control
+//! but for what a test of a system chaincode forbids, key-level endorsement, and that a called chaincode shares its
+//! caller's simulation.
 
 #[cfg(feature = "peer")]
 mod channels;
@@ -32,6 +33,7 @@ use crate::{Chaincode, Error, KeyModification, KeyValue, Level, Response, Signed
 use crate::{LedgerError, LedgerQuery};
 #[cfg(feature = "peer")]
 pub use packages::MockPackage;
+use transaction::Entry;
 pub(crate) use transaction::Transaction;
 
 /// A key with its collection; "" is the public state.
@@ -89,17 +91,17 @@ impl MockStub {
 
     /// Runs INIT with these arguments, and commits.
     pub fn init(&self, args: &[impl AsRef<[u8]>]) -> Response {
-        self.run(args, |stub| self.chaincode.init(stub))
+        self.run(Entry::Init, args, |stub| self.chaincode.init(stub))
     }
 
     /// Runs TRANSACTION with these arguments, the function's name first, and commits.
     pub fn invoke(&self, args: &[impl AsRef<[u8]>]) -> Response {
-        self.run(args, |stub| self.chaincode.invoke(stub))
+        self.run(Entry::Invoke, args, |stub| self.chaincode.invoke(stub))
     }
 
-    fn run(&self, args: &[impl AsRef<[u8]>], body: impl FnOnce(&Stub) -> Response) -> Response {
+    fn run(&self, entry: Entry, args: &[impl AsRef<[u8]>], body: impl FnOnce(&Stub) -> Response) -> Response {
         let args = args.iter().map(|arg| arg.as_ref().to_vec()).collect();
-        let stub = Stub { peer: Transaction::begin(Rc::clone(&self.peer), args) };
+        let stub = Stub { peer: Transaction::begin(Rc::clone(&self.peer), entry, args) };
         let response = body(&stub);
         stub.peer.end(&response);
         response
@@ -181,7 +183,7 @@ impl MockStub {
         self.peer.rich_query.replace(Some(Rc::new(answer)));
     }
 
-    /// What the capability `ledger` answers, by channel. Without it there is no channel.
+    /// What the capability `ledger` answers to those who may ask, by channel. Without it there is no channel.
     #[cfg(feature = "peer")]
     pub fn on_ledger(&self, answer: impl Fn(&str, LedgerQuery<'_>) -> Result<Vec<u8>, LedgerError> + 'static) {
         self.peer.ledger.replace(Some(Rc::new(answer)));

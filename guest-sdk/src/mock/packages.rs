@@ -1,8 +1,10 @@
 //! The capabilities `access-control` and `packages` on the mock: everything is allowed and nothing is installed, until a
-//! test says otherwise. As on a peer, the packages ask for the caller's rights themselves.
+//! test says otherwise. As on a peer, the other capabilities ask for the caller's rights themselves, and in an INIT nobody
+//! has any.
 
 use std::rc::Rc;
 
+use super::transaction::Entry;
 use super::{MockStub, Transaction};
 use crate::{
     AccessQuery, Blob, ChaincodePackage, InstalledPackage, LocalPolicy, PackageDescription, PackageError, PackageForm,
@@ -32,7 +34,7 @@ pub struct MockPackage {
 }
 
 impl MockStub {
-    /// Who may what. Without it everybody may everything.
+    /// Who may what, in every capability. Without it everybody may everything.
     pub fn on_access(&self, answer: impl Fn(AccessQuery<'_>) -> Result<(), String> + 'static) {
         self.peer.access.replace(Some(Rc::new(answer)));
     }
@@ -45,6 +47,9 @@ impl MockStub {
 
 impl Transaction {
     pub(crate) fn access(&self, query: AccessQuery<'_>) -> Result<(), String> {
+        if self.entry == Entry::Init {
+            return Err("there is no signed proposal".to_owned());
+        }
         let answer = self.peer.access.borrow().clone();
         answer.map_or(Ok(()), |answer| answer(query))
     }

@@ -10,15 +10,24 @@ use sha2::{Digest, Sha256};
 use super::{Key, MockPeer};
 use crate::peer::Peer;
 use crate::rows::Batches;
-use crate::{Blob, Error, KeyModification, KeyValue, Level, Page, Response, Rows, SignedProposal, Timestamp};
 #[cfg(feature = "peer")]
-use crate::{LedgerError, LedgerQuery};
+use crate::{AccessQuery, LedgerError, LedgerQuery};
+use crate::{Blob, Error, KeyModification, KeyValue, Level, Page, Response, Rows, SignedProposal, Timestamp};
+
+/// Which function of the chaincode runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    Init,
+    Invoke,
+}
 
 pub(crate) struct Transaction {
     pub(super) peer: Rc<MockPeer>,
     txid: String,
     timestamp: Timestamp,
     args: Vec<Vec<u8>>,
+    #[cfg_attr(not(feature = "peer"), expect(dead_code, reason = "capabilities alone ask for it"))]
+    pub(super) entry: Entry,
     /// None deletes.
     writes: RefCell<BTreeMap<Key, Option<Vec<u8>>>>,
     metadata: RefCell<BTreeMap<Key, (String, Vec<u8>)>>,
@@ -26,7 +35,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    pub(super) fn begin(peer: Rc<MockPeer>, args: Vec<Vec<u8>>) -> Self {
+    pub(super) fn begin(peer: Rc<MockPeer>, entry: Entry, args: Vec<Vec<u8>>) -> Self {
         let number = peer.transactions.get() + 1;
         peer.transactions.set(number);
         Self {
@@ -34,6 +43,7 @@ impl Transaction {
             timestamp: peer.timestamp.get().unwrap_or(Timestamp { seconds: number, nanos: 0 }),
             peer,
             args,
+            entry,
             writes: RefCell::default(),
             metadata: RefCell::default(),
             event: RefCell::default(),
@@ -236,6 +246,18 @@ impl Peer for Transaction {
     #[cfg(feature = "peer")]
     fn ledger(&self, channel: &str, query: LedgerQuery<'_>) -> Result<Blob, LedgerError> {
         let answer = self.peer.ledger.borrow().clone();
-        answer.ok_or(LedgerError::UnknownChannel)?(channel, query).map(Blob::from)
+        let found = answer.ok_or(LedgerError::UnknownChannel)?(channel, query);
+        if found == Err(LedgerError::UnknownChannel) {
+            return Err(LedgerError::UnknownChannel);
+        }
+        let resource = match query {
+            LedgerQuery::ChainInfo => "qscc/GetChainInfo",
+            LedgerQuery::BlockByNumber(_) => "qscc/GetBlockByNumber",
+            LedgerQuery::BlockByHash(_) => "qscc/GetBlockByHash",
+            LedgerQuery::BlockByTxid(_) => "qscc/GetBlockByTxID",
+            LedgerQuery::TransactionById(_) => "qscc/GetTransactionByID",
+        };
+        self.access(AccessQuery::Resource { resource, channel }).map_err(LedgerError::AccessDenied)?;
+        found.map(Blob::from)
     }
 }

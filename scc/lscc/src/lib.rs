@@ -15,7 +15,7 @@ mod text;
 use prost::Message;
 use selvedge_sdk::{Chaincode, ChaincodePackage, LocalPolicy, PackageError, PackageForm, Payload, Response, Stub};
 
-use message::{ChaincodeData, ChaincodeInfo, ChaincodeInput, ChaincodeQueryResponse, PackageHashes};
+use message::{ChaincodeData, ChaincodeInfo, ChaincodeInput, ChaincodeQueryResponse, PackageHashes, decode};
 
 /// Name, channel, deployment spec, endorsement policy, escc, vscc, collections.
 const MOST_DEPLOY_ARGS: usize = 7;
@@ -112,8 +112,7 @@ impl Request<'_> {
             if row.key.contains(COLLECTION_SEPARATOR) {
                 continue;
             }
-            let data = ChaincodeData::decode(&*row.value).map_err(|error| error.to_string())?;
-            let ChaincodeData { name, version, escc, vscc, .. } = data;
+            let ChaincodeData { name, version, escc, vscc, .. } = decode(&row.value)?;
             // Without a package there is nothing beyond the ledger's entry.
             let (path, input) = match self.stub.packages().describe(&channel, &name, &version) {
                 Ok(package) => (package.path, input_text(package.input.as_deref())?),
@@ -200,7 +199,7 @@ fn is_function(name: &str) -> bool {
 
 /// The entry of a chaincode, which must bear its name.
 fn chaincode_data(name: &str, entry: &[u8]) -> Result<ChaincodeData, String> {
-    let data = ChaincodeData::decode(entry).map_err(|_| format!("error while marshalling: {name}"))?;
+    let data: ChaincodeData = decode(entry).map_err(|_| format!("error while marshalling: {name}"))?;
     if data.name != name {
         return Err(format!("chaincode name mismatch: {name}!={}", data.name));
     }
@@ -213,8 +212,7 @@ fn validate(package: &ChaincodePackage, ledger: &ChaincodeData) -> Result<(), St
         let id = text::chaincode_id(&package.path, &package.name, &package.version);
         return Err(format!("invalid chaincode data {} ({id})", text::chaincode_data(ledger)));
     }
-    let hashes = |data: &[u8]| PackageHashes::decode(data).map_err(|error| error.to_string());
-    let (installed, mut defined) = (hashes(&package.data)?, hashes(&ledger.data)?);
+    let (installed, mut defined): (PackageHashes, PackageHashes) = (decode(&package.data)?, decode(&ledger.data)?);
     if package.form == PackageForm::Plain {
         defined.signature.clear();
     }
@@ -222,6 +220,6 @@ fn validate(package: &ChaincodePackage, ledger: &ChaincodeData) -> Result<(), St
 }
 
 fn input_text(input: Option<&[u8]>) -> Result<String, String> {
-    let input = input.map(ChaincodeInput::decode).transpose().map_err(|error| error.to_string())?;
+    let input: Option<ChaincodeInput> = input.map(decode).transpose()?;
     Ok(text::input(input.as_ref()))
 }

@@ -4,6 +4,22 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
+
+/// Decodes what others wrote. The error is in the words of Fabric's decoder, which says `unexpected EOF` wherever a length
+/// or a varint runs past the end.
+pub(crate) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, String> {
+    M::decode(bytes).map_err(|error| {
+        let text = error.to_string();
+        let ran_out =
+            ["buffer underflow", "invalid varint", "delimited length exceeded", "exceeds maximum usize value"];
+        match ran_out.iter().any(|ending| text.ends_with(ending)) {
+            true => "unexpected EOF".to_owned(),
+            false => format!("proto: {}", text.trim_start_matches("failed to decode Protobuf message: ")),
+        }
+    })
+}
+
 /// An entry of lscc's state.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct ChaincodeData {

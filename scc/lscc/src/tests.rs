@@ -217,7 +217,14 @@ fn an_entry_must_be_readable_and_bear_its_own_name() {
         assert_eq!(alias, "chaincode name mismatch: alias!=kv", "{function}");
     }
     assert_eq!(payload(&peer, &["getccdata", "mychannel", "broken"]), [0x0a, 9], "the entry as it is");
-    assert!(refusal(&peer, &["getchaincodes"]).contains("failed to decode"));
+    assert_eq!(refusal(&peer, &["getchaincodes"]), "unexpected EOF");
+    peer.set_state("broken", [0x0a, 1, 0xff]);
+    let text = refusal(&peer, &["getchaincodes"]);
+    assert!(text.starts_with("proto: ") && text.contains("name"), "{text}");
+    // The hashes in the entry.
+    peer.set_state("kv", ChaincodeData { data: vec![0x0a, 9], ..defined("kv") }.encode_to_vec());
+    let text = "chaincode fingerprint mismatch: unexpected EOF";
+    assert_eq!(refusal(&peer, &["getdepspec", "mychannel", "kv"]), text);
 }
 
 #[test]

@@ -52,12 +52,7 @@ impl PackageStore {
     pub fn open(folder: &Path) -> Result<Self, PackageError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(PackageError::open(folder))?;
         let draft = folder.join(DRAFT);
-        match fs::remove_file(&draft) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                return Err(PackageError::Open { path: draft, cause });
-            }
-            _ => {}
-        }
+        remove(&draft).map_err(PackageError::open(&draft))?;
         Ok(Self { folder: folder.to_owned(), writing: Mutex::default() })
     }
 
@@ -133,13 +128,18 @@ impl PackageStore {
         }
         let draft = self.folder.join(DRAFT);
         let write = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            remove(&draft)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&draft, path)?;
             File::open(&self.folder)?.sync_all()
         };
-        write().map_err(failed)
+        write().map_err(|cause| {
+            // A full disk has no use for half a package. What cannot be removed now is before the next one is written.
+            let _ = remove(&draft);
+            failed(cause)
+        })
     }
 
     /// The file of a chaincode. Older versions of Fabric let more names pass than 1.4 does, so what is refused here is only
@@ -155,6 +155,14 @@ impl PackageStore {
             return Err(PackageError::Version(version.to_owned()));
         }
         Ok(self.folder.join(format!("{name}.{version}")))
+    }
+}
+
+/// Removes a file that need not be there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
     }
 }
 

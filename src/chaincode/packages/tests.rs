@@ -119,6 +119,21 @@ fn an_interrupted_install_leaves_nothing() {
 }
 
 #[test]
+fn a_failed_install_leaves_nothing_and_writes_through_no_link() {
+    let (folder, path, store) = store();
+    let name = "n".repeat(300);
+    let error = store.put(&spec(&name, "1")).unwrap_err().to_string();
+    assert!(error.ends_with("file name too long)"), "{error}");
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    assert!(store.get(&name, "1").unwrap_err().to_string().ends_with("file name too long"));
+
+    let elsewhere = folder.path().join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, path.join(".installing")).unwrap();
+    store.put(&spec("a", "1")).unwrap();
+    assert!(!elsewhere.exists() && fs::symlink_metadata(path.join("a.1")).unwrap().is_file());
+}
+
+#[test]
 fn no_name_leads_out_of_the_folder() {
     let (folder, path, store) = store();
     fs::write(folder.path().join("data/secret.1"), golden("kv-1.cds")).unwrap();

@@ -4,25 +4,27 @@
 //! resource has a policy by default. Else Fabric's default map counts. What the peer's own MSP guards, and what its
 //! embedded orderer asks, no channel can change.
 //!
-//! Invariant: nothing is allowed whose signature was not verified by the [`Authenticator`].
+//! Invariants: nothing is allowed whose signature was not verified by the [`Authenticator`]; the creator, the name of the
+//! policy and the policy itself come of one configuration of the channel, which a check takes once.
 
-use std::slice;
 use std::sync::Arc;
 
 use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::SignedProposal;
 
-use super::Authenticator;
+use super::{Authenticator, Realm};
 use crate::msp::Identity;
 use crate::policies::PolicyError;
 
 mod error;
+mod guardian;
 pub mod resource;
 mod signed;
 #[cfg(test)]
 mod tests;
 
 pub use error::AclError;
+use guardian::Guardian;
 pub use resource::LocalPolicy;
 use resource::{Guard, default_guard};
 use signed::{Check, Signed};
@@ -31,14 +33,6 @@ use signed::{Check, Signed};
 #[derive(Clone)]
 pub struct AclChecker {
     authenticator: Arc<Authenticator>,
-}
-
-/// Who guards a resource on a channel.
-enum Policy {
-    /// The policy that the channel's ACLs name.
-    Configured(String),
-    /// The one of the default map.
-    Default(&'static str),
 }
 
 impl AclChecker {
@@ -57,17 +51,14 @@ impl AclChecker {
         if let Some(Guard::Local(policy)) = default_guard(resource) {
             return self.check_local(policy, signed);
         }
-        match self.policy(resource, channel)? {
-            Policy::Configured(policy) => {
-                let signed = Signed::proposal(signed, Check::Configured { policy: &policy })?;
-                self.check_configured(channel, &policy, self.signer(channel, &policy, &signed).as_ref())
+        let realm = self.authenticator.realm(channel);
+        match Guardian::of(resource, &realm)? {
+            Guardian::Policy(policy) => {
+                let signed = Signed::proposal(signed, policy.check())?;
+                policy.evaluate(self.signer(&realm, policy.path, &signed).as_ref())
             }
-            Policy::Default(policy) if channel.is_empty() => self.check_without_channel(policy, signed),
-            Policy::Default(policy) => {
-                self.check_joined(channel)?;
-                let signed = Signed::proposal(signed, Check::Channel { channel, policy })?;
-                self.check_default(channel, policy, self.signer(channel, policy, &signed).as_ref())
-            }
+            Guardian::NoChannel(policy) => self.check_without_channel(policy, signed),
+            Guardian::UnknownChannel(channel) => Err(AclError::UnknownChannel(channel.to_owned())),
         }
     }
 
@@ -76,32 +67,22 @@ impl AclChecker {
     /// # Errors
     /// [`AclError`], with Fabric's text.
     pub fn check_envelope(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), AclError> {
+        let realm = self.authenticator.realm(channel);
         if let Some(Guard::Orderer(policy)) = default_guard(resource) {
-            return self.check_orderer(channel, policy, envelope);
+            return self.check_orderer(&realm, policy, envelope);
         }
-        let policy = self.policy(resource, channel)?;
+        let guardian = Guardian::of(resource, &realm)?;
         let signed = Signed::envelope(envelope)?;
-        match policy {
-            Policy::Configured(policy) => {
-                self.check_configured(channel, &policy, self.signer(channel, &policy, &signed).as_ref())
-            }
-            Policy::Default(_) if channel.is_empty() => Err(AclError::NoChannel),
-            Policy::Default(policy) => {
-                self.check_joined(channel)?;
-                self.check_default(channel, policy, self.signer(channel, policy, &signed).as_ref())
-            }
-        }
+        let policy = guardian.policy()?;
+        policy.evaluate(self.signer(&realm, policy.path, &signed).as_ref())
     }
 
-    /// Whether an identity that was authenticated on `channel` already may use `resource` there.
+    /// Whether an identity that was authenticated in `realm` already may use `resource` there.
     ///
     /// # Errors
     /// [`AclError`], with Fabric's text.
-    pub fn check_identity(&self, resource: &str, channel: &str, identity: &Identity) -> Result<(), AclError> {
-        match self.policy(resource, channel)? {
-            Policy::Configured(policy) => self.check_configured(channel, &policy, Some(identity)),
-            Policy::Default(policy) => self.check_default(channel, policy, Some(identity)),
-        }
+    pub fn check_identity(&self, resource: &str, realm: &Realm, identity: &Identity) -> Result<(), AclError> {
+        Guardian::of(resource, realm)?.policy()?.evaluate(Some(identity))
     }
 
     /// Whether the creator of `signed` satisfies a policy of the peer's own MSP (Fabric: `CheckPolicyNoChannel`).
@@ -114,59 +95,28 @@ impl AclChecker {
         if policy == LocalPolicy::Admins {
             identity.require_admin().map_err(|source| AclError::LocalRole { policy: name.to_owned(), source })?;
         }
-        let verified = self.authenticator.authenticate("", &signed.creator, signed.message, signed.signature);
+        let realm = self.authenticator.local();
+        let verified = self.authenticator.authenticate(&realm, &signed.creator, signed.message, signed.signature);
         verified.map(drop).map_err(AclError::LocalSignature)
     }
 
     /// As Fabric's orderer does (`msgprocessor.SigFilter`).
-    fn check_orderer(&self, channel: &str, policy: &str, envelope: &Envelope) -> Result<(), AclError> {
+    fn check_orderer(&self, realm: &Realm, policy: &str, envelope: &Envelope) -> Result<(), AclError> {
         let signed = Signed::envelope(envelope).map_err(|error| AclError::OrdererEnvelope(error.into()))?;
-        let signer = self.signer(channel, policy, &signed);
-        self.evaluate(channel, policy, signer.as_ref()).map_err(|source| match source {
-            PolicyError::Unknown(_) => AclError::NoOrdererPolicy(policy.to_owned()),
-            source => AclError::OrdererPolicy(source),
-        })
+        let Realm::Channel(bundle) = realm else { return Err(AclError::NoOrdererPolicy(policy.to_owned())) };
+        guardian::evaluate(bundle, policy, self.signer(realm, policy, &signed).as_ref()).map_err(
+            |source| match source {
+                PolicyError::Unknown(_) => AclError::NoOrdererPolicy(policy.to_owned()),
+                source => AclError::OrdererPolicy(source),
+            },
+        )
     }
 
-    fn policy(&self, resource: &str, channel: &str) -> Result<Policy, AclError> {
-        match (default_guard(resource), self.authenticator.channels().acl(channel, resource)) {
-            (None | Some(Guard::Channel(_)), Some(policy)) => Ok(Policy::Configured(policy)),
-            (Some(Guard::Channel(policy)), None) => Ok(Policy::Default(policy)),
-            _ => Err(AclError::Unmapped(resource.to_owned())),
-        }
-    }
-
-    fn check_joined(&self, channel: &str) -> Result<(), AclError> {
-        match self.authenticator.channels().msp_manager(channel) {
-            Some(_) => Ok(()),
-            None => Err(AclError::UnknownChannel(channel.to_owned())),
-        }
-    }
-
-    /// The creator, if the channel knows it and it signed.
-    fn signer(&self, channel: &str, policy: &str, signed: &Signed<'_>) -> Option<Identity> {
-        let identity = self.authenticator.authenticate(channel, &signed.creator, signed.message, signed.signature);
+    /// The creator, if `realm` knows it and it signed.
+    fn signer(&self, realm: &Realm, policy: &str, signed: &Signed<'_>) -> Option<Identity> {
+        let identity = self.authenticator.authenticate(realm, &signed.creator, signed.message, signed.signature);
         // A signature that does not verify is dropped from the set, and the policy finds nobody in it.
-        identity.inspect_err(|cause| tracing::debug!(channel, policy, %cause, "signature not counted")).ok()
-    }
-
-    fn check_default(&self, channel: &str, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
-        self.evaluate(channel, policy, signer).map_err(|source| AclError::Policy {
-            channel: channel.to_owned(),
-            policy: policy.to_owned(),
-            source,
-        })
-    }
-
-    fn check_configured(&self, channel: &str, policy: &str, signer: Option<&Identity>) -> Result<(), AclError> {
-        self.evaluate(channel, policy, signer).map_err(|source| match source {
-            PolicyError::Unknown(_) => AclError::NoConfiguredPolicy(policy.to_owned()),
-            source => AclError::ConfiguredPolicy { policy: policy.to_owned(), source },
-        })
-    }
-
-    fn evaluate(&self, channel: &str, policy: &str, signer: Option<&Identity>) -> Result<(), PolicyError> {
-        self.authenticator.channels().evaluate(channel, policy, signer.map_or(&[], slice::from_ref))
+        identity.inspect_err(|cause| tracing::debug!(policy, %cause, "signature not counted")).ok()
     }
 
     /// A channel's policy without a channel, which the peer's own MSP has not: always refused, for one of two reasons.
@@ -178,7 +128,7 @@ impl AclChecker {
     /// The creator as the peer's own MSP knows it. Its signature is not verified yet.
     fn local_creator<'a>(&self, policy: &str, signed: &'a SignedProposal) -> Result<(Signed<'a>, Identity), AclError> {
         let signed = Signed::proposal(signed, Check::Local { policy })?;
-        let identity = self.authenticator.identify("", &signed.creator);
+        let identity = self.authenticator.local().identify(&signed.creator);
         let identity = identity.map_err(|source| AclError::LocalCreator { policy: policy.to_owned(), source })?;
         Ok((signed, identity))
     }

@@ -1,6 +1,6 @@
 //! Which items an update changes, and whether it may (Fabric: `configtx/update.go`).
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
 use prost::Message;
 use selvedge_proto::common::{ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope, SignatureHeader};
@@ -9,7 +9,7 @@ use super::config_map::{self, ConfigMap, Item};
 use super::error::{ConfigUpdateError, DeltaError};
 use crate::channel::{Bundle, name};
 use crate::msp::Identity;
-use crate::policies::{SignedData, signers};
+use crate::policies::Signers;
 
 impl Bundle {
     /// The configuration tree that `update` makes of this one, if it may.
@@ -33,23 +33,18 @@ impl Bundle {
         config_map::to_group(&items)
     }
 
-    /// Who signed an update: each signature is over its own header and the update.
+    /// Who signed an update: each signature is over its own header and the update. What is signed is made for one signature
+    /// after the other: a message has room for more of them than memory has for copies of the update.
     fn signers_of(&self, update: &ConfigUpdateEnvelope) -> Result<Vec<Identity>, ConfigUpdateError> {
-        let (mut parts, mut seen) = (Vec::new(), HashSet::new());
+        let mut signers = Signers::new(self.msps());
         for signature in &update.signatures {
             let header = SignatureHeader::decode(signature.signature_header.clone())
                 .map_err(|source| ConfigUpdateError::Undecodable { what: "SignatureHeader", source })?;
-            // One that will not count must not cost a copy of the update: there may be a million of them.
-            let Ok(identity) = self.msps().deserialize(&header.creator) else { continue };
-            if !seen.insert((identity.mspid().to_owned(), identity.certificate_der().to_vec())) {
-                continue;
-            }
-            let data = [&signature.signature_header[..], &update.config_update].concat();
-            parts.push((data, header.creator, signature.signature.clone()));
+            signers.add(&header.creator, &signature.signature, || {
+                Cow::Owned([&signature.signature_header[..], &update.config_update].concat())
+            });
         }
-        let signed: Vec<_> =
-            parts.iter().map(|(data, identity, signature)| SignedData { data, identity, signature }).collect();
-        Ok(signers(&signed, self.msps()))
+        Ok(signers.into_identities())
     }
 
     fn check_delta(

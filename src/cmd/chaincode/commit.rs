@@ -62,6 +62,18 @@ impl CommitWaiter {
     }
 }
 
+/// Nothing but VALID will do: a code that this version does not know is a reason that it does not know.
+fn check(code: i32) -> anyhow::Result<()> {
+    if code != TxValidationCode::Valid as i32 {
+        bail!("transaction invalidated with status ({})", name(code));
+    }
+    Ok(())
+}
+
+fn name(code: i32) -> String {
+    TxValidationCode::try_from(code).map_or_else(|_| code.to_string(), |code| code.as_str_name().to_owned())
+}
+
 impl EventStream {
     async fn open(peer: &Peer, seek: Envelope) -> anyhow::Result<Self> {
         let events = peer.deliver().deliver_filtered(tokio_stream::once(seek)).await.map_err(RpcError)?.into_inner();
@@ -80,15 +92,9 @@ impl EventStream {
             else {
                 continue;
             };
-            let code = transaction.tx_validation_code();
-            info!(
-                target: "chaincodeCmd",
-                "txid [{txid}] committed with status ({}) at {}", code.as_str_name(), self.address
-            );
-            if code != TxValidationCode::Valid {
-                bail!("transaction invalidated with status ({})", code.as_str_name());
-            }
-            return Ok(());
+            let code = transaction.tx_validation_code;
+            info!(target: "chaincodeCmd", "txid [{txid}] committed with status ({}) at {}", name(code), self.address);
+            return check(code);
         }
     }
 
@@ -110,5 +116,19 @@ impl EventStream {
             }
             None => bail!("deliver filtered at {address} ended before txid received"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_valid_is_success() {
+        check(TxValidationCode::Valid as i32).expect("is valid");
+        let refused = |code| check(code).expect_err("is not valid").to_string();
+        let conflict = refused(TxValidationCode::MvccReadConflict as i32);
+        assert_eq!(conflict, "transaction invalidated with status (MVCC_READ_CONFLICT)");
+        assert_eq!(refused(99), "transaction invalidated with status (99)", "a code of a later version");
     }
 }

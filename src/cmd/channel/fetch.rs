@@ -106,6 +106,11 @@ impl Session {
         match answer {
             Some(Answer::Block(block)) => {
                 let number = block.header.as_ref().context("response error: a block without a header")?.number;
+                if let BlockPosition::Number(asked) = position
+                    && asked != number
+                {
+                    bail!("response error: {address} sent block {number} and not {asked}");
+                }
                 info!(target: "cli.common", "Received block: {number}");
                 Ok(block)
             }

@@ -30,9 +30,9 @@ pub(super) struct Cast {
 /// A signature with what it is over.
 #[derive(Clone, Debug)]
 pub(super) struct Signature {
-    data: Bytes,
-    identity: Bytes,
-    signature: Bytes,
+    pub(super) data: Bytes,
+    pub(super) identity: Bytes,
+    pub(super) signature: Bytes,
 }
 
 pub(super) static CAST: LazyLock<Cast> = LazyLock::new(|| {

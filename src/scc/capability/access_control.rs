@@ -3,10 +3,9 @@
 //! Invariant: a guest learns about that creator only, so it can ask nothing that the client could not find out by asking for
 //! the resource itself.
 
-use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-use super::signed_proposal;
+use super::{Store, signed_proposal};
 use crate::channel::{AclChecker, LocalPolicy};
 use crate::container::wasm::peer_bindings::access_control;
 use crate::container::wasm::{Capability, InstanceState};
@@ -56,5 +55,3 @@ impl Capability for AccessControlCapability {
         })
     }
 }
-
-type Store<'a> = StoreContextMut<'a, InstanceState>;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use wasmtime::component::{Linker, Resource};
 
+use super::check;
 use crate::chaincode::AccessControl;
 use crate::channel::{ChannelError, GenesisBlock, GenesisError};
 use crate::container::Budget;
@@ -72,9 +73,7 @@ impl ChannelAdminCapability {
     fn admit(&self, state: &InstanceState, block: &Bytes) -> Result<GenesisBlock, Error> {
         let genesis = GenesisBlock::decode(block).map_err(refused)?;
         let denied = |reason| Error::AccessDenied(OfChannel { channel: genesis.channel.clone(), reason });
-        let signed = state.transaction().signed_proposal.as_ref();
-        let signed = signed.ok_or_else(|| denied("there is no signed proposal".to_owned()))?;
-        self.access.check(JOIN_CHAIN, "", signed).map_err(|reason| denied(reason.to_string()))?;
+        check(&*self.access, state, JOIN_CHAIN, "").map_err(denied)?;
         Ok(genesis)
     }
 }

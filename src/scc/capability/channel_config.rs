@@ -9,9 +9,10 @@ use bytes::Bytes;
 use selvedge_proto::Message;
 use selvedge_proto::common::{Block, ChannelHeader, Envelope, HeaderType, Payload};
 use selvedge_proto::protos::{ChannelInfo, ChannelQueryResponse, ConfigTree};
-use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 
+use super::blocking::Blocking;
+use super::{Store, check, push};
 use crate::chaincode::{AccessControl, Ledgers};
 use crate::channel::Channels;
 use crate::container::wasm::peer_bindings::channel_config::Error;
@@ -20,28 +21,26 @@ use crate::decode::decode;
 
 const INTERFACE: &str = "selvedge:peer/channel-config@0.1.0";
 
+/// Updates that are simulated at a time. Each may have more signatures to verify than a thread should spend on a client.
+const SIMULATIONS: usize = 2;
+
 /// The host side of `selvedge:peer/channel-config`.
 #[derive(Clone)]
 pub struct ChannelConfigCapability {
     channels: Arc<Channels>,
     ledgers: Arc<dyn Ledgers>,
     access: Arc<dyn AccessControl>,
+    simulations: Blocking,
 }
-
-type Store<'a> = StoreContextMut<'a, InstanceState>;
-type Answer<T> = wasmtime::Result<(Result<T, Error>,)>;
 
 impl ChannelConfigCapability {
     /// Tells of these channels, whose blocks are in `ledgers`, as far as `access` lets the creator of a proposal.
     pub fn new(channels: Arc<Channels>, ledgers: Arc<dyn Ledgers>, access: Arc<dyn AccessControl>) -> Self {
-        Self { channels, ledgers, access }
+        Self { channels, ledgers, access, simulations: Blocking::new(SIMULATIONS) }
     }
 
     fn check(&self, state: &InstanceState, function: &str, channel: &str) -> Result<(), Error> {
-        let signed = state.transaction().signed_proposal.as_ref();
-        let signed = signed.ok_or_else(|| Error::AccessDenied("there is no signed proposal".to_owned()))?;
-        let resource = format!("cscc/{function}");
-        self.access.check(&resource, channel, signed).map_err(|denied| Error::AccessDenied(denied.to_string()))
+        check(&*self.access, state, &format!("cscc/{function}"), channel).map_err(Error::AccessDenied)
     }
 
     fn names(&self) -> Bytes {
@@ -59,10 +58,19 @@ impl ChannelConfigCapability {
         block.ok_or_else(|| Error::Refused(format!("channel {channel} lacks its configuration block {number}")))
     }
 
-    fn simulate(&self, channel: &str, update: &Bytes) -> Result<(), Error> {
-        let update = config_update(update).map_err(Error::Refused)?;
-        let bundle = self.channels.get(channel).ok_or(Error::UnknownChannel)?;
-        bundle.propose(&update).map(drop).map_err(|error| Error::Refused(error.to_string()))
+    async fn simulate(
+        &self,
+        state: &mut InstanceState,
+        channel: String,
+        update: Bytes,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        if let Err(denied) = self.check(state, "SimulateConfigTreeUpdate", &channel) {
+            return Ok(Err(denied));
+        }
+        let channels = Arc::clone(&self.channels);
+        let simulated = self.simulations.run(move || simulate(&channels, &channel, &update));
+        let died = || Err(Error::Refused("simulating the update panicked".to_owned()));
+        Ok(state.wait_for(simulated).await?.unwrap_or_else(died))
     }
 
     fn config_tree(&self, channel: &str) -> Result<Bytes, Error> {
@@ -70,6 +78,12 @@ impl ChannelConfigCapability {
         let tree = ConfigTree { channel_config: Some(bundle.config().clone()), resources_config: None };
         Ok(tree.encode_to_vec().into())
     }
+}
+
+fn simulate(channels: &Channels, channel: &str, update: &Bytes) -> Result<(), Error> {
+    let update = config_update(update).map_err(Error::Refused)?;
+    let bundle = channels.get(channel).ok_or(Error::UnknownChannel)?;
+    bundle.propose(&update).map(drop).map_err(|error| Error::Refused(error.to_string()))
 }
 
 /// What the update says, if it is one (Fabric: `supportByType`).
@@ -88,13 +102,6 @@ fn config_update(bytes: &Bytes) -> Result<Envelope, String> {
         kind if kind == HeaderType::ConfigUpdate as i32 => Ok(envelope),
         kind => Err(format!("invalid payload header type: {kind}")),
     }
-}
-
-fn push(mut store: Store<'_>, found: Result<Bytes, Error>) -> Answer<Resource<Blob>> {
-    Ok((match found {
-        Ok(bytes) => Ok(store.data_mut().push_blob(bytes)?),
-        Err(error) => Err(error),
-    },))
 }
 
 impl Capability for ChannelConfigCapability {
@@ -122,10 +129,12 @@ impl Capability for ChannelConfigCapability {
             push(store, found)
         })?;
         let this = self.clone();
-        interface.func_wrap("simulate-update", move |store: Store<'_>, (channel, update): (String, Resource<Blob>)| {
-            let update = store.data().blob(&update)?;
-            let checked = this.check(store.data(), "SimulateConfigTreeUpdate", &channel);
-            Ok((checked.and_then(|()| this.simulate(&channel, &update)),))
+        interface.func_wrap_async("simulate-update", move |mut store, (channel, update): (String, Resource<Blob>)| {
+            let this = this.clone();
+            Box::new(async move {
+                let update = store.data().blob(&update)?;
+                Ok((this.simulate(store.data_mut(), channel, update).await?,))
+            })
         })
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_proto::Message;
-use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 
+use super::{Store, check, push};
 use crate::chaincode::{AccessControl, Ledgers};
 use crate::container::wasm::peer_bindings::ledger::Error;
 use crate::container::wasm::{Blob, Capability, InstanceState};
@@ -37,17 +37,14 @@ impl LedgerCapability {
     /// channel first.
     fn ledger(&self, state: &InstanceState, channel: &str, function: &str) -> Result<Arc<Ledger>, Error> {
         let ledger = self.ledgers.ledger(channel).ok_or(Error::UnknownChannel)?;
-        let signed = state.transaction().signed_proposal.as_ref();
-        let signed = signed.ok_or_else(|| Error::AccessDenied("there is no signed proposal".to_owned()))?;
-        let resource = format!("qscc/{function}");
-        self.access.check(&resource, channel, signed).map_err(|denied| Error::AccessDenied(denied.to_string()))?;
+        check(&*self.access, state, &format!("qscc/{function}"), channel).map_err(Error::AccessDenied)?;
         Ok(ledger)
     }
 
     /// One function of the interface: `read` gets its ledger only after the ACL.
     fn serve<K>(
         &self,
-        mut store: StoreContextMut<'_, InstanceState>,
+        store: Store<'_>,
         function: &str,
         channel: &str,
         key: &K,
@@ -58,10 +55,7 @@ impl LedgerCapability {
             Ok(None) => Err(Error::Ledger(NOT_FOUND.to_owned())),
             Err(error) => Err(Error::Ledger(error.to_string())),
         });
-        Ok((match found {
-            Ok(bytes) => Ok(store.data_mut().push_blob(bytes)?),
-            Err(error) => Err(error),
-        },))
+        push(store, found)
     }
 }
 
@@ -102,8 +96,6 @@ impl Capability for LedgerCapability {
         })
     }
 }
-
-type Store<'a> = StoreContextMut<'a, InstanceState>;
 
 fn bytes(message: &impl Message) -> Bytes {
     message.encode_to_vec().into()

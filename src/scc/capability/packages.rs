@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use selvedge_proto::Message;
-use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
-use super::signed_proposal;
+use super::blocking::Blocking;
+use super::check;
 use crate::chaincode::AccessControl;
-use crate::chaincode::packages::{self, PackageStore};
+use crate::chaincode::packages::{self, ChaincodePackage, PackageForm, PackageStore};
 use crate::container::wasm::peer_bindings::packages::{Description, Error, Form, Installed, Package};
 use crate::container::wasm::{Capability, InstanceState};
 
@@ -28,33 +29,27 @@ type Asked = (String, String, String);
 pub struct PackagesCapability {
     store: Arc<PackageStore>,
     access: Arc<dyn AccessControl>,
-    readers: Arc<Semaphore>,
+    readers: Blocking,
 }
 
 impl PackagesCapability {
     /// Reads from this store, as far as `access` lets the creator of a proposal.
     pub fn new(store: Arc<PackageStore>, access: Arc<dyn AccessControl>) -> Self {
-        Self { store, access, readers: Arc::new(Semaphore::new(READERS)) }
+        Self { store, access, readers: Blocking::new(READERS) }
     }
 
     fn check(&self, state: &InstanceState, resource: &str, channel: &str) -> Result<(), Error> {
-        let signed = signed_proposal(state).map_err(Error::AccessDenied)?;
-        self.access.check(resource, channel, signed).map_err(|denied| Error::AccessDenied(denied.to_string()))
+        check(&*self.access, state, resource, channel).map_err(Error::AccessDenied)
     }
 
-    /// Asks the store, on a thread that may block. Who no longer waits for the answer still holds a reader's place until it
-    /// is there.
+    /// Asks the store, on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&PackageStore) -> Result<T, packages::PackageError> + Send + 'static,
     ) -> Result<T, Error> {
         let store = Arc::clone(&self.store);
-        let place = Arc::clone(&self.readers).acquire_owned().await;
-        let reading = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            read(&store).map_err(|error| Error::Unavailable(error.to_string()))
-        });
-        reading.await.unwrap_or_else(|_| Err(Error::Unavailable("reading chaincode packages panicked".to_owned())))
+        let reading = self.readers.run(move || read(&store).map_err(|error| Error::Unavailable(error.to_string())));
+        reading.await.unwrap_or_else(|| Err(Error::Unavailable("reading chaincode packages panicked".to_owned())))
     }
 
     async fn list(&self, state: &mut InstanceState) -> wasmtime::Result<Result<Vec<Installed>, Error>> {
@@ -97,10 +92,10 @@ impl PackagesCapability {
         }
         let hashed = self.read(move |store| {
             let package = store.get(&name, &version)?;
-            let fingerprint = package.fingerprint();
-            Ok((package, fingerprint))
+            let (fingerprint, spec) = (package.fingerprint(), spec(&package));
+            Ok((package, fingerprint, spec))
         });
-        let (package, fingerprint) = match state.wait_for(hashed).await? {
+        let (package, fingerprint, spec) = match state.wait_for(hashed).await? {
             Ok(hashed) => hashed,
             Err(error) => return Ok(Err(error)),
         };
@@ -109,13 +104,22 @@ impl PackagesCapability {
             version: package.version().to_owned(),
             path: package.path().to_owned(),
             form: match package.form() {
-                packages::PackageForm::Plain => Form::Plain,
-                packages::PackageForm::Signed => Form::Signed,
+                PackageForm::Plain => Form::Plain,
+                PackageForm::Signed => Form::Signed,
             },
             data: fingerprint.data.to_vec(),
             id: fingerprint.id.to_vec(),
-            deployment_spec: state.push_blob(package.deployment_spec().clone())?,
+            deployment_spec: state.push_blob(spec)?,
         }))
+    }
+}
+
+/// The deployment spec of a package, as bytes that hold nothing else in memory: a transaction answers for their length.
+fn spec(package: &ChaincodePackage) -> Bytes {
+    match package.form() {
+        PackageForm::Plain => package.deployment_spec().clone(),
+        // A part of the file, of which everything around it may be the most.
+        PackageForm::Signed => Bytes::copy_from_slice(package.deployment_spec()),
     }
 }
 
@@ -141,5 +145,26 @@ impl Capability for PackagesCapability {
             let this = this.clone();
             Box::new(async move { Ok((this.get(store.data_mut(), asked).await?,)) })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_keeps_no_more_in_memory_than_it_is_long() {
+        let golden = |file: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1.4/packages").join(file);
+            Bytes::from(std::fs::read(path).unwrap())
+        };
+        for (file, form) in [("kv-1.cds", PackageForm::Plain), ("signedcc-7.scds", PackageForm::Signed)] {
+            let bytes = golden(file);
+            let package = ChaincodePackage::parse_installed(&bytes).unwrap();
+            let spec = spec(&package);
+            assert_eq!((package.form(), &spec), (form, package.deployment_spec()));
+            let within = bytes.as_ptr_range().contains(&spec.as_ptr());
+            assert!(!within || spec.len() == bytes.len(), "{file}");
+        }
     }
 }

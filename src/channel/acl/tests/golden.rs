@@ -12,7 +12,7 @@ use selvedge_proto::common::{
 use selvedge_proto::protos::{ProposalResponse, SignedProposal};
 
 use super::{denied, payload, resource};
-use crate::channel::{AclChecker, Authenticator, Bundle, Channels};
+use crate::channel::{AclChecker, Authenticator, Bundle, Channels, Realm};
 use crate::msp::{Msp, Signer, SigningIdentity};
 use crate::policies::parse;
 
@@ -188,9 +188,9 @@ fn a_channel_may_give_any_resource_of_its_own_another_policy() {
 
     // The same for an identity that is known already, and for envelopes.
     let alpha = SigningIdentity::load(&golden("msp/alpha-user1"), "AlphaMSP").expect("a key");
-    let msps = peer.channels.get(CHANNEL).expect("joined").msps().clone();
-    let identity = msps.deserialize(&alpha.serialize()).expect("a member");
-    let refused = peer.acl.check_identity(resource::PROPOSE, CHANNEL, &identity);
+    let realm = Realm::Channel(peer.channels.get(CHANNEL).expect("joined"));
+    let identity = realm.identify(&alpha.serialize()).expect("a member");
+    let refused = peer.acl.check_identity(resource::PROPOSE, &realm, &identity);
     assert_eq!(denied(refused), nested);
     let payload = payload(alpha.serialize());
     let envelope = Envelope { signature: alpha.sign(&payload).expect("signs"), payload };
