@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{Block, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::TxValidationCode;
 use thiserror::Error;
@@ -102,7 +102,7 @@ impl Committer {
                 continue;
             }
             let refuse = |source| CommitError::Config { number, index, source };
-            let envelope = ConfigEnvelope::decode(transaction.data)
+            let envelope = ConfigEnvelope::decode_as_go(transaction.data)
                 .map_err(|source| refuse(ConfigUpdateError::Undecodable { what: "ConfigEnvelope", source }))?;
             let applied = match &next {
                 Some((_, bundle)) => bundle.apply(&envelope),

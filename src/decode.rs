@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::{DecodeError, Message};
+use selvedge_proto::DecodeAsGo;
 use thiserror::Error;
 
 /// Bytes that are not the message they ought to be.
@@ -15,7 +16,7 @@ pub struct Undecodable {
 }
 
 pub(crate) fn decode<M: Message + Default>(message: &'static str, bytes: &Bytes) -> Result<M, Undecodable> {
-    M::decode(bytes.clone()).map_err(|error| Undecodable { message, cause: cause(&error) })
+    M::decode_as_go(bytes.clone()).map_err(|error| Undecodable { message, cause: cause(&error) })
 }
 
 /// Go's decoder says `unexpected EOF` wherever a length or a varint runs past the end. It also skips fields of an

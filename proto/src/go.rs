@@ -5,7 +5,7 @@
 //!
 //! Invariant: what prost decodes is decoded by prost alone; the second look costs nothing otherwise.
 
-use prost::bytes::{Buf, Bytes};
+use prost::bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 use prost::{DecodeError, Message};
 
@@ -15,11 +15,10 @@ pub trait DecodeAsGo: Message + Default {
     ///
     /// # Errors
     /// Where Go's decoder has one: truncated input, a length or number that is none, text that is not UTF-8.
-    fn decode_as_go(bytes: impl Into<Bytes>) -> Result<Self, DecodeError> {
-        let bytes = bytes.into();
+    fn decode_as_go(bytes: impl Buf + AsRef<[u8]> + Clone) -> Result<Self, DecodeError> {
         match Self::decode(bytes.clone()) {
             Err(error) if depth_of_wire_type(&error).is_some() => {
-                Self::decode(without_misfits::<Self>(&bytes, &mut Vec::new()).as_slice())
+                Self::decode(without_misfits::<Self>(bytes.as_ref(), &mut Vec::new()).as_slice())
             }
             decoded => decoded,
         }
@@ -104,11 +103,11 @@ mod tests {
         let envelope = Envelope { payload: "p".into(), signature: "s".into() };
         let bytes = [&MISFIT[..], &envelope.encode_to_vec(), &[0x10, 0x05]].concat();
         assert!(Envelope::decode(bytes.as_slice()).is_err(), "prost has it in its own way");
-        assert_eq!(Envelope::decode_as_go(bytes).expect("as Go"), envelope);
+        assert_eq!(Envelope::decode_as_go(bytes.as_slice()).expect("as Go"), envelope);
         // The type of a channel header is a number, and here a text.
         let header = ChannelHeader { channel_id: "c".into(), ..ChannelHeader::default() };
         let bytes = [&[0x0a, 1, b'x'][..], &header.encode_to_vec()].concat();
-        assert_eq!(ChannelHeader::decode_as_go(bytes).expect("as Go"), header);
+        assert_eq!(ChannelHeader::decode_as_go(bytes.as_slice()).expect("as Go"), header);
     }
 
     #[test]
@@ -116,21 +115,21 @@ mod tests {
         let header = Header { channel_header: "c".into(), signature_header: "s".into() };
         let inner = [&header.encode_to_vec()[..], &MISFIT, &[0x15, 1, 2, 3, 4]].concat();
         let bytes = [within(&inner, &[1]), vec![0x12, 1, b'd'], MISFIT.to_vec()].concat();
-        let payload = Payload::decode_as_go(bytes).expect("as Go");
+        let payload = Payload::decode_as_go(bytes.as_slice()).expect("as Go");
         assert_eq!(payload, Payload { header: Some(header), data: "d".into() });
 
         let action = TransactionAction { header: "h".into(), payload: "p".into() };
         let odd = [&MISFIT[..], &action.encode_to_vec()].concat();
         let bytes = [within(&odd, &[1]), within(&action.encode_to_vec(), &[1])].concat();
-        assert_eq!(Transaction::decode_as_go(bytes).expect("as Go").actions, [action.clone(), action]);
+        assert_eq!(Transaction::decode_as_go(bytes.as_slice()).expect("as Go").actions, [action.clone(), action]);
     }
 
     #[test]
     fn what_go_refuses_is_refused() {
         for bytes in [&[0x0a, 5][..], &[0x08, 0x00, 0x0a, 5], &[0x08, 0xff], &[0xff], &[0x08, 0x00, 0x0c]] {
-            assert!(Envelope::decode_as_go(bytes.to_vec()).is_err(), "{bytes:?}");
+            assert!(Envelope::decode_as_go(bytes).is_err(), "{bytes:?}");
         }
         let no_text = [&MISFIT[..], &[0x22, 1, 0xff], &[0x0a, 0]].concat();
-        assert!(ChannelHeader::decode_as_go(no_text).is_err());
+        assert!(ChannelHeader::decode_as_go(no_text.as_slice()).is_err());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{
     Block, BlockDataHashingStructure, ChannelHeader, Config, ConfigEnvelope, ConfigGroup, Consortium, Envelope,
     HashingAlgorithm, HeaderType, OrdererAddresses, Payload,
@@ -51,13 +51,14 @@ impl Bundle {
         let not_config = |cause: String| ChannelError::NotConfig { number, cause };
         let undecodable = |error: prost::DecodeError| not_config(error.to_string());
         let data = block.data.iter().flat_map(|data| &data.data).next();
-        let envelope = Envelope::decode(data.cloned().unwrap_or_default()).map_err(undecodable)?;
-        let payload = Payload::decode(envelope.payload).map_err(undecodable)?;
-        let header = ChannelHeader::decode(payload.header.unwrap_or_default().channel_header).map_err(undecodable)?;
+        let envelope = Envelope::decode_as_go(data.cloned().unwrap_or_default()).map_err(undecodable)?;
+        let payload = Payload::decode_as_go(envelope.payload).map_err(undecodable)?;
+        let header =
+            ChannelHeader::decode_as_go(payload.header.unwrap_or_default().channel_header).map_err(undecodable)?;
         if header.r#type != HeaderType::Config as i32 {
             return Err(not_config(format!("its first transaction is of type {}", header.r#type)));
         }
-        let config = ConfigEnvelope::decode(payload.data).map_err(undecodable)?.config;
+        let config = ConfigEnvelope::decode_as_go(payload.data).map_err(undecodable)?.config;
         Self::from_config(&header.channel_id, &config.ok_or_else(|| not_config("it holds no Config".into()))?)
     }
 

@@ -3,7 +3,7 @@
 //! Decoding only: nothing here says whether a transaction is good. Invariant: bytes from a block never panic.
 
 use bytes::Bytes;
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{ChannelHeader, ConfigEnvelope, Envelope, HeaderType, Payload};
 use selvedge_proto::kvrwset::{HashedRwSet, KvrwSet};
 use selvedge_proto::protos::{
@@ -23,13 +23,13 @@ pub struct BlockTransaction {
 impl BlockTransaction {
     /// Decodes an envelope as far as its channel header; none when it is not an envelope.
     pub fn decode(envelope: &Bytes) -> Option<Self> {
-        Self::from_envelope(&Envelope::decode(envelope.clone()).ok()?)
+        Self::from_envelope(&Envelope::decode_as_go(envelope.clone()).ok()?)
     }
 
     /// The same for an envelope that is decoded already.
     pub fn from_envelope(envelope: &Envelope) -> Option<Self> {
-        let payload = Payload::decode(envelope.payload.clone()).ok()?;
-        let header = ChannelHeader::decode(payload.header?.channel_header).ok()?;
+        let payload = Payload::decode_as_go(envelope.payload.clone()).ok()?;
+        let header = ChannelHeader::decode_as_go(payload.header?.channel_header).ok()?;
         Some(Self { header, data: payload.data })
     }
 
@@ -43,7 +43,7 @@ impl BlockTransaction {
     /// # Errors
     /// The code for a transaction that cannot be decoded.
     pub fn chaincode_actions(&self) -> Result<Vec<ChaincodeAction>, TxValidationCode> {
-        let transaction = Transaction::decode(self.data.clone()).map_err(undecodable)?;
+        let transaction = Transaction::decode_as_go(self.data.clone()).map_err(undecodable)?;
         transaction.actions.into_iter().map(|action| chaincode_action(action.payload)).collect()
     }
 
@@ -52,7 +52,7 @@ impl BlockTransaction {
     /// # Errors
     /// The code for a configuration that cannot be decoded.
     pub fn config(&self) -> Result<ConfigEnvelope, TxValidationCode> {
-        ConfigEnvelope::decode(self.data.clone()).map_err(|_| TxValidationCode::InvalidConfigTransaction)
+        ConfigEnvelope::decode_as_go(self.data.clone()).map_err(|_| TxValidationCode::InvalidConfigTransaction)
     }
 }
 
@@ -61,10 +61,10 @@ fn undecodable(_: prost::DecodeError) -> TxValidationCode {
 }
 
 fn chaincode_action(payload: Bytes) -> Result<ChaincodeAction, TxValidationCode> {
-    let payload = ChaincodeActionPayload::decode(payload).map_err(undecodable)?;
+    let payload = ChaincodeActionPayload::decode_as_go(payload).map_err(undecodable)?;
     let endorsed = payload.action.ok_or(TxValidationCode::NilTxaction)?;
-    let response = ProposalResponsePayload::decode(endorsed.proposal_response_payload).map_err(undecodable)?;
-    ChaincodeAction::decode(response.extension).map_err(undecodable)
+    let response = ProposalResponsePayload::decode_as_go(endorsed.proposal_response_payload).map_err(undecodable)?;
+    ChaincodeAction::decode_as_go(response.extension).map_err(undecodable)
 }
 
 /// The read-write set of one namespace.
@@ -83,14 +83,14 @@ pub struct NamespaceRwSet {
 /// # Errors
 /// The code for results that cannot be decoded.
 pub fn decode_rwset(results: Bytes) -> Result<Vec<NamespaceRwSet>, TxValidationCode> {
-    let set = TxReadWriteSet::decode(results).map_err(undecodable)?;
+    let set = TxReadWriteSet::decode_as_go(results).map_err(undecodable)?;
     let namespace = |set: selvedge_proto::rwset::NsReadWriteSet| {
         let collections = set.collection_hashed_rwset.into_iter().map(|collection| {
-            let hashed = HashedRwSet::decode(collection.hashed_rwset).map_err(undecodable)?;
+            let hashed = HashedRwSet::decode_as_go(collection.hashed_rwset).map_err(undecodable)?;
             Ok((collection.collection_name, hashed))
         });
         Ok(NamespaceRwSet {
-            public: KvrwSet::decode(set.rwset).map_err(undecodable)?,
+            public: KvrwSet::decode_as_go(set.rwset).map_err(undecodable)?,
             collections: collections.collect::<Result<_, _>>()?,
             namespace: set.namespace,
         })

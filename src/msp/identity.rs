@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::SerializedIdentity;
 
 use super::certificate::Certificate;
@@ -135,6 +135,6 @@ pub(super) fn verifying_key(certificate: &Certificate) -> Result<VerifyingKey, M
 
 /// When the certificate in a `SerializedIdentity` runs out, of whatever MSP it is; none if it cannot be read.
 pub(crate) fn expires_at(serialized: &[u8]) -> Option<SystemTime> {
-    let identity = SerializedIdentity::decode(serialized).ok()?;
+    let identity = SerializedIdentity::decode_as_go(serialized).ok()?;
     Some(Certificate::from_pem(&identity.id_bytes).ok()?.not_after)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{MspPrincipal, SerializedIdentity};
 
 use super::{Identity, Msp, MspError};
@@ -55,5 +55,5 @@ impl MspManager {
 /// # Errors
 /// When the bytes are no `SerializedIdentity`.
 pub(crate) fn mspid_of(serialized: &[u8]) -> Result<String, MspError> {
-    SerializedIdentity::decode(serialized).map(|identity| identity.mspid).map_err(MspError::NotAnIdentity)
+    SerializedIdentity::decode_as_go(serialized).map(|identity| identity.mspid).map_err(MspError::NotAnIdentity)
 }

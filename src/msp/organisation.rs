@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{FabricMspConfig, MspConfig, MspPrincipal, SerializedIdentity};
 
 use super::authorities::{self, Authorities, Chain};
@@ -52,7 +52,8 @@ impl Msp {
         if config.r#type != 0 {
             return Err(definition(format!("type {} is not an X.509 MSP (type 0)", config.r#type)));
         }
-        let config = FabricMspConfig::decode(config.config.clone()).map_err(|error| definition(error.to_string()))?;
+        let config =
+            FabricMspConfig::decode_as_go(config.config.clone()).map_err(|error| definition(error.to_string()))?;
         Self::new(&config, version)
     }
 
@@ -125,7 +126,7 @@ impl Msp {
         if let Some(identity) = self.cache().get(serialized) {
             return Ok(identity);
         }
-        let parsed = SerializedIdentity::decode(serialized).map_err(MspError::NotAnIdentity)?;
+        let parsed = SerializedIdentity::decode_as_go(serialized).map_err(MspError::NotAnIdentity)?;
         if parsed.mspid != self.id() {
             return Err(MspError::OtherMsp { expected: self.id().to_owned(), received: parsed.mspid });
         }

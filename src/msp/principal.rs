@@ -1,6 +1,6 @@
 //! What a policy asks of an identity (Fabric: `satisfiesPrincipalInternalPreV13`, `V13`, `V143`, `collectPrincipals`).
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::msp_identity_anonymity::MspIdentityAnonymityType;
 use selvedge_proto::common::msp_principal::Classification;
 use selvedge_proto::common::msp_role::MspRoleType;
@@ -27,7 +27,7 @@ fn collect(principal: &MspPrincipal, version: MspVersion) -> Result<Vec<MspPrinc
             return Err(MspError::Principal(format!("invalid principal type {}", next.principal_classification)));
         }
         let combined =
-            CombinedPrincipal::decode(next.principal).map_err(|error| unreadable("CombinedPrincipal", &error))?;
+            CombinedPrincipal::decode_as_go(next.principal).map_err(|error| unreadable("CombinedPrincipal", &error))?;
         if combined.principals.is_empty() {
             return Err(MspError::Principal("No principals in CombinedPrincipal".into()));
         }
@@ -40,7 +40,7 @@ fn satisfies_single(msp: &Msp, identity: &Identity, principal: &MspPrincipal) ->
     let content = principal.principal.clone();
     match Classification::try_from(principal.principal_classification) {
         Ok(Classification::Role) => {
-            let asked = MspRole::decode(content).map_err(|error| unreadable("MSPRole", &error))?;
+            let asked = MspRole::decode_as_go(content).map_err(|error| unreadable("MSPRole", &error))?;
             check_msp(msp, identity, &asked.msp_identifier)?;
             let role = match MspRoleType::try_from(asked.role) {
                 Ok(MspRoleType::Member) => Role::Member,
@@ -53,7 +53,8 @@ fn satisfies_single(msp: &Msp, identity: &Identity, principal: &MspPrincipal) ->
             identity.check_role(role)
         }
         Ok(Classification::OrganizationUnit) => {
-            let asked = OrganizationUnit::decode(content).map_err(|error| unreadable("OrganizationUnit", &error))?;
+            let asked =
+                OrganizationUnit::decode_as_go(content).map_err(|error| unreadable("OrganizationUnit", &error))?;
             check_msp(msp, identity, &asked.msp_identifier)?;
             let belongs = identity.organizational_units().contains(&asked.organizational_unit_identifier)
                 && identity.certifiers_identifier() == asked.certifiers_identifier;
@@ -66,8 +67,8 @@ fn satisfies_single(msp: &Msp, identity: &Identity, principal: &MspPrincipal) ->
             if asked.is_same_as(identity) { Ok(()) } else { refuse("The identities do not match".into()) }
         }
         Ok(Classification::Anonymity) if msp.version() >= MspVersion::V1_3 => {
-            let asked =
-                MspIdentityAnonymity::decode(content).map_err(|error| unreadable("MSPIdentityAnonymity", &error))?;
+            let asked = MspIdentityAnonymity::decode_as_go(content)
+                .map_err(|error| unreadable("MSPIdentityAnonymity", &error))?;
             match MspIdentityAnonymityType::try_from(asked.anonymity_type) {
                 Ok(MspIdentityAnonymityType::Nominal) => Ok(()),
                 Ok(MspIdentityAnonymityType::Anonymous) => {

@@ -3,7 +3,7 @@
 //! Invariant: every transaction of the block is listed, whatever is in its envelope; a payload of an event never is.
 
 use bytes::Bytes;
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{Block, HeaderType};
 use selvedge_proto::protos::filtered_transaction::Data;
 use selvedge_proto::protos::{
@@ -45,6 +45,7 @@ fn filtered(envelope: &Bytes, tx_validation_code: i32) -> FilteredTransaction {
 }
 
 fn event(action: &ChaincodeAction) -> Option<FilteredChaincodeAction> {
-    let event = ChaincodeEvent::decode(action.events.clone()).ok().filter(|event| !event.chaincode_id.is_empty())?;
+    let event =
+        ChaincodeEvent::decode_as_go(action.events.clone()).ok().filter(|event| !event.chaincode_id.is_empty())?;
     Some(FilteredChaincodeAction { chaincode_event: Some(ChaincodeEvent { payload: Bytes::new(), ..event }) })
 }

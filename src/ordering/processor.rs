@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::consensus_type::State;
 use selvedge_proto::common::{ConfigEnvelope, Envelope, Header, HeaderType, Payload, SignatureHeader, Status};
 
@@ -55,8 +55,8 @@ pub(super) trait Processor: Send + Sync {
 
     /// The same for a CONFIG message that was made under an older configuration.
     fn process_config(&self, envelope: &Envelope) -> Result<(Envelope, u64), Refusal> {
-        let update = Payload::decode(envelope.payload.clone())
-            .and_then(|payload| ConfigEnvelope::decode(payload.data))
+        let update = Payload::decode_as_go(envelope.payload.clone())
+            .and_then(|payload| ConfigEnvelope::decode_as_go(payload.data))
             .map_err(|error| Refusal::bad(error.to_string()))?;
         self.process_config_update(&update.last_update.unwrap_or_default())
     }
@@ -149,8 +149,8 @@ fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope
 
 /// Who made an envelope, by its own account.
 pub(super) fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
-    let header: Header = Payload::decode(envelope.payload.clone())?.header.unwrap_or_default();
-    Ok(SignatureHeader::decode(header.signature_header)?.creator)
+    let header: Header = Payload::decode_as_go(envelope.payload.clone())?.header.unwrap_or_default();
+    Ok(SignatureHeader::decode_as_go(header.signature_header)?.creator)
 }
 
 /// The configuration that an update makes, if this orderer can go on with it and this node can serve it.

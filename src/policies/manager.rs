@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{self, ConfigGroup, implicit_meta_policy, policy};
 
 use super::{PolicyDefinitionError, PolicyError, SignaturePolicy};
@@ -135,7 +135,7 @@ fn read_group(path: &str, group: &ConfigGroup, msps: &Arc<MspManager>) -> Result
             Ok(policy::PolicyType::Signature) => {
                 SignaturePolicy::decode(definition.value.clone(), Arc::clone(msps)).map(Policy::Signature)
             }
-            Ok(policy::PolicyType::ImplicitMeta) => common::ImplicitMetaPolicy::decode(definition.value.clone())
+            Ok(policy::PolicyType::ImplicitMeta) => common::ImplicitMetaPolicy::decode_as_go(definition.value.clone())
                 .map(|definition| Policy::ImplicitMeta(ImplicitMetaPolicy::new(&definition, path, &groups)))
                 .map_err(PolicyDefinitionError::Implicit),
             _ => {

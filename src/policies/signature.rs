@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use prost::Message;
 use prost::bytes::Bytes;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{MspPrincipal, SignaturePolicyEnvelope};
 
 use super::rule::Rule;
@@ -24,7 +24,7 @@ impl SignaturePolicy {
     /// # Errors
     /// When it cannot be decoded, or as for [`SignaturePolicy::new`].
     pub fn decode(bytes: Bytes, msps: Arc<MspManager>) -> Result<Self, PolicyDefinitionError> {
-        Self::new(SignaturePolicyEnvelope::decode(bytes).map_err(PolicyDefinitionError::Signature)?, msps)
+        Self::new(SignaturePolicyEnvelope::decode_as_go(bytes).map_err(PolicyDefinitionError::Signature)?, msps)
     }
 
     /// For an envelope, whose principals are those of `msps`.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::kvrwset::{HashedRwSet, KvrwSet};
 use selvedge_proto::protos::TxValidationCode;
 use selvedge_proto::rwset::{NsReadWriteSet, TxReadWriteSet};
@@ -18,7 +18,7 @@ pub(super) fn check_results(
     results: &Bytes,
     system_chaincodes: &dyn SystemChaincodes,
 ) -> Result<(), TxValidationCode> {
-    let set = TxReadWriteSet::decode(results.clone()).or(Err(TxValidationCode::BadRwset))?;
+    let set = TxReadWriteSet::decode_as_go(results.clone()).or(Err(TxValidationCode::BadRwset))?;
     let written = set
         .ns_rwset
         .iter()
@@ -41,10 +41,10 @@ pub(super) fn check_results(
 
 /// Whether anything in the namespace is changed, hashed values and metadata included.
 fn writes(namespace: &NsReadWriteSet) -> Result<bool, prost::DecodeError> {
-    let public = KvrwSet::decode(namespace.rwset.clone())?;
+    let public = KvrwSet::decode_as_go(namespace.rwset.clone())?;
     let mut writes = !public.writes.is_empty() || !public.metadata_writes.is_empty();
     for collection in &namespace.collection_hashed_rwset {
-        let hashed = HashedRwSet::decode(collection.hashed_rwset.clone())?;
+        let hashed = HashedRwSet::decode_as_go(collection.hashed_rwset.clone())?;
         writes |= !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty();
     }
     Ok(writes)

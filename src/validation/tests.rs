@@ -76,6 +76,20 @@ fn writing(namespaces: &[&str]) -> Bytes {
         .into()
 }
 
+/// As in Fabric, whose decoder takes a known field of another wire type for an unknown one: a number where there are bytes.
+#[tokio::test]
+async fn a_field_of_another_wire_type_changes_no_verdict() {
+    const MISFIT: &[u8] = &[0x08, 0x00];
+    let bench = Bench::new();
+    let Envelope { payload, .. } = bench.transaction().await;
+    let payload = Bytes::from([MISFIT, &payload].concat());
+    let signed = Envelope { signature: bench.network.user.sign(&payload).expect("signs"), payload };
+    let envelope = Bytes::from([MISFIT, &signed.encode_to_vec()].concat());
+    assert!(Envelope::decode(envelope.clone()).is_err(), "the usual decoder refuses it");
+    let block = Block { data: Some(BlockData { data: vec![envelope] }), ..Block::default() };
+    assert_eq!(bench.validator.validate(CHANNEL, &block), [TxValidationCode::Valid]);
+}
+
 #[tokio::test]
 async fn an_endorsed_proposal_becomes_a_valid_transaction() {
     let bench = Bench::new();

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeEvent, ChaincodeHeaderExtension,
@@ -36,8 +36,8 @@ impl Rules<'_> {
     }
 
     fn check(&self, envelope: &Bytes) -> Result<(), TxValidationCode> {
-        let envelope = Envelope::decode(envelope.clone()).or(Err(TxValidationCode::InvalidOtherReason))?;
-        let payload = Payload::decode(envelope.payload.clone()).or(Err(TxValidationCode::BadPayload))?;
+        let envelope = Envelope::decode_as_go(envelope.clone()).or(Err(TxValidationCode::InvalidOtherReason))?;
+        let payload = Payload::decode_as_go(envelope.payload.clone()).or(Err(TxValidationCode::BadPayload))?;
         let header = payload.header.unwrap_or_default();
         let (channel_header, signature_header) = check_headers(&header).ok_or(TxValidationCode::BadCommonHeader)?;
         self.msps
@@ -70,11 +70,11 @@ impl Rules<'_> {
     }
 
     fn check_action(&self, header: &ChannelHeader, endorsed: &ChaincodeEndorsedAction) -> Result<(), TxValidationCode> {
-        let extension =
-            ChaincodeHeaderExtension::decode(header.extension.clone()).or(Err(TxValidationCode::BadHeaderExtension))?;
-        let response = ProposalResponsePayload::decode(endorsed.proposal_response_payload.clone())
+        let extension = ChaincodeHeaderExtension::decode_as_go(header.extension.clone())
+            .or(Err(TxValidationCode::BadHeaderExtension))?;
+        let response = ProposalResponsePayload::decode_as_go(endorsed.proposal_response_payload.clone())
             .or(Err(TxValidationCode::BadResponsePayload))?;
-        let action = ChaincodeAction::decode(response.extension).or(Err(TxValidationCode::BadResponsePayload))?;
+        let action = ChaincodeAction::decode_as_go(response.extension).or(Err(TxValidationCode::BadResponsePayload))?;
         let name = check_names(&extension, &action);
         // A read-write set that cannot be decoded comes before a wrong name.
         check_results(name.as_deref(), &action.results, self.system_chaincodes)?;
@@ -97,8 +97,8 @@ impl Rules<'_> {
 
 fn check_headers(header: &Header) -> Option<(ChannelHeader, SignatureHeader)> {
     use HeaderType::{Config, ConfigUpdate, EndorserTransaction, TokenTransaction};
-    let channel_header = ChannelHeader::decode(header.channel_header.clone()).ok()?;
-    let signature_header = SignatureHeader::decode(header.signature_header.clone()).ok()?;
+    let channel_header = ChannelHeader::decode_as_go(header.channel_header.clone()).ok()?;
+    let signature_header = SignatureHeader::decode_as_go(header.signature_header.clone()).ok()?;
     let known = matches!(
         HeaderType::try_from(channel_header.r#type),
         Ok(EndorserTransaction | ConfigUpdate | Config | TokenTransaction)
@@ -113,12 +113,12 @@ fn is_whole(header: &SignatureHeader) -> bool {
 
 /// The transaction's only action, if the endorsers endorsed this very proposal.
 fn endorsed_action(header: &Header, data: Bytes) -> Option<ChaincodeEndorsedAction> {
-    let transaction = Transaction::decode(data).ok()?;
+    let transaction = Transaction::decode_as_go(data).ok()?;
     let [action] = &transaction.actions[..] else { return None };
-    let action_header = SignatureHeader::decode(action.header.clone()).ok()?;
-    let payload = ChaincodeActionPayload::decode(action.payload.clone()).ok()?;
+    let action_header = SignatureHeader::decode_as_go(action.header.clone()).ok()?;
+    let payload = ChaincodeActionPayload::decode_as_go(action.payload.clone()).ok()?;
     let endorsed = payload.action?;
-    let response = ProposalResponsePayload::decode(endorsed.proposal_response_payload.clone()).ok()?;
+    let response = ProposalResponsePayload::decode_as_go(endorsed.proposal_response_payload.clone()).ok()?;
     let proposal_hash =
         hash::proposal_hash(&header.channel_header, &action.header, &payload.chaincode_proposal_payload);
     (is_whole(&action_header) && response.proposal_hash[..] == proposal_hash).then_some(endorsed)
@@ -128,7 +128,7 @@ fn endorsed_action(header: &Header, data: Bytes) -> Option<ChaincodeEndorsedActi
 fn check_names(extension: &ChaincodeHeaderExtension, action: &ChaincodeAction) -> Option<String> {
     let invoked = extension.chaincode_id.as_ref()?;
     let ran = action.chaincode_id.as_ref()?;
-    let event = ChaincodeEvent::decode(action.events.clone()).ok()?;
+    let event = ChaincodeEvent::decode_as_go(action.events.clone()).ok()?;
     let event_fits = action.events.is_empty() || event.chaincode_id == invoked.name;
     let fits = !invoked.name.is_empty() && ran.name == invoked.name && !ran.version.is_empty() && event_fits;
     fits.then(|| ran.name.clone())

@@ -1,7 +1,7 @@
 //! What is checked, taken apart (Fabric: the first half of `policyChecker.CheckPolicy`, `Envelope.AsSignedData`).
 
-use prost::Message;
 use prost::bytes::Bytes;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{Envelope, Header, Payload, SignatureHeader};
 use selvedge_proto::protos::{Proposal, SignedProposal};
 
@@ -64,17 +64,17 @@ impl<'a> Signed<'a> {
                 AclError::Proposal { what, during: check.text(part), part: name, source }
             }
         };
-        let proposal = Proposal::decode(signed.proposal_bytes.clone()).map_err(refuse(Part::Proposal))?;
-        let header = Header::decode(proposal.header).map_err(refuse(Part::Header))?;
-        let header = SignatureHeader::decode(header.signature_header).map_err(refuse(Part::SignatureHeader))?;
+        let proposal = Proposal::decode_as_go(signed.proposal_bytes.clone()).map_err(refuse(Part::Proposal))?;
+        let header = Header::decode_as_go(proposal.header).map_err(refuse(Part::Header))?;
+        let header = SignatureHeader::decode_as_go(header.signature_header).map_err(refuse(Part::SignatureHeader))?;
         Ok(Self { creator: header.creator, message: &signed.proposal_bytes, signature: &signed.signature })
     }
 
     /// Of an envelope; nothing is verified.
     pub(super) fn envelope(envelope: &'a Envelope) -> Result<Self, AclError> {
-        let payload = Payload::decode(envelope.payload.clone()).map_err(AclError::Payload)?;
+        let payload = Payload::decode_as_go(envelope.payload.clone()).map_err(AclError::Payload)?;
         let header = payload.header.ok_or(AclError::NoHeader)?;
-        let header = SignatureHeader::decode(header.signature_header).map_err(AclError::SignatureHeader)?;
+        let header = SignatureHeader::decode_as_go(header.signature_header).map_err(AclError::SignatureHeader)?;
         Ok(Self { creator: header.creator, message: &envelope.payload, signature: &envelope.signature })
     }
 }

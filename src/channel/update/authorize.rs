@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope, SignatureHeader};
 
 use super::config_map::{self, ConfigMap, Item};
@@ -14,7 +14,7 @@ use crate::policies::Signers;
 impl Bundle {
     /// The configuration tree that `update` makes of this one, if it may.
     pub(super) fn authorize(&self, update: &ConfigUpdateEnvelope) -> Result<ConfigGroup, ConfigUpdateError> {
-        let content = ConfigUpdate::decode(update.config_update.clone())
+        let content = ConfigUpdate::decode_as_go(update.config_update.clone())
             .map_err(|source| ConfigUpdateError::Undecodable { what: "ConfigUpdate", source })?;
         if content.channel_id != self.channel() {
             let (update, channel) = (content.channel_id, self.channel().to_owned());
@@ -38,7 +38,7 @@ impl Bundle {
     fn signers_of(&self, update: &ConfigUpdateEnvelope) -> Result<Vec<Identity>, ConfigUpdateError> {
         let mut signers = Signers::new(self.msps());
         for signature in &update.signatures {
-            let header = SignatureHeader::decode(signature.signature_header.clone())
+            let header = SignatureHeader::decode_as_go(signature.signature_header.clone())
                 .map_err(|source| ConfigUpdateError::Undecodable { what: "SignatureHeader", source })?;
             signers.add(&header.creator, &signature.signature, || {
                 Cow::Owned([&signature.signature_header[..], &update.config_update].concat())

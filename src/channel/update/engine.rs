@@ -1,6 +1,6 @@
 //! Making and checking the next configuration (Fabric: `configtx.ValidatorImpl`, `peer.chainSupport.Apply`).
 
-use prost::Message;
+use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{
     ChannelHeader, Config, ConfigEnvelope, ConfigUpdateEnvelope, Envelope, HeaderType, Payload,
 };
@@ -62,13 +62,13 @@ impl Bundle {
 /// The update in an envelope.
 fn update_of(envelope: &Envelope) -> Result<ConfigUpdateEnvelope, ConfigUpdateError> {
     let undecodable = |what| move |source| ConfigUpdateError::Undecodable { what, source };
-    let payload = Payload::decode(envelope.payload.clone()).map_err(undecodable("Payload"))?;
+    let payload = Payload::decode_as_go(envelope.payload.clone()).map_err(undecodable("Payload"))?;
     let header = payload.header.ok_or(ConfigUpdateError::NoHeader)?;
-    let header = ChannelHeader::decode(header.channel_header).map_err(undecodable("ChannelHeader"))?;
+    let header = ChannelHeader::decode_as_go(header.channel_header).map_err(undecodable("ChannelHeader"))?;
     if header.r#type != HeaderType::ConfigUpdate as i32 {
         let received = HeaderType::try_from(header.r#type)
             .map_or_else(|_| header.r#type.to_string(), |kind| kind.as_str_name().to_owned());
         return Err(ConfigUpdateError::Type { received });
     }
-    ConfigUpdateEnvelope::decode(payload.data).map_err(undecodable("message for type CONFIG_UPDATE"))
+    ConfigUpdateEnvelope::decode_as_go(payload.data).map_err(undecodable("message for type CONFIG_UPDATE"))
 }
