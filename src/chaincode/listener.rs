@@ -3,17 +3,21 @@
 //!
 //! One task reads a stream and never waits for what it reads to be answered: each request runs beside it and ends with
 //! the stream. It waits only for a chaincode that does not take its answers, or that has more requests in work than any
-//! peer has transactions. Invariant: however a stream ends, the Handler is told, once.
+//! peer has transactions. Invariants: however a stream ends, the Handler is told, once; no process registers as a system
+//! chaincode, not even while that one is between two launches.
 
 use std::sync::Arc;
 
-use selvedge_proto::protos::ChaincodeMessage;
+use prost::Message;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupport;
+use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error};
 
+use super::SystemChaincodes;
+use super::message::Type;
 use super::outbox::{Messages, Outbox, outbox};
 use crate::container::{PeerEnd, StreamAcceptor};
 
@@ -23,13 +27,14 @@ const IN_WORK: usize = 16_384;
 /// The service on which chaincode registers.
 pub struct ChaincodeListener {
     acceptor: Arc<dyn StreamAcceptor>,
+    system_chaincodes: Arc<dyn SystemChaincodes>,
     work: Option<Handle>,
 }
 
 impl ChaincodeListener {
-    /// A listener that gives its streams to this acceptor.
-    pub fn new(acceptor: Arc<dyn StreamAcceptor>) -> Self {
-        Self { acceptor, work: None }
+    /// A listener that gives its streams to this acceptor, but for those that claim the name of a system chaincode.
+    pub fn new(acceptor: Arc<dyn StreamAcceptor>, system_chaincodes: Arc<dyn SystemChaincodes>) -> Self {
+        Self { acceptor, system_chaincodes, work: None }
     }
 
     /// Has requests worked on there and not by whoever serves the sockets: what a chaincode calls may be a wasm guest,
@@ -51,8 +56,9 @@ impl ChaincodeSupport for ChaincodeListener {
         let (outbox, messages) = outbox();
         let peer = self.acceptor.accept(Arc::new(outbox.clone()));
         let work = self.work.clone().unwrap_or_else(Handle::current);
+        let open = Open { peer, system_chaincodes: Arc::clone(&self.system_chaincodes) };
         tokio::spawn(async move {
-            let end = Open(peer).read(request.into_inner(), &outbox, &work).await;
+            let end = open.read(request.into_inner(), &outbox, &work).await;
             if let Some(status) = end {
                 outbox.end(status);
             }
@@ -62,7 +68,10 @@ impl ChaincodeSupport for ChaincodeListener {
 }
 
 /// The peer's end of a stream that is being read.
-struct Open(Arc<dyn PeerEnd>);
+struct Open {
+    peer: Arc<dyn PeerEnd>,
+    system_chaincodes: Arc<dyn SystemChaincodes>,
+}
 
 impl Open {
     /// Reads until the stream ends; returns what the chaincode is to be told about it.
@@ -77,7 +86,13 @@ impl Open {
                 // Only so that the set does not grow; a request answers for itself.
                 Some(_) = requests.join_next() => continue,
             };
-            match message.map(|message| message.map(|message| self.0.receive(message))) {
+            if let Ok(Some(message)) = &message
+                && let Some(name) = self.claimed(message)
+            {
+                error!("a process that is not this peer tried to register as system chaincode {name}");
+                return Some(Status::permission_denied(format!("{name} is a system chaincode of this peer")));
+            }
+            match message.map(|message| message.map(|message| self.peer.receive(message))) {
                 Ok(Some(Ok(Some(request)))) => drop(requests.spawn_on(request, work)),
                 Ok(Some(Ok(None))) => {}
                 Ok(Some(Err(end))) => {
@@ -95,11 +110,21 @@ impl Open {
             }
         }
     }
+
+    /// The system chaincode that a REGISTER is for. What cannot be read is the Handler's to refuse.
+    fn claimed(&self, message: &ChaincodeMessage) -> Option<String> {
+        if message.r#type() != Type::Register {
+            return None;
+        }
+        let id = ChaincodeId::decode(message.payload.clone()).ok()?;
+        let name = id.name.split_once(':').map_or(id.name.as_str(), |(name, _)| name);
+        self.system_chaincodes.is_sys_cc(name).then(|| name.to_owned())
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.closed();
+        self.peer.closed();
     }
 }
 
@@ -108,17 +133,16 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use prost::Message;
     use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
     use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
-    use selvedge_proto::protos::{ChaincodeId, GetState, Response};
+    use selvedge_proto::protos::{GetState, Response};
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
     use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
     use tonic::transport::{Endpoint, Server};
 
-    use super::super::message::{self, Type};
-    use super::super::testing::{CHANNEL, TestPeer, like, outcome};
+    use super::super::message;
+    use super::super::testing::{CHANNEL, Rules, TestPeer, like, outcome};
     use super::*;
     use crate::container::{ChaincodeStream, EndStream, Pending};
 
@@ -169,21 +193,26 @@ mod tests {
 
     /// A registered chaincode `cc:1.0`.
     async fn dial_to(acceptor: Arc<dyn StreamAcceptor>) -> Dialled {
+        let mut chaincode = register(acceptor, "cc:1.0").await;
+        chaincode.expect(Type::Registered).await;
+        chaincode.expect(Type::Ready).await;
+        chaincode
+    }
+
+    /// A stream whose first message claims this id.
+    async fn register(acceptor: Arc<dyn StreamAcceptor>, id: &str) -> Dialled {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", socket.local_addr().unwrap());
-        let listener = ChaincodeListener::new(acceptor).work_on(Handle::current());
+        let listener = ChaincodeListener::new(acceptor, Arc::new(Rules::default())).work_on(Handle::current());
         let server = Server::builder().add_service(ChaincodeSupportServer::new(listener));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(socket)));
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
         let (to_peer, messages) = mpsc::unbounded_channel();
-        let id = ChaincodeId { name: "cc:1.0".into(), ..ChaincodeId::default() };
+        let id = ChaincodeId { name: id.into(), ..ChaincodeId::default() };
         to_peer.send(message::bare(Type::Register, id.encode_to_vec().into())).unwrap();
         let stream =
             ChaincodeSupportClient::new(channel).register(UnboundedReceiverStream::new(messages)).await.unwrap();
-        let mut chaincode = Dialled { to_peer, from_peer: stream.into_inner() };
-        chaincode.expect(Type::Registered).await;
-        chaincode.expect(Type::Ready).await;
-        chaincode
+        Dialled { to_peer, from_peer: stream.into_inner() }
     }
 
     #[tokio::test]
@@ -220,6 +249,19 @@ mod tests {
             status.message(),
             "error handling message, ending stream: [] Fabric side handler cannot handle message (READY) while in ready state"
         );
+    }
+
+    #[tokio::test]
+    async fn no_process_registers_as_a_system_chaincode() {
+        let peer = TestPeer::new();
+        for id in ["scc:1.0", "scc", "hidden:7"] {
+            let status = register(Arc::new(peer.support.clone()), id).await.next().await.unwrap_err();
+            let name = id.split(':').next().unwrap();
+            assert_eq!(status.code(), tonic::Code::PermissionDenied, "{id}");
+            assert_eq!(status.message(), format!("{name} is a system chaincode of this peer"));
+        }
+        // In-process streams do not come this way, so the names are still free for them.
+        peer.chaincode("scc:1.0").await;
     }
 
     #[tokio::test]

@@ -162,7 +162,7 @@ impl Node {
         let parts = EndorserParts {
             authenticator,
             acl: acl.clone(),
-            system_chaincodes: registry,
+            system_chaincodes: registry.clone(),
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
             signer,
@@ -183,7 +183,7 @@ impl Node {
                 Arc::clone(&deliverer),
             ),
             deliverer,
-            chaincode: ChaincodeListener::new(acceptor).work_on(work.handle()),
+            chaincode: ChaincodeListener::new(acceptor, registry).work_on(work.handle()),
             operations: Operations {
                 health,
                 metrics: Arc::new(metrics),
