@@ -132,7 +132,9 @@ async fn what_cannot_register_waits_and_the_good_one_serves() -> anyhow::Result<
     duplicate.assert_silent().await;
     let mut system = Process::dial(&peer).await?;
     system.register(&format!("mischief:{}", env!("CARGO_PKG_VERSION")))?;
-    assert_eq!(system.end().await?.message(), "mischief is a system chaincode of this peer");
+    let refused = system.next().await?.expect_err("the stream ends");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    assert_eq!(refused.message(), "mischief is a system chaincode of this peer");
 
     good.serve(&peer, "t2").await?;
     drop((duplicate, system));
