@@ -13,7 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, RESPONSES, Sent};
-use super::{Deliverer, filtered_block, resource};
+use super::{Deliverer, filtered_block};
+use crate::channel::resource;
 use crate::tls::TlsInfo;
 
 /// Implements `protos.Deliver`.
@@ -67,7 +68,7 @@ pub(super) struct FullBlocks;
 
 impl Form for FullBlocks {
     type Response = DeliverResponse;
-    const RESOURCE: &'static str = resource::BLOCK;
+    const RESOURCE: &'static str = resource::BLOCK_EVENT;
 
     fn block(&self, _channel: &str, block: Block) -> DeliverResponse {
         DeliverResponse { r#type: Some(Type::Block(block)) }
@@ -83,7 +84,7 @@ pub(super) struct FilteredBlocks;
 
 impl Form for FilteredBlocks {
     type Response = DeliverResponse;
-    const RESOURCE: &'static str = resource::FILTERED_BLOCK;
+    const RESOURCE: &'static str = resource::FILTERED_BLOCK_EVENT;
 
     fn block(&self, channel: &str, block: Block) -> DeliverResponse {
         DeliverResponse { r#type: Some(Type::FilteredBlock(filtered_block(channel, &block))) }
