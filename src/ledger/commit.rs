@@ -5,10 +5,11 @@
 
 use std::collections::HashSet;
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadableTable};
+use redb::{Database, ReadableTable, WriteTransaction};
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
@@ -34,11 +35,24 @@ pub struct CommittedBlock {
     pub block: Block,
     /// The verdict over each of its transactions.
     pub codes: Vec<TxValidationCode>,
+    /// What it took; nothing for a block that was committed before.
+    pub times: CommitTimes,
+}
+
+/// How long the steps of a commit took (Fabric: the times in the line of `kvLedger.CommitLegacy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitTimes {
+    /// Hashes, duplicates, MVCC and phantoms.
+    pub state_validation: Duration,
+    /// Block, indexes, state and history into the tables, in memory.
+    pub write: Duration,
+    /// Until the disk had them.
+    pub sync: Duration,
 }
 
 impl CommittedBlock {
-    fn new(block: Block) -> Self {
-        Self { codes: block::validation_codes(&block), block }
+    fn new(block: Block, times: CommitTimes) -> Self {
+        Self { codes: block::validation_codes(&block), block, times }
     }
 }
 
@@ -90,6 +104,7 @@ impl Ledger {
         validation: &[TxValidationCode],
         durable: impl FnOnce(&[TxValidationCode]),
     ) -> Result<CommittedBlock, LedgerError> {
+        let started = Instant::now();
         let snapshot = self.snapshot();
         let number = check_block(&self.channel, &block, &snapshot.tip)?;
         if number < snapshot.tip.height {
@@ -103,20 +118,25 @@ impl Ledger {
         let known = |txid: &str| Ok(snapshot.transaction(txid)?.is_some());
         let verdict = judge(&block, number, validation, &*snapshot, known)?;
         let block = finish(block, &verdict, &snapshot.tip);
-        write(&self.database, &block, number, &verdict)?;
+        let judged = Instant::now();
+        let transaction = write(&self.database, &block, number, &verdict)?;
+        let written = Instant::now();
+        transaction.commit()?;
+        let times =
+            CommitTimes { state_validation: judged - started, write: written - judged, sync: written.elapsed() };
         durable(&verdict.codes);
 
         let snapshot = Snapshot::open(&self.database)?;
         let height = snapshot.tip.height;
         self.set_snapshot(snapshot);
         self.height.send_replace(height);
-        Ok(CommittedBlock::new(block))
+        Ok(CommittedBlock::new(block, times))
     }
 
     fn committed_before(&self, snapshot: &Snapshot, block: &Block, number: u64) -> Result<CommittedBlock, LedgerError> {
         let committed = snapshot.indexed_block(number)?;
         if committed.header == block.header {
-            return Ok(CommittedBlock::new(committed));
+            return Ok(CommittedBlock::new(committed, CommitTimes::default()));
         }
         Err(bad_block(&self.channel, number, "another block of this number is committed already".into()))
     }
@@ -128,7 +148,8 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
     let verdict = judge(genesis, number, &valid, &NoState, |_| Ok(false))?;
-    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict)
+    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict)?.commit()?;
+    Ok(())
 }
 
 fn bad_block(channel: &str, number: u64, reason: String) -> LedgerError {
@@ -286,8 +307,8 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
     block
 }
 
-/// Block, indexes, state and history in one transaction, durable on return.
-fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> Result<(), LedgerError> {
+/// Block, indexes, state and history in one transaction, which is durable once it is committed.
+fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> Result<WriteTransaction, LedgerError> {
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
@@ -321,8 +342,7 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
             channel.insert(store::LAST_CONFIG, number)?;
         }
     }
-    transaction.commit()?;
-    Ok(())
+    Ok(transaction)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ mod updates;
 use std::sync::{Arc, Mutex};
 
 pub use channel_ledger::Ledger;
-pub use commit::CommittedBlock;
+pub use commit::{CommitTimes, CommittedBlock};
 pub use error::LedgerError;
 pub use history::{HistoryIterator, HistoryQueryExecutor};
 pub use provider::LedgerProvider;
