@@ -24,6 +24,8 @@ mod private_data;
 mod provider;
 mod range_query;
 mod rwset;
+#[cfg(test)]
+mod serial_model;
 mod simulator;
 mod state;
 mod store;

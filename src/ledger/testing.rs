@@ -29,6 +29,14 @@ impl TestChannel {
         Self { provider, ledger, _dir: dir, transactions: 0 }
     }
 
+    /// Closes the ledger and opens it again. Whoever keeps the ledger, or a snapshot of it, makes this fail.
+    pub(crate) fn restart(self) -> (tempfile::TempDir, LedgerProvider) {
+        let Self { provider, ledger, _dir: dir, .. } = self;
+        drop((provider, ledger));
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        (dir, provider)
+    }
+
     /// The block that could follow now.
     pub(crate) fn next_block(&self, envelopes: Vec<Bytes>) -> Block {
         let info = self.ledger.chain_info().unwrap();
