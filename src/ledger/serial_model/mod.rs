@@ -113,7 +113,7 @@ fn fill() -> Program {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn a_chain_is_what_its_programs_come_to_one_after_the_other(
