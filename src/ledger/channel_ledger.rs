@@ -20,7 +20,7 @@ use super::{HistoryQueryExecutor, LedgerError, TxSimulator};
 
 /// Page cache of one channel. A peer is a member of a handful of channels, and the hot part of a state is small; redb's
 /// own default is 1 GiB for each database.
-const CACHE_BYTES: usize = 64 << 20;
+pub(super) const CACHE_BYTES: usize = 64 << 20;
 
 /// The ledger of one channel. One writer, any number of readers.
 pub struct Ledger {

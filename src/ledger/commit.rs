@@ -19,7 +19,7 @@ use super::updates::{Update, UpdateBatch};
 use super::{Ledger, LedgerError, block, mvcc};
 
 /// Where the channel's configuration stands, in the namespace without a name.
-const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
+pub(super) const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
 
 /// What the one who commits keeps to itself.
 #[derive(Debug, Default)]

@@ -66,9 +66,9 @@ pub(super) struct Snapshot {
     pub tip: Tip,
     pub state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub history: ReadOnlyTable<HistoryKey, ()>,
-    blocks: ReadOnlyTable<u64, &'static [u8]>,
-    block_by_hash: ReadOnlyTable<&'static [u8], u64>,
-    transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
+    pub blocks: ReadOnlyTable<u64, &'static [u8]>,
+    pub block_by_hash: ReadOnlyTable<&'static [u8], u64>,
+    pub transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
 }
 
 impl Snapshot {
