@@ -40,7 +40,11 @@ impl Ledger {
 
     /// Opens the database of a channel that was joined before.
     pub(super) fn open(path: &Path, channel: &str) -> Result<Self, LedgerError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+        Self::over(Database::builder().set_cache_size(CACHE_BYTES).open(path)?, channel)
+    }
+
+    /// The ledger in a database that holds at least block 0.
+    pub(super) fn over(database: Database, channel: &str) -> Result<Self, LedgerError> {
         let snapshot = Arc::new(Snapshot::open(&database)?);
         Ok(Self {
             channel: channel.to_owned(),

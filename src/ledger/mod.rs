@@ -17,6 +17,8 @@
 pub mod block;
 mod channel_ledger;
 mod commit;
+#[cfg(test)]
+mod durability;
 mod error;
 mod history;
 mod mvcc;
