@@ -20,6 +20,7 @@ mod commit;
 #[cfg(test)]
 mod durability;
 mod error;
+mod guard;
 mod history;
 mod mvcc;
 mod private_data;

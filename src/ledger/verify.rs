@@ -8,18 +8,18 @@
 //! two page caches, however long the chain is.
 
 mod replay;
+mod scratch;
 mod tables;
 
-use std::fs::{self, File};
 use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadableTableMetadata};
+use redb::ReadableTableMetadata;
 use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
 
 use self::replay::Replay;
-use super::channel_ledger::CACHE_BYTES;
+use super::guard::guarded;
 use super::store::Snapshot;
 use super::{Ledger, LedgerError, block};
 
@@ -90,14 +90,18 @@ impl Ledger {
     /// without waiting for the disk took.
     ///
     /// # Errors
-    /// When a database fails. What is found wrong is no error: see [`VerifyReport::differences`].
+    /// When a database fails, or is damaged so that its tables cannot be walked. What is found wrong is no error: see [`VerifyReport::differences`].
     pub fn verify(
         &self,
         scratch: &Path,
         mut progress: impl FnMut(VerifyProgress),
     ) -> Result<VerifyReport, LedgerError> {
+        guarded(|| self.compare(scratch, &mut progress))
+    }
+
+    fn compare(&self, scratch: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, LedgerError> {
         let snapshot = self.snapshot();
-        let database = scratch_database(scratch)?;
+        let database = scratch::database(scratch)?;
         // Never committed: that would only make the disk work.
         let transaction = database.begin_write()?;
         let mut replay = Replay::new(&transaction)?;
@@ -110,7 +114,7 @@ impl Ledger {
                     tip = verify_block(&snapshot, &block, number, &tip, &mut replay, &mut report)?;
                 }
                 Ok(None) => report.differs(|| format!("block {number} is missing")),
-                Err(LedgerError::Corrupted(damage)) => report.differs(|| format!("block {number}: {damage}")),
+                Err(LedgerError::Corrupted(damage)) => report.differs(|| damage),
                 Err(fault) => return Err(fault),
             }
             if report.blocks != number + 1 {
@@ -129,7 +133,7 @@ impl Ledger {
             report
                 .differs(|| format!("the height is {of}, but there are {blocks} blocks and {hashes} hashes of blocks"));
         }
-        tables::compare(&snapshot, &replay, &mut report, &mut progress)?;
+        tables::compare(&snapshot, &replay, &mut report, progress)?;
         Ok(report)
     }
 }
@@ -193,18 +197,6 @@ fn verify_block(
     report.valid +=
         codes.iter().filter(|code| **code == selvedge_proto::protos::TxValidationCode::Valid).count() as u64;
     Ok(ChainTip { hash, commit_hash })
-}
-
-/// A database in a file that nobody else finds, and that is gone with the process.
-fn scratch_database(folder: &Path) -> Result<Database, LedgerError> {
-    let path = folder.join(format!("verify-{}.unfinished", uuid::Uuid::new_v4()));
-    let io = |action| {
-        let path = path.clone();
-        move |source| LedgerError::Io { action, path, source }
-    };
-    let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(io("make"))?;
-    fs::remove_file(&path).map_err(io("remove"))?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::runtime::Handle;
 
-use self::adapters::{Access, ChannelCapabilities, Directory, OrderersWork};
+use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, OrderersWork};
 use self::channels::{ChannelManager, Joiner};
 use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
@@ -174,12 +174,13 @@ impl Node {
         };
         let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
         let mut health = HealthChecks::default();
+        health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
         let services = Services {
             endorser,
             broadcast: AtomicBroadcastService::new(
                 Arc::clone(&orderers),
-                Arc::new(Directory { channels, acl }),
+                Arc::new(Directory { ledgers: Arc::clone(&ledgers), channels, acl }),
                 Arc::clone(&deliverer),
             ),
             deliverer,

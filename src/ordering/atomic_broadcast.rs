@@ -83,6 +83,10 @@ impl AtomicBroadcastService {
         let channel = &transaction.header.channel_id;
         match self.orderers.get(channel) {
             Some(orderer) => orderer.broadcast(envelope).await,
+            None if self.directory.is_unopened(channel) => response(
+                Status::ServiceUnavailable,
+                format!("channel {channel} could not be opened when the node started; its log and /healthz say why"),
+            ),
             None => match self.directory.orderer_addresses(channel, &envelope) {
                 Some(addresses) => response(Status::NotFound, ordered_elsewhere(channel, &addresses)),
                 None => response(Status::NotFound, "channel does not exist"),

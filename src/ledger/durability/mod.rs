@@ -5,6 +5,7 @@
 //! once; the chain verifies against a replay; and going on from there ends at the same rows as a run without a crash.
 
 mod crashes;
+mod damage;
 mod disk;
 mod faults;
 mod script;

@@ -104,10 +104,10 @@ fn a_row_that_the_blocks_do_not_give_is_found() {
 fn replace(channel: &TestChannel, number: u64, change: impl FnOnce(&mut Block)) {
     let read = channel.ledger.database.begin_read().unwrap();
     let row = read.open_table(store::BLOCKS).unwrap().get(number).unwrap().unwrap().value().to_vec();
-    let mut block = Block::decode(row.as_slice()).unwrap();
+    let mut block = store::decode_block(number, &row).unwrap();
     change(&mut block);
     let damage = channel.ledger.database.begin_write().unwrap();
-    damage.open_table(store::BLOCKS).unwrap().insert(number, block.encode_to_vec().as_slice()).unwrap();
+    damage.open_table(store::BLOCKS).unwrap().insert(number, store::encode_block(number, &block).as_slice()).unwrap();
     damage.commit().unwrap();
     channel.ledger.set_snapshot(Snapshot::open(&channel.ledger.database).unwrap());
 }
