@@ -46,7 +46,10 @@ impl Sdk {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fabric_network_submits_and_listens/driver.js");
         // Errors of connections that the SDK survives are not for this test's output.
         let mut node = node_with_packages_of("application")?;
-        node.args(["--no-deprecation".as_ref(), script.as_os_str()]).env("HFC_LOGGING", "{}").stdin(Stdio::piped()).stdout(Stdio::piped());
+        node.args(["--no-deprecation".as_ref(), script.as_os_str()])
+            .env("HFC_LOGGING", "{}")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = node.spawn().context("cannot run `node`; install Node.js 18 or later")?;
         let requests = Mutex::new(process.stdin.take().context("no standard input")?);
         let answers = BufReader::new(process.stdout.take().context("no standard output")?);
