@@ -14,17 +14,24 @@ use crate::operations::HealthCheck;
 use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers, resource};
 
 /// The access control lists, for chaincode and for streams of blocks.
-pub(super) struct Access(pub(super) AclChecker);
+pub(super) struct Access {
+    pub(super) acl: AclChecker,
+    pub(super) channels: Arc<Channels>,
+}
 
 impl AccessControl for Access {
     fn check(&self, resource: &str, channel: &str, signed: &SignedProposal) -> Result<(), Denied> {
-        self.0.check(resource, channel, signed).map_err(|error| Denied(error.to_string()))
+        self.acl.check(resource, channel, signed).map_err(|error| Denied(error.to_string()))
     }
 }
 
 impl DeliverAccess for Access {
+    fn is_open(&self, channel: &str) -> bool {
+        self.channels.get(channel).is_some()
+    }
+
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String> {
-        self.0.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
+        self.acl.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
     }
 }
 

@@ -17,6 +17,9 @@ pub mod resource {
 
 /// Decides who may send and receive.
 pub trait DeliverAccess: Send + Sync {
+    /// Whether the node serves the channel. One whose configuration it cannot use is on disk and not served.
+    fn is_open(&self, channel: &str) -> bool;
+
     /// Whether the creator of `envelope` may use `resource` on the channel, and signed the envelope.
     ///
     /// # Errors
