@@ -198,7 +198,10 @@ impl Ledger {
     }
 
     pub(super) fn set_snapshot(&self, snapshot: Snapshot) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        let snapshot = Arc::new(snapshot);
+        let old = std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), snapshot);
+        // Closing a snapshot takes locks of the database, and those who ask for the new one need not wait for that.
+        drop(old);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadableTable, WriteTransaction};
+use redb::{Database, WriteTransaction};
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
@@ -120,10 +120,9 @@ impl Ledger {
             CommitTimes { state_validation: judged - started, write: written - judged, sync: written.elapsed() };
         durable(&verdict.codes);
 
-        let snapshot = Snapshot::open(&self.database)?;
-        let height = snapshot.tip.height;
-        self.set_snapshot(snapshot);
-        self.height.send_replace(height);
+        let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
+        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config))?);
+        self.height.send_replace(number + 1);
         Ok(CommittedBlock::new(block, times))
     }
 
@@ -264,6 +263,23 @@ impl Verdict {
         TxValidationCode::Valid
     }
 
+    /// Each id with its first place in the block and the verdict there. Sorted, because neighbours share pages.
+    fn first_occurrences(&self) -> Vec<(&str, u32, u8)> {
+        let places = (0..).zip(self.txids.iter().zip(&self.codes));
+        let places = places.map(|(index, (txid, code))| (txid.as_str(), index, *code as i32 as u8));
+        let mut ids: Vec<_> = places.filter(|(txid, ..)| !txid.is_empty()).collect();
+        ids.sort_unstable();
+        ids.dedup_by_key(|(txid, ..)| *txid);
+        ids
+    }
+
+    /// The history in the order of its table.
+    fn sorted_history(&self) -> Vec<&(String, String, u64)> {
+        let mut history: Vec<_> = self.history.iter().collect();
+        history.sort_unstable();
+        history
+    }
+
     fn remember(&mut self, sets: Vec<NamespaceRwSet>, tx: u64) {
         for set in sets {
             self.history.extend(set.public.writes.into_iter().map(|write| (set.namespace.clone(), write.key, tx)));
@@ -309,15 +325,16 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
     {
         let header = block.header.clone().unwrap_or_default();
         let mut blocks = transaction.open_table(store::BLOCKS)?;
-        blocks.insert(number, store::encode_block(number, block).as_slice())?;
+        store::insert_block(&mut blocks, number, block)?;
         let mut by_hash = transaction.open_table(store::BLOCK_BY_HASH)?;
         by_hash.insert(block::header_hash(&header).as_slice(), number)?;
 
         let mut transactions = transaction.open_table(store::TRANSACTIONS)?;
-        for (index, (txid, code)) in verdict.txids.iter().zip(&verdict.codes).enumerate() {
-            // The id stays with its first occurrence.
-            if !txid.is_empty() && transactions.get(txid.as_str())?.is_none() {
-                transactions.insert(txid.as_str(), (number, index as u32, *code as i32 as u8))?;
+        for (txid, index, code) in verdict.first_occurrences() {
+            // On the ledger, too, the id stays with its first occurrence.
+            let before = transactions.insert(txid, (number, index, code))?.map(|place| place.value());
+            if let Some(before) = before {
+                transactions.insert(txid, before)?;
             }
         }
         let mut state = transaction.open_table(store::STATE)?;
@@ -328,7 +345,7 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
             };
         }
         let mut history = transaction.open_table(store::HISTORY)?;
-        for (namespace, key, tx) in &verdict.history {
+        for (namespace, key, tx) in verdict.sorted_history() {
             history.insert((namespace.as_str(), key.as_str(), number, *tx), ())?;
         }
         let mut channel = transaction.open_table(store::CHANNEL)?;
