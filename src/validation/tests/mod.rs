@@ -1,0 +1,6 @@
+//! What each fault of a transaction is called, with real keys; the state is in memory, so that it can fail. The order of
+//! the files is that of the checks.
+
+mod fixture;
+mod policies;
+mod transaction;
