@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use bytes::Bytes;
 use prost::Message;
 use selvedge::channel::Channels;
 use selvedge::client::{create_config_update, create_signed_envelope};
@@ -128,7 +129,8 @@ fn a_configuration_that_its_update_does_not_make_is_not_committed() {
     assert_eq!((peer.height(), peer.sequence()), (1, 1), "nothing has changed");
     let mut broken = Payload::decode(first_envelope(&numbered(1)).payload).expect("a payload");
     broken.data = broken.data.slice(..broken.data.len() - 1);
-    let broken = Envelope { payload: broken.encode_to_vec().into(), ..Envelope::default() };
+    let payload = Bytes::from(broken.encode_to_vec());
+    let broken = Envelope { signature: orderer.sign(&payload).expect("signs"), payload };
     let refused = peer.commit_envelope(&broken).expect_err("it is cut off").to_string();
     assert!(refused.contains("block 1, transaction 0: error unmarshaling ConfigEnvelope: "), "{refused}");
     assert_eq!((peer.height(), peer.sequence()), (1, 1), "it is not marked invalid");

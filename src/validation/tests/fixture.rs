@@ -9,10 +9,11 @@ use selvedge_proto::common::{
     Block, BlockData, BlockHeader, Capabilities, Capability, ChannelHeader, Config, ConfigValue, Envelope, Header,
     HeaderType, Payload, SignatureHeader,
 };
+use selvedge_proto::protos::chaincode_spec::Type;
 use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeData, ChaincodeEndorsedAction, ChaincodeHeaderExtension,
-    ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec, Endorsement,
-    ProposalResponsePayload, Transaction, TransactionAction, TxValidationCode,
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeData, ChaincodeDeploymentSpec, ChaincodeEndorsedAction,
+    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload,
+    ChaincodeSpec, Endorsement, ProposalResponsePayload, Transaction, TransactionAction, TxValidationCode,
 };
 use selvedge_proto::{kvrwset, rwset};
 
@@ -357,6 +358,26 @@ impl Tx {
         change(&self.envelope, &mut envelope);
         envelope
     }
+}
+
+/// A call of lscc's `deploy` or `upgrade` by the admin of Alpha that writes `data`, with what lscc keeps of `collections`.
+pub(super) fn lscc(function: &str, data: &ChaincodeData, collections: Option<Bytes>) -> Tx {
+    let id = ChaincodeId { name: data.name.clone(), version: data.version.clone(), ..ChaincodeId::default() };
+    let mut writes = vec![write(&data.name, &data.encode_to_vec())];
+    if let Some(collections) = &collections {
+        writes.push(write(&format!("{}~collection", data.name), collections));
+    }
+    let empty = Bytes::new;
+    let mut args = vec![Bytes::copy_from_slice(function.as_bytes()), CHANNEL.into()];
+    args.extend([deployment_spec(Type::Golang, id), empty(), empty(), empty()]);
+    args.extend(collections);
+    Tx { args, ..Tx::of("lscc").by(ALPHA_ADMIN).set(set("lscc", &writes, &[])) }
+}
+
+/// What a client sends to have a chaincode instantiated: no code.
+pub(super) fn deployment_spec(kind: Type, id: ChaincodeId) -> Bytes {
+    let spec = ChaincodeSpec { r#type: kind as i32, chaincode_id: Some(id), ..ChaincodeSpec::default() };
+    ChaincodeDeploymentSpec { chaincode_spec: Some(spec), ..Default::default() }.encode_to_vec().into()
 }
 
 fn change<T>(change: &Change<T>, part: &mut T) {
