@@ -4,7 +4,7 @@
 //! they read, so nobody waits for a commit and no commit waits for a reader.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use prost::Message;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::commit::Writer;
 use super::state::{CommittedState, public_key};
 use super::store::Snapshot;
-use super::{HistoryQueryExecutor, LedgerError, TxSimulator};
+use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, TxSimulator};
 
 /// Page cache of one channel. A peer is a member of a handful of channels, and the hot part of a state is small; redb's
 /// own default is 1 GiB for each database.
@@ -28,6 +28,8 @@ pub struct Ledger {
     pub(super) database: Database,
     pub(super) writer: Mutex<Writer>,
     pub(super) height: watch::Sender<u64>,
+    /// None: no private data is kept, all of it is missing.
+    pub(super) private: OnceLock<Arc<PrivateDataSupport>>,
     current: RwLock<Arc<Snapshot>>,
 }
 
@@ -47,6 +49,7 @@ impl Ledger {
             height: watch::Sender::new(snapshot.tip.height),
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
+            private: OnceLock::new(),
             database,
         })
     }

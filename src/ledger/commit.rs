@@ -12,6 +12,7 @@ use redb::{Database, ReadableTable};
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
+use super::private_commit::PrivateCommit;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
 use super::store::{self, Snapshot, Tip};
 use super::transaction::{BlockTransaction, NamespaceRwSet, endorsed_rwset};
@@ -103,8 +104,14 @@ impl Ledger {
         let known = |txid: &str| Ok(snapshot.transaction(txid)?.is_some());
         let verdict = judge(&block, number, validation, &*snapshot, known)?;
         let block = finish(block, &verdict, &snapshot.tip);
-        write(&self.database, &block, number, &verdict)?;
+        let support = self.private.get().map(|support| &**support);
+        let private =
+            PrivateCommit::gather(&self.channel, support, &block, &verdict.codes, &verdict.updates, &snapshot)?;
+        write(&self.database, &block, number, &verdict, &private)?;
         durable(&verdict.codes);
+        if let Some(support) = support {
+            support.committed(&self.channel, number, &private);
+        }
 
         let snapshot = Snapshot::open(&self.database)?;
         let height = snapshot.tip.height;
@@ -128,7 +135,7 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
     let verdict = judge(genesis, number, &valid, &NoState, |_| Ok(false))?;
-    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict)
+    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict, &PrivateCommit::default())
 }
 
 fn bad_block(channel: &str, number: u64, reason: String) -> LedgerError {
@@ -286,8 +293,14 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
     block
 }
 
-/// Block, indexes, state and history in one transaction, durable on return.
-fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> Result<(), LedgerError> {
+/// Block, indexes, state, history and private data in one transaction, durable on return.
+fn write(
+    database: &Database,
+    block: &Block,
+    number: u64,
+    verdict: &Verdict,
+    private: &PrivateCommit,
+) -> Result<(), LedgerError> {
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
@@ -312,6 +325,7 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
                 Update::Delete(_) => state.remove(key.as_slice())?,
             };
         }
+        private.write(&transaction, number, &verdict.updates, &mut state)?;
         let mut history = transaction.open_table(store::HISTORY)?;
         for (namespace, key, tx) in &verdict.history {
             history.insert((namespace.as_str(), key.as_str(), number, *tx), ())?;

@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use selvedge_proto::common::Block;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, PrivateDataSupport};
 use crate::channel::is_channel_name;
 
 /// What [`FORMAT_FILE`] says. A change of a table or of a value's encoding needs another.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
 const DATABASE: &str = "redb";
@@ -26,6 +26,7 @@ const UNFINISHED: &str = "unfinished";
 pub struct LedgerProvider {
     dir: PathBuf,
     ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    private: OnceLock<Arc<PrivateDataSupport>>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
     joining: Mutex<()>,
     _lock: File,
@@ -52,7 +53,21 @@ impl LedgerProvider {
                 _ => {}
             }
         }
-        Ok(Self { dir: dir.to_owned(), ledgers: Mutex::new(ledgers), joining: Mutex::default(), _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            ledgers: Mutex::new(ledgers),
+            private: OnceLock::new(),
+            joining: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Has all ledgers, those of later channels too, keep private data. Once, and before any block is committed.
+    pub fn keep_private_data(&self, support: PrivateDataSupport) {
+        let support = self.private.get_or_init(|| Arc::new(support));
+        for ledger in self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
     }
 
     /// Joins a channel: makes its ledger with `genesis` as block 0, whose transactions are all valid.
@@ -81,6 +96,9 @@ impl LedgerProvider {
                 let _ = fs::remove_file(file);
             }
         })?;
+        if let Some(support) = self.private.get() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
         let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
@@ -185,7 +203,7 @@ mod tests {
         LedgerProvider::open(dir.path()).unwrap();
         fs::write(dir.path().join(FORMAT_FILE), "7\n").unwrap();
         let error = LedgerProvider::open(dir.path()).unwrap_err();
-        assert!(error.to_string().contains("has format \"7\", this version reads format \"1\""), "{error}");
+        assert!(error.to_string().contains("has format \"7\", this version reads format \"2\""), "{error}");
         fs::remove_file(dir.path().join(FORMAT_FILE)).unwrap();
         fs::write(dir.path().join("mychannel.redb"), "").unwrap();
         assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::UnknownFormat { .. })));
