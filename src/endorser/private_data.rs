@@ -44,3 +44,6 @@ fn trimmed(mut package: CollectionConfigPackage, written: &NsPvtReadWriteSet) ->
     });
     package
 }
+
+#[cfg(test)]
+mod tests;
