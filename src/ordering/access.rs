@@ -2,7 +2,12 @@
 //!
 //! Invariant: without an answer from here nothing is committed and nothing is delivered.
 
+use std::collections::BTreeMap;
+
 use selvedge_proto::common::Envelope;
+use selvedge_proto::rwset::TxPvtReadWriteSet;
+
+use crate::ledger::{Ledger, LedgerError};
 
 /// Decides who may send and receive.
 pub trait DeliverAccess: Send + Sync {
@@ -15,6 +20,21 @@ pub trait DeliverAccess: Send + Sync {
     /// # Errors
     /// Why not. A client sees only the status FORBIDDEN.
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String>;
+}
+
+/// Decides about private data that goes along with a block.
+pub trait PrivateDataAccess: Send + Sync {
+    /// What the block's transactions wrote to collections that the creator of `request` may read, by their places in the
+    /// block. The creator may read the block, and signed the request.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    fn readable(
+        &self,
+        ledger: &Ledger,
+        block: u64,
+        request: &Envelope,
+    ) -> Result<BTreeMap<u64, TxPvtReadWriteSet>, LedgerError>;
 }
 
 /// Knows the channels that the node is in, whoever orders them.
