@@ -29,5 +29,5 @@ pub use bundle::Bundle;
 pub use channels::Channels;
 pub use config_error::ConfigError;
 pub use error::ChannelError;
-pub use joining::{GenesisBlock, GenesisError};
+pub use joining::{GenesisBlock, GenesisError, channel_of_block};
 pub use orderer_settings::{OrdererOrganisation, OrdererSettings};
