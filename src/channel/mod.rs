@@ -13,6 +13,7 @@ pub mod capabilities;
 mod channels;
 mod config_error;
 mod config_tree;
+pub mod creation;
 mod error;
 pub mod genesis;
 mod joining;

@@ -13,7 +13,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
-use super::{DeliverAccess, TlsBinding};
+use super::{CreatedChannels, DeliverAccess, TlsBinding, created_channel, resource};
 use crate::ledger::{Ledger, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
@@ -43,13 +43,20 @@ pub struct Deliverer {
     ledgers: Arc<LedgerProvider>,
     access: Arc<dyn DeliverAccess>,
     config: DeliverConfig,
+    created: Option<Arc<CreatedChannels>>,
     closing: watch::Sender<bool>,
 }
 
 impl Deliverer {
     /// Serves the channels of `ledgers` to those whom `access` lets.
     pub fn new(ledgers: Arc<LedgerProvider>, access: Arc<dyn DeliverAccess>, config: DeliverConfig) -> Self {
-        Self { ledgers, access, config, closing: watch::Sender::new(false) }
+        Self { ledgers, access, config, created: None, closing: watch::Sender::new(false) }
+    }
+
+    /// Serves block 0 of the channels in `created`, too, to those who ask the orderer.
+    pub fn with_created(mut self, created: Arc<CreatedChannels>) -> Self {
+        self.created = Some(created);
+        self
     }
 
     /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
@@ -106,7 +113,11 @@ impl Deliverer {
         self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
         let not_found = || Refusal::new(Status::NotFound, format!("channel {channel:?} is not joined"));
-        let ledger = self.ledgers.get(channel).ok_or_else(not_found)?;
+        let Some(ledger) = self.ledgers.get(channel) else {
+            let created = self.created.as_ref().filter(|_| F::RESOURCE == resource::ORDERER_DELIVER);
+            let created = created.and_then(|created| created.get(channel)).ok_or_else(not_found)?;
+            return created_channel::answer(form, &created, envelope, &request, responses).await;
+        };
         let info = seek::info(&request)?;
         let mut session = Session::new(&*self.access, F::RESOURCE, envelope, &ledger)?;
         session.check()?;
@@ -161,7 +172,7 @@ async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::R
 }
 
 /// How an answer ends early.
-enum End {
+pub(super) enum End {
     Refused(Refusal),
     Gone,
 }

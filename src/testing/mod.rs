@@ -3,6 +3,7 @@
 
 mod channels;
 mod client;
+mod command_line;
 mod golden;
 mod node_chaincode;
 mod peer;
@@ -14,6 +15,7 @@ mod tls;
 use std::pin::Pin;
 
 pub use client::Client;
+pub use command_line::{CommandLine, Ended};
 pub use golden::{GOLDEN_CHANNEL, Golden, base64_at, from_the_orderer, outside_the_ledger, text_at};
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
 pub use peer::TestPeer;
