@@ -135,10 +135,17 @@ impl Deliverer {
             if !exists && behavior == SeekBehavior::FailIfNotReady {
                 return Err(Refusal::new(Status::NotFound, format!("block {number} does not exist yet")).into());
             }
+            // A channel that takes no more blocks has those that it has. After them there is nothing to wait for.
+            let there_or_never = |height: &u64| *height > number || ledger.halted().is_some();
             tokio::select! {
                 biased;
-                grown = height.wait_for(|height| *height > number) => drop(grown.map_err(|_| End::Gone)?),
+                grown = height.wait_for(there_or_never) => drop(grown.map_err(|_| End::Gone)?),
                 () = halted(&mut halt) => return Err(Refusal::halted(channel).into()),
+            }
+            if *height.borrow() <= number {
+                let reason = ledger.halted().unwrap_or_default();
+                let reason = format!("channel {channel} is halted: {reason}");
+                return Err(Refusal::new(Status::ServiceUnavailable, reason).into());
             }
             session.check()?;
             let response = read(form.clone(), Arc::clone(&ledger), number).await?;
