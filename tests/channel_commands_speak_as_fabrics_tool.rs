@@ -46,10 +46,6 @@ impl Scene {
         CommandLine::new(env!("CARGO_BIN_EXE_selvedge"), self.folder.path(), self.address())
     }
 
-    async fn run(&self, arguments: &[&str]) -> anyhow::Result<Ended> {
-        self.run_with(arguments, &[]).await
-    }
-
     async fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Ended> {
         self.command_line().run_with(&[&["channel"], arguments].concat(), variables).await
     }

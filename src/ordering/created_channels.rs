@@ -6,8 +6,9 @@
 //! file or none.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -64,7 +65,7 @@ impl CreatedChannels {
     /// # Errors
     /// When the directory cannot be read or written.
     pub fn open(dir: &Path, is_joined: impl Fn(&str) -> bool) -> Result<Self, CreatedChannelsError> {
-        fs::create_dir_all(dir).map_err(io("make the directory", dir))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("make the directory", dir))?;
         let mut channels = BTreeMap::new();
         for entry in fs::read_dir(dir).map_err(io("list", dir))? {
             let path = entry.map_err(io("list", dir))?.path();

@@ -89,7 +89,7 @@ impl ChannelCreation {
             return Err(self.not_joined(&channel, &created, Some(HeaderType::ConfigUpdate), envelope));
         }
         // One that is ordered elsewhere, or that could not be opened. Whoever comes as far as here may know of it.
-        if self.ledgers.get(&channel).is_some() {
+        if self.ledgers.get(&channel).is_some() || self.ledgers.unopened().contains_key(&channel) {
             return Err(Refusal::bad(format!(
                 "channel {channel} cannot be created: this node has a channel of that name"
             )));

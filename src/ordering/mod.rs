@@ -6,6 +6,7 @@
 //! | [`ChannelCreation`], [`CreatedChannels`] | `msgprocessor.SystemChannel`, `multichannel.Registrar` |
 //! | [`AtomicBroadcastService`] | `orderer/common/{broadcast,server}` |
 //! | [`DeliverService`] | `core/peer/deliverevents.go` |
+//! | [`DeliverMetrics`] | `common/deliver/metrics.go` |
 //! | [`DeliverAccess`] | the policy checks of Deliver |
 //! | [`TlsBinding`] | `comm.NewBindingInspector` |
 //!
@@ -23,6 +24,7 @@ mod created_channel;
 mod created_channels;
 mod creation;
 mod deliver;
+mod deliver_metrics;
 mod deliver_service;
 mod filtered;
 mod orderer;
@@ -38,6 +40,7 @@ pub use binding::TlsBinding;
 pub use created_channels::{CreatedChannel, CreatedChannels, CreatedChannelsError};
 pub use creation::ChannelCreation;
 pub use deliver::{DeliverConfig, Deliverer};
+pub use deliver_metrics::DeliverMetrics;
 pub use deliver_service::DeliverService;
 pub use filtered::filtered_block;
 pub use orderer::Orderer;
