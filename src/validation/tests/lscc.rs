@@ -238,7 +238,7 @@ fn collections_are_what_the_arguments_say_and_whole() {
             ("none", deploy(&[]), Valid),
             ("at another key", Tx { sets: vec![written("new~collections", &one)], ..asked() }, Refused),
             ("others", Tx { sets: vec![written("new~collection", &package(&[]))], ..asked() }, Refused),
-            ("not written", Tx { sets: vec![set("lscc", &[data.clone()], &[])], ..asked() }, Refused),
+            ("not written", Tx { sets: vec![set("lscc", std::slice::from_ref(&data), &[])], ..asked() }, Refused),
             ("not asked for", without_argument, Refused),
             ("no package", lscc("deploy", &new(), Some(Bytes::from_static(b"\x0a\x05"))), Refused),
             ("of an unknown kind", lscc("deploy", &new(), Some(unknown.into())), Refused),
