@@ -117,7 +117,7 @@ proptest! {
             state.ids.insert(Tx::of("kv").nonce(&id.to_string()).txid());
         }
         let envelopes: Vec<_> = block.iter().map(Call::make).collect();
-        let channel = Channel::new();
+        let channel = Channel::newest();
         let expected = model(&block);
         for threads in [1, 2, 5] {
             let codes = channel.try_judge(&state, &envelopes, threads).expect("it can be judged");
