@@ -1,9 +1,8 @@
-//! Committing a block: duplicates, MVCC, then one durable transaction (Fabric: `kvLedger.CommitLegacy`, `txmgr`).
+//! Committing a block: MVCC, then one durable transaction (Fabric: `kvLedger.CommitLegacy`, `txmgr`).
 //!
-//! Signatures, policies and definitions were judged before; their codes come in. Invariant: a fault of the store is never
+//! Signatures, duplicates, policies and definitions were judged before; their codes come in. Invariant: a fault of the store is never
 //! turned into an invalid code. It halts the channel, because a block judged without the state would fork the node.
 
-use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -53,8 +52,7 @@ impl CommittedBlock {
 
 impl Ledger {
     /// Appends `block`, durably. `validation` is the verdict of the checks outside, one code for each transaction
-    /// (`NOT_VALIDATED` counts as invalid); duplicates, MVCC and phantoms are judged here. Where a duplicate fails a check
-    /// that Fabric makes after the look-up of the id, it gets Fabric's code, `DUPLICATE_TXID`.
+    /// (`NOT_VALIDATED` counts as invalid), as [`crate::validation`] comes to it; MVCC and phantoms are judged here.
     ///
     /// A block that was committed before is not committed again: the same one succeeds, another is refused.
     ///
@@ -109,8 +107,7 @@ impl Ledger {
             let reason = format!("it has {transactions} transactions, but {} validation codes came", validation.len());
             return Err(bad_block(&self.channel, number, reason));
         }
-        let known = |txid: &str| Ok(snapshot.transaction(txid)?.is_some());
-        let verdict = judge(&block, number, validation, &*snapshot, known)?;
+        let verdict = judge(&block, number, validation, &*snapshot)?;
         let block = finish(block, &verdict, &snapshot.tip);
         let judged = Instant::now();
         let transaction = write(&self.database, &block, number, &verdict)?;
@@ -140,7 +137,7 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let tip = Tip::default();
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
-    let verdict = judge(genesis, number, &valid, &NoState, |_| Ok(false))?;
+    let verdict = judge(genesis, number, &valid, &NoState)?;
     write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict)?.commit()?;
     Ok(())
 }
@@ -187,7 +184,6 @@ fn judge(
     number: u64,
     validation: &[TxValidationCode],
     committed: &impl CommittedState,
-    known: impl Fn(&str) -> Result<bool, LedgerError>,
 ) -> Result<Verdict, LedgerError> {
     let data = block.data.as_ref().map_or(&[][..], |data| &data.data);
     let mut verdict = Verdict {
@@ -197,7 +193,6 @@ fn judge(
         txids: Vec::with_capacity(data.len()),
         has_config: false,
     };
-    let mut seen = HashSet::new();
     for (index, (envelope, outside)) in data.iter().zip(validation).enumerate() {
         let version = Version { block: number, tx: index as u64 };
         let transaction = BlockTransaction::decode(envelope);
@@ -205,7 +200,7 @@ fn judge(
             // The checks outside let no such envelope pass; if one did, its verdict must not depend on us.
             None if *outside == TxValidationCode::Valid => TxValidationCode::InvalidOtherReason,
             None => *outside,
-            Some(transaction) => verdict.judge_one(transaction, *outside, version, committed, &known, &mut seen)?,
+            Some(transaction) => verdict.judge_one(transaction, *outside, version, committed)?,
         };
         verdict.codes.push(code);
         verdict.txids.push(transaction.map(|transaction| transaction.header.tx_id).unwrap_or_default());
@@ -220,25 +215,12 @@ impl Verdict {
         outside: TxValidationCode,
         version: Version,
         committed: &impl CommittedState,
-        known: impl Fn(&str) -> Result<bool, LedgerError>,
-        seen: &mut HashSet<String>,
     ) -> Result<TxValidationCode, LedgerError> {
         match transaction.header_type() {
-            Some(HeaderType::EndorserTransaction) => {}
             _ if outside != TxValidationCode::Valid => return Ok(outside),
+            Some(HeaderType::EndorserTransaction) => {}
             Some(HeaderType::Config) => return Ok(self.apply_config(transaction, version)),
             _ => return Ok(TxValidationCode::UnsupportedTxPayload),
-        }
-        let txid = &transaction.header.tx_id;
-        if after_id_lookup(outside) && known(txid)? {
-            return Ok(TxValidationCode::DuplicateTxid);
-        }
-        if outside != TxValidationCode::Valid {
-            return Ok(outside);
-        }
-        // A transaction that the checks outside let pass takes the id, even if MVCC turns it down.
-        if !seen.insert(txid.clone()) {
-            return Ok(TxValidationCode::DuplicateTxid);
         }
         let sets = match endorsed_rwset(transaction) {
             Ok(sets) => sets,
@@ -285,24 +267,6 @@ impl Verdict {
             self.history.extend(set.public.writes.into_iter().map(|write| (set.namespace.clone(), write.key, tx)));
         }
     }
-}
-
-/// Whether the check that gave this code comes after the look-up of the transaction id in Fabric.
-fn after_id_lookup(code: TxValidationCode) -> bool {
-    use TxValidationCode as Code;
-    !matches!(
-        code,
-        Code::NilEnvelope
-            | Code::BadPayload
-            | Code::BadCommonHeader
-            | Code::BadCreatorSignature
-            | Code::InvalidEndorserTransaction
-            | Code::UnsupportedTxPayload
-            | Code::BadProposalTxid
-            | Code::UnknownTxType
-            | Code::TargetChainNotFound
-            | Code::NotValidated
-    )
 }
 
 /// Fills in what the committer adds to a block's metadata.
