@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "chaincode.proto",
     "chaincode_package.proto",
     "chaincode_shim.proto",
+    "collection.proto",
     "common.proto",
     "config.proto",
     "events.proto",

@@ -7,8 +7,8 @@
 //! | [`TxSimulator`], [`HistoryQueryExecutor`] | `ledger.TxSimulator`, `ledger.HistoryQueryExecutor` |
 //! | [`block`] | `protoutil`, hashes and metadata slots |
 //!
-//! What it leaves to others: signatures, endorsement policies and the definitions of chaincodes are checked outside; a
-//! commit takes their verdicts and adds duplicates, MVCC and phantoms. The values of private data are not kept yet, their
+//! What it leaves to others: signatures, duplicates, endorsement policies and the definitions of chaincodes are checked
+//! outside; a commit takes their verdicts and adds MVCC and phantoms. The values of private data are not kept yet, their
 //! hashes are.
 //!
 //! Invariant: a block, the state and history that follow from it and its place in the indexes are one durable
@@ -25,8 +25,11 @@ mod history;
 mod mvcc;
 mod private_data;
 mod provider;
+mod query_executor;
 mod range_query;
 mod rwset;
+#[cfg(test)]
+mod serial_model;
 mod simulator;
 mod state;
 mod store;
@@ -39,10 +42,11 @@ mod verify;
 use std::sync::{Arc, Mutex};
 
 pub use channel_ledger::Ledger;
-pub use commit::CommittedBlock;
+pub use commit::{CommitTimes, CommittedBlock};
 pub use error::LedgerError;
 pub use history::{HistoryIterator, HistoryQueryExecutor};
 pub use provider::LedgerProvider;
+pub use query_executor::QueryExecutor;
 pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
 pub use state::Version;
 pub use verify::{VerifyProgress, VerifyReport};

@@ -2,8 +2,7 @@
 //!
 //! Invariant: without an answer from here nothing is committed and nothing is delivered.
 
-use selvedge_proto::common::{Block, Envelope};
-use selvedge_proto::protos::TxValidationCode;
+use selvedge_proto::common::Envelope;
 
 /// Names for [`DeliverAccess::check`].
 pub mod resource {
@@ -35,11 +34,4 @@ pub trait OrdererDirectory: Send + Sync {
 
     /// Whether the node has the channel on disk and could not open it when it started.
     fn is_unopened(&self, channel: &str) -> bool;
-}
-
-/// Judges the transactions of a block before it is committed.
-pub trait BlockValidator: Send + Sync {
-    /// One code for each transaction: form, creator's signature, transaction id, endorsements. Duplicates, MVCC and phantoms
-    /// are the ledger's. Runs on a blocking thread.
-    fn validate(&self, channel: &str, block: &Block) -> Vec<TxValidationCode>;
 }

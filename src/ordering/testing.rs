@@ -13,10 +13,12 @@ use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, Se
 use selvedge_proto::protos::TxValidationCode;
 
 use super::processor::{Processor, Refusal};
-use super::{BatchConfig, BlockValidator, DeliverAccess, Orderer, OrdererDirectory};
+use super::{BatchConfig, DeliverAccess, Orderer, OrdererDirectory};
 use crate::committer::Committer;
+use crate::ledger::Ledger;
 use crate::ledger::testing::{TestChannel, envelope};
 use crate::msp::{MspError, Signer};
+use crate::validation::{BlockValidator, ValidationError};
 
 /// The signature is the message, so that a test can look at it.
 pub(super) struct PlainSigner;
@@ -34,8 +36,8 @@ impl Signer for PlainSigner {
 pub(super) struct AllValid;
 
 impl BlockValidator for AllValid {
-    fn validate(&self, _channel: &str, block: &Block) -> Vec<TxValidationCode> {
-        vec![TxValidationCode::Valid; block.data.as_ref().map_or(0, |data| data.data.len())]
+    fn validate(&self, _: &Ledger, block: &Block) -> Result<Vec<TxValidationCode>, ValidationError> {
+        Ok(vec![TxValidationCode::Valid; block.data.as_ref().map_or(0, |data| data.data.len())])
     }
 }
 
