@@ -17,7 +17,10 @@
 pub mod block;
 mod channel_ledger;
 mod commit;
+#[cfg(test)]
+mod durability;
 mod error;
+mod guard;
 mod history;
 mod mvcc;
 mod private_data;
@@ -25,6 +28,8 @@ mod provider;
 mod query_executor;
 mod range_query;
 mod rwset;
+#[cfg(test)]
+mod serial_model;
 mod simulator;
 mod state;
 mod store;
@@ -32,17 +37,19 @@ mod store;
 pub(crate) mod testing;
 pub mod transaction;
 mod updates;
+mod verify;
 
 use std::sync::{Arc, Mutex};
 
 pub use channel_ledger::Ledger;
-pub use commit::CommittedBlock;
+pub use commit::{CommitTimes, CommittedBlock};
 pub use error::LedgerError;
 pub use history::{HistoryIterator, HistoryQueryExecutor};
 pub use provider::LedgerProvider;
 pub use query_executor::QueryExecutor;
 pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
 pub use state::Version;
+pub use verify::{VerifyProgress, VerifyReport};
 
 /// A simulator as the chaincodes of one transaction share it. Executions of a transaction never run side by side, so
 /// nobody waits for this lock.

@@ -16,6 +16,9 @@ pub mod resource {
 
 /// Decides who may send and receive.
 pub trait DeliverAccess: Send + Sync {
+    /// Whether the node serves the channel. One whose configuration it cannot use is on disk and not served.
+    fn is_open(&self, channel: &str) -> bool;
+
     /// Whether the creator of `envelope` may use `resource` on the channel, and signed the envelope.
     ///
     /// # Errors
@@ -28,4 +31,7 @@ pub trait OrdererDirectory: Send + Sync {
     /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel, or whoever
     /// signed `envelope` is not to know.
     fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>>;
+
+    /// Whether the node has the channel on disk and could not open it when it started.
+    fn is_unopened(&self, channel: &str) -> bool;
 }

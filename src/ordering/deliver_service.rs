@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, RESPONSES, Sent};
+use super::deliver_metrics::BlockForm;
 use super::{Deliverer, filtered_block, resource};
 use crate::tls::TlsInfo;
 
@@ -84,6 +85,7 @@ pub(super) struct FilteredBlocks;
 impl Form for FilteredBlocks {
     type Response = DeliverResponse;
     const RESOURCE: &'static str = resource::FILTERED_BLOCK;
+    const BLOCK_FORM: BlockForm = BlockForm::Filtered;
 
     fn block(&self, channel: &str, block: Block) -> DeliverResponse {
         DeliverResponse { r#type: Some(Type::FilteredBlock(filtered_block(channel, &block))) }

@@ -5,6 +5,7 @@
 //! | [`Orderer`], [`BatchConfig`] | `orderer/consensus/solo`, `orderer/common/{blockcutter,msgprocessor}`, `multichannel.BlockWriter` |
 //! | [`AtomicBroadcastService`] | `orderer/common/{broadcast,server}` |
 //! | [`DeliverService`] | `core/peer/deliverevents.go` |
+//! | [`DeliverMetrics`] | `common/deliver/metrics.go` |
 //! | [`DeliverAccess`] | the policy checks of Deliver |
 //! | [`TlsBinding`] | `comm.NewBindingInspector` |
 //!
@@ -19,6 +20,7 @@ mod batch;
 mod binding;
 mod block_writer;
 mod deliver;
+mod deliver_metrics;
 mod deliver_service;
 mod filtered;
 mod orderer;
@@ -32,6 +34,7 @@ pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
 pub use binding::TlsBinding;
 pub use deliver::{DeliverConfig, Deliverer};
+pub use deliver_metrics::DeliverMetrics;
 pub use deliver_service::DeliverService;
 pub use filtered::filtered_block;
 pub use orderer::Orderer;

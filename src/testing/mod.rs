@@ -6,6 +6,7 @@ mod client;
 mod golden;
 mod node_chaincode;
 mod peer;
+mod process;
 mod recorder;
 mod setting;
 mod small_guest;
@@ -19,6 +20,7 @@ pub use golden::{
 };
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
 pub use peer::TestPeer;
+pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
