@@ -73,7 +73,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("Error: {}", printable(&with_causes(&e)));
+            // Nobody may be reading, and the exit code still has to be 1.
+            let _ = writeln!(std::io::stderr(), "Error: {}", printable(&with_causes(&e)));
             ExitCode::FAILURE
         }
     }
