@@ -275,7 +275,6 @@ fn recorded_transactions_get_the_recorded_codes() {
 async fn refused_envelopes_get_the_orderers_texts() {
     let dir = tempfile::tempdir().expect("a directory");
     let ledgers = LedgerProvider::open(dir.path()).expect("a directory");
-    let transient = TransientStore::open(&dir.path().join("transientStore")).expect("a store");
     let ledger = ledgers.create(CHANNEL, &Golden::V1_4.block(0).expect("recorded")).expect("a ledger");
     let signer = Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
     let channels = Arc::new(Channels::default());
