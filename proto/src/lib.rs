@@ -37,7 +37,7 @@ pub mod queryresult {
 
 mod go;
 
-pub use go::DecodeAsGo;
+pub use go::{DecodeAsGo, holds_field};
 pub use prost::Message;
 pub use prost_types::Timestamp;
 

@@ -1,6 +1,7 @@
 //! A channel for unit tests: made in a temporary directory, filled through real commits.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use prost::Message;
@@ -27,6 +28,20 @@ impl TestChannel {
         let provider = Arc::new(LedgerProvider::open(dir.path()).unwrap());
         let ledger = provider.create(Self::NAME, &block::new_block(0, Bytes::new(), vec![])).unwrap();
         Self { provider, ledger, _dir: dir, transactions: 0 }
+    }
+
+    /// Closes the ledger and opens it again. Whoever keeps the ledger, or a snapshot of it, makes this fail.
+    pub(crate) fn restart(self) -> (tempfile::TempDir, LedgerProvider) {
+        let Self { provider, ledger, _dir: dir, .. } = self;
+        drop((provider, ledger));
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        (dir, provider)
+    }
+
+    /// The present state; gone when a later one is current and nobody reads this one any more.
+    pub(crate) fn snapshot(&self) -> Weak<dyn Any + Send + Sync> {
+        let snapshot: Arc<dyn Any + Send + Sync> = self.ledger.snapshot();
+        Arc::downgrade(&snapshot)
     }
 
     /// The block that could follow now.

@@ -167,7 +167,7 @@ pub(super) fn make_development_channel(
     ledgers: &LedgerProvider,
     made: &DevelopmentMsp,
 ) -> anyhow::Result<()> {
-    if !ledgers.channels().is_empty() {
+    if !ledgers.channels().is_empty() || !ledgers.unopened().is_empty() {
         return Ok(());
     }
     match &config.development.channel {

@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 use crate::channel::{Bundle, Channels};
 use crate::ledger::Ledger;
 use crate::msp::Signer;
-use crate::ordering::{BlockValidator, Orderer, Orderers, may_sign_blocks};
+use crate::ordering::{Orderer, Orderers, may_sign_blocks};
+use crate::validation::BlockValidator;
 
 /// What an orderer is started with.
 pub(super) struct EmbeddedOrderer {

@@ -20,7 +20,7 @@ use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::runtime::Handle;
 
-use self::adapters::{Access, ChannelCapabilities, Directory, OrderersWork};
+use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, OrderersWork};
 use self::channels::{ChannelManager, Joiner};
 use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
@@ -36,7 +36,7 @@ use crate::endorser::{Endorser, EndorserParts};
 use crate::ledger::{LedgerProvider, PrivateDataSupport, TransientStore};
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
-use crate::ordering::{AtomicBroadcastService, DeliverConfig, Deliverer, Orderers};
+use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverMetrics, Deliverer, Orderers};
 use crate::private_data::{CollectionStore, LocalDistributor, Membership, PrivateDataDelivery};
 use crate::scc::{
     AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
@@ -130,7 +130,7 @@ impl Node {
         manager.open();
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&channels), local));
         let acl = AclChecker::new(Arc::clone(&authenticator));
-        let access = Arc::new(Access(acl.clone()));
+        let access = Arc::new(Access { acl: acl.clone(), channels: Arc::clone(&channels) });
 
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
         let joiner = Arc::new(Joiner(Arc::downgrade(&manager)));
@@ -180,15 +180,17 @@ impl Node {
             time_window: config.peer.authentication_timewindow,
             binding: tls::binding(&config.peer.tls),
         };
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver));
+        let delivered = DeliverMetrics::register(&mut metrics);
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver, delivered));
         let private_data = Arc::new(PrivateDataDelivery::new(Arc::clone(&channels)));
         let mut health = HealthChecks::default();
+        health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
         let services = Services {
             endorser,
             broadcast: AtomicBroadcastService::new(
                 Arc::clone(&orderers),
-                Arc::new(Directory { channels, acl }),
+                Arc::new(Directory { ledgers: Arc::clone(&ledgers), channels, acl }),
                 Arc::clone(&deliverer),
             ),
             deliverer,

@@ -10,7 +10,7 @@ use selvedge_proto::common::{Block, BlockMetadataIndex, Envelope, Status};
 use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcast;
 use selvedge_proto::orderer::deliver_response::Type;
 use selvedge_proto::orderer::{BroadcastResponse, DeliverResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 
@@ -84,6 +84,10 @@ impl AtomicBroadcastService {
         let channel = &transaction.header.channel_id;
         match self.orderers.get(channel) {
             Some(orderer) => orderer.broadcast(envelope).await,
+            None if self.directory.is_unopened(channel) => response(
+                Status::ServiceUnavailable,
+                format!("channel {channel} could not be opened when the node started; its log and /healthz say why"),
+            ),
             None => match self.directory.orderer_addresses(channel, &envelope) {
                 Some(addresses) => response(Status::NotFound, ordered_elsewhere(channel, &addresses)),
                 None => response(Status::NotFound, "channel does not exist"),
@@ -133,17 +137,24 @@ impl AtomicBroadcast for AtomicBroadcastService {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverStream>, tonic::Status> {
-        Ok(Response::new(stream(&self.deliverer, OrdererBlocks, request)))
+        let form = OrdererBlocks { orderers: Arc::clone(&self.orderers) };
+        Ok(Response::new(stream(&self.deliverer, form, request)))
     }
 }
 
 /// Blocks as an orderer has them: without what a committer adds.
-#[derive(Clone, Copy)]
-pub(super) struct OrdererBlocks;
+#[derive(Clone)]
+pub(super) struct OrdererBlocks {
+    orderers: Arc<Orderers>,
+}
 
 impl Form for OrdererBlocks {
     type Response = DeliverResponse;
     const RESOURCE: &'static str = resource::ORDERER_DELIVER;
+
+    fn halt(&self, channel: &str) -> Option<watch::Receiver<()>> {
+        Some(self.orderers.get(channel)?.halt())
+    }
 
     fn block(&self, _: &Ledger, _: &Envelope, mut block: Block) -> Result<DeliverResponse, LedgerError> {
         block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());

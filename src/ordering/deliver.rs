@@ -1,19 +1,21 @@
 //! Streams blocks to a client (Fabric: `common/deliver`).
 //!
 //! Which form the blocks take is for the services. Invariants: one read for each block, so that a long stream pins no
-//! snapshot; a client that goes away ends its task.
+//! snapshot; of the blocks of a stream that nobody reads, no more than a few are in memory; a client that goes away ends
+//! its task.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use selvedge_proto::common::{Block, Envelope, Status};
-use selvedge_proto::orderer::seek_info::SeekBehavior;
+use selvedge_proto::orderer::seek_info::{SeekBehavior, SeekErrorResponse};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 
+use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
-use super::{DeliverAccess, TlsBinding};
+use super::{DeliverAccess, DeliverMetrics, TlsBinding};
 use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
@@ -43,13 +45,19 @@ pub struct Deliverer {
     ledgers: Arc<LedgerProvider>,
     access: Arc<dyn DeliverAccess>,
     config: DeliverConfig,
+    metrics: DeliverMetrics,
     closing: watch::Sender<bool>,
 }
 
 impl Deliverer {
     /// Serves the channels of `ledgers` to those whom `access` lets.
-    pub fn new(ledgers: Arc<LedgerProvider>, access: Arc<dyn DeliverAccess>, config: DeliverConfig) -> Self {
-        Self { ledgers, access, config, closing: watch::Sender::new(false) }
+    pub fn new(
+        ledgers: Arc<LedgerProvider>,
+        access: Arc<dyn DeliverAccess>,
+        config: DeliverConfig,
+        metrics: DeliverMetrics,
+    ) -> Self {
+        Self { ledgers, access, config, metrics, closing: watch::Sender::new(false) }
     }
 
     /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
@@ -69,6 +77,7 @@ impl Deliverer {
         F: Form,
         S: Stream<Item = Result<Envelope, tonic::Status>> + Unpin,
     {
+        let _open = self.metrics.stream();
         let mut closing = self.closing.subscribe();
         let closed = async { closing.wait_for(|closing| *closing).await.is_ok() };
         let serve = async {
@@ -76,7 +85,7 @@ impl Deliverer {
                 let status = match self.answer(&form, certificate.as_ref(), &request, &responses).await {
                     Ok(()) => Status::Success,
                     Err(End::Refused(refusal)) => {
-                        tracing::warn!(resource = F::RESOURCE, status = ?refusal.status, "{}", refusal.reason);
+                        refusal.log(F::RESOURCE);
                         refusal.status
                     }
                     Err(End::Gone) => return,
@@ -105,9 +114,17 @@ impl Deliverer {
         let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
         self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
-        let not_found = || Refusal::new(Status::NotFound, format!("channel {channel:?} is not joined"));
-        let ledger = self.ledgers.get(channel).ok_or_else(not_found)?;
+        let ledger = self.ledgers.get(channel).filter(|_| self.access.is_open(channel));
+        let ledger = ledger.ok_or_else(|| Refusal::no_channel(channel))?;
+        let mut metrics = self.metrics.request(channel, F::BLOCK_FORM);
         let info = seek::info(&request)?;
+        let mut halt = match info.error_response() {
+            SeekErrorResponse::Strict => form.halt(channel),
+            SeekErrorResponse::BestEffort => None,
+        };
+        if halt.as_ref().is_some_and(|halt| halt.has_changed().is_err()) {
+            return Err(Refusal::halted(channel).into());
+        }
         let mut session = Session::new(&*self.access, F::RESOURCE, envelope, &ledger)?;
         session.check()?;
         let mut height = ledger.subscribe();
@@ -118,12 +135,26 @@ impl Deliverer {
             if !exists && behavior == SeekBehavior::FailIfNotReady {
                 return Err(Refusal::new(Status::NotFound, format!("block {number} does not exist yet")).into());
             }
-            height.wait_for(|height| *height > number).await.map_err(|_| End::Gone)?;
+            tokio::select! {
+                biased;
+                grown = height.wait_for(|height| *height > number) => drop(grown.map_err(|_| End::Gone)?),
+                () = halted(&mut halt) => return Err(Refusal::halted(channel).into()),
+            }
             session.check()?;
             let response = read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?;
             responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
+            metrics.block_sent();
         }
+        metrics.succeeded();
         Ok(())
+    }
+}
+
+/// Resolves when what orders the channel has stopped; never where nobody says so.
+async fn halted(halt: &mut Option<watch::Receiver<()>>) {
+    match halt {
+        Some(halt) => while halt.changed().await.is_ok() {},
+        None => std::future::pending().await,
     }
 }
 
@@ -140,6 +171,12 @@ pub(super) type Sent<R> = Result<R, tonic::Status>;
 pub(super) trait Form: Clone + Send + Sync + 'static {
     type Response: Send + 'static;
     const RESOURCE: &'static str;
+    const BLOCK_FORM: BlockForm = BlockForm::Whole;
+
+    /// Closed when what orders the channel has stopped. A peer knows nothing of that: there is none.
+    fn halt(&self, _channel: &str) -> Option<watch::Receiver<()>> {
+        None
+    }
 
     /// The response for a committed block to whoever sent `request`.
     ///

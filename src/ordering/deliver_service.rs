@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, RESPONSES, Sent};
+use super::deliver_metrics::BlockForm;
 use super::{Deliverer, PrivateDataAccess, filtered_block};
 use crate::channel::resource;
 use crate::ledger::{Ledger, LedgerError};
@@ -97,6 +98,7 @@ pub(super) struct FilteredBlocks;
 impl Form for FilteredBlocks {
     type Response = DeliverResponse;
     const RESOURCE: &'static str = resource::FILTERED_BLOCK_EVENT;
+    const BLOCK_FORM: BlockForm = BlockForm::Filtered;
 
     fn block(&self, ledger: &Ledger, _: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
         Ok(DeliverResponse { r#type: Some(Type::FilteredBlock(filtered_block(ledger.channel_id(), &block))) })

@@ -64,7 +64,8 @@ impl Drop for NodeChaincode {
     }
 }
 
-/// A call of Node.js for a script that requires the packages which a folder of `tests/chaincode` was installed with.
+/// A call of Node.js for a script that requires the packages which a folder of `tests/chaincode`, or `application` of
+/// `examples`, was installed with.
 ///
 /// # Errors
 /// When it was not installed.
@@ -77,9 +78,10 @@ pub fn node_with_packages_of(folder: &str) -> anyhow::Result<Command> {
 fn installed(folder: &str) -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("the running program is unknown")?;
     let places = program.ancestors().skip(1).take(2);
-    let mut found = places.map(|place| place.join("chaincode").join(folder).join(format!("{folder}.js")));
+    let folders = places.flat_map(|place| [place.join("chaincode").join(folder), place.join(folder)]);
+    let mut found = folders.map(|place| place.join(format!("{folder}.js")));
     match found.find(|path| path.is_file()) {
         Some(path) => Ok(path),
-        None => bail!("chaincode {folder} is not installed beside {}: run `cargo xtask node`", program.display()),
+        None => bail!("{folder} is not installed beside {}: run `cargo xtask node`", program.display()),
     }
 }

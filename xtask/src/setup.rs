@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{guests, node_chaincode};
+use crate::{guests, node_programs};
 
 /// This repository and where it is built.
 pub(crate) struct Workspace {
@@ -55,9 +55,15 @@ impl Workspace {
         Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
     }
 
-    /// The chaincodes of the tests that run on other shims.
-    pub(crate) fn build_node_chaincodes(&self) -> Result<()> {
-        node_chaincode::build(&self.root, &self.release())
+    /// What tests run on Node.js.
+    pub(crate) fn install_node_programs(&self) -> Result<()> {
+        node_programs::chaincodes(&self.root, &self.release())?;
+        self.install_application().map(drop)
+    }
+
+    /// The application on `fabric-network`: its script.
+    pub(crate) fn install_application(&self) -> Result<PathBuf> {
+        node_programs::application(&self.root, &self.release())
     }
 
     fn release(&self) -> PathBuf {

@@ -14,7 +14,7 @@ use crate::setup::{Workspace, shown, timed};
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let (_, check) = timed(|| check::run(workspace))?;
-    let (_, build) = timed(|| workspace.build_all().and_then(|_| workspace.build_node_chaincodes()))?;
+    let (_, build) = timed(|| workspace.build_all().and_then(|_| workspace.install_node_programs()))?;
     let start = Instant::now();
     let mut cargo = workspace.cargo(&["test", "--release", "--workspace", "--locked", "--no-fail-fast"]);
     let mut tests = cargo.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", shown(&cargo)))?;
