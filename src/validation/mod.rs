@@ -12,10 +12,12 @@
 mod block;
 mod orderer_signatures;
 mod results;
+mod signed_chain;
 mod transaction;
 
 pub use block::TransactionValidator;
 pub use orderer_signatures::{BlockVerificationError, verify_block};
+pub use signed_chain::{SignedChainReport, verify_signatures};
 
 #[cfg(test)]
 mod tests;
