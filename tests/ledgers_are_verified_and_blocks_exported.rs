@@ -71,7 +71,7 @@ async fn a_ledger_is_verified_while_no_node_works_on_it() -> anyhow::Result<()> 
     assert!(ended.stdout.contains(damage) && !ended.stdout.contains("result:"), "{}", ended.stdout);
     let last = ended.stderr.lines().last().unwrap_or_default();
     assert!(
-        last.starts_with("Error: the ledger of channel forged is damaged in 1 places; do not start a node"),
+        last.starts_with("Error: the ledger of channel forged is damaged in 1 places: start no node on it"),
         "{last}"
     );
 

@@ -29,9 +29,8 @@ pub(super) fn run(channel: &str) -> anyhow::Result<()> {
     match compared.difference_count + signed.problem_count {
         0 => Ok(()),
         count => bail!(
-            "the ledger of channel {channel} is damaged in {count} places; do not start a node on it: put a copy of {} that was \
-             made while the node was stopped in its place, or keep the folder and have a peer of the channel that is whole \
-             take its place",
+            "the ledger of channel {channel} is damaged in {count} places: start no node on it, and put a copy of {} back that \
+             was made while the node was stopped; this version fetches the blocks of a channel from nowhere else",
             folder.display()
         ),
     }
