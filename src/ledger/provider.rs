@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use selvedge_proto::common::Block;
 
 use super::{Ledger, LedgerError};
+use crate::channel::is_channel_name;
 
 /// What [`FORMAT_FILE`] says. A change of a table or of a value's encoding needs another.
 const FORMAT: &str = "1";
@@ -19,8 +20,6 @@ const LOCK_FILE: &str = "LOCK";
 const DATABASE: &str = "redb";
 /// A database that is being made. What a crash leaves of it is removed at the next start.
 const UNFINISHED: &str = "unfinished";
-/// Fabric refuses names of this length.
-const CHANNEL_NAME_LIMIT: usize = 250;
 
 /// All ledgers of a node.
 #[derive(Debug)]
@@ -104,13 +103,6 @@ impl LedgerProvider {
     pub fn channels(&self) -> Vec<String> {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
-}
-
-fn is_channel_name(name: &str) -> bool {
-    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-';
-    name.len() < CHANNEL_NAME_LIMIT
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(rest)
 }
 
 fn lock(dir: &Path) -> Result<File, LedgerError> {

@@ -5,22 +5,13 @@
 use selvedge_proto::common::{Block, Envelope};
 use selvedge_proto::protos::TxValidationCode;
 
-/// Names for [`DeliverAccess::check`].
-pub mod resource {
-    /// Full blocks from the peer.
-    pub const BLOCK: &str = "event/Block";
-    /// Filtered blocks from the peer.
-    pub const FILTERED_BLOCK: &str = "event/FilteredBlock";
-    /// Blocks from the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Readers`.
-    pub const ORDERER_DELIVER: &str = "orderer/Deliver";
-}
-
 /// Decides who may send and receive.
 pub trait DeliverAccess: Send + Sync {
     /// Whether the node serves the channel. One whose configuration it cannot use is on disk and not served.
     fn is_open(&self, channel: &str) -> bool;
 
-    /// Whether the creator of `envelope` may use `resource` on the channel, and signed the envelope.
+    /// Whether the creator of `envelope` may use `resource` (of [`crate::channel::resource`]) on the channel, and signed
+    /// the envelope.
     ///
     /// # Errors
     /// Why not. A client sees only the status FORBIDDEN.

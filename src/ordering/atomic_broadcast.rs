@@ -17,7 +17,8 @@ use tonic::{Request, Response, Streaming};
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{Deliverer, Orderer, OrdererDirectory, resource};
+use super::{Deliverer, Orderer, OrdererDirectory};
+use crate::channel::resource;
 use crate::ledger::block;
 use crate::ledger::transaction::BlockTransaction;
 

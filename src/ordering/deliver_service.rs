@@ -14,7 +14,8 @@ use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, RESPONSES, Sent};
 use super::deliver_metrics::BlockForm;
-use super::{Deliverer, filtered_block, resource};
+use super::{Deliverer, filtered_block};
+use crate::channel::resource;
 use crate::tls::TlsInfo;
 
 /// Implements `protos.Deliver`.
@@ -68,7 +69,7 @@ pub(super) struct FullBlocks;
 
 impl Form for FullBlocks {
     type Response = DeliverResponse;
-    const RESOURCE: &'static str = resource::BLOCK;
+    const RESOURCE: &'static str = resource::BLOCK_EVENT;
 
     fn block(&self, _channel: &str, block: Block) -> DeliverResponse {
         DeliverResponse { r#type: Some(Type::Block(block)) }
@@ -84,7 +85,7 @@ pub(super) struct FilteredBlocks;
 
 impl Form for FilteredBlocks {
     type Response = DeliverResponse;
-    const RESOURCE: &'static str = resource::FILTERED_BLOCK;
+    const RESOURCE: &'static str = resource::FILTERED_BLOCK_EVENT;
     const BLOCK_FORM: BlockForm = BlockForm::Filtered;
 
     fn block(&self, channel: &str, block: Block) -> DeliverResponse {

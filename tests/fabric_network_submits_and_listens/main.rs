@@ -103,6 +103,12 @@ fn contract_events(events: &[Value]) -> Vec<(String, String)> {
     events.map(|event| (text(event, "name"), text(event, "payload"))).collect()
 }
 
+#[test]
+fn the_guide_for_operators_shows_the_profile() {
+    let shown: Vec<_> = PROFILE.lines().map(|line| format!("    {line}")).collect();
+    assert!(include_str!("../../docs/operators.md").contains(&shown.join("\n")), "it is another one");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_evaluates_and_submits_with_every_strategy() -> anyhow::Result<()> {
     // Blocks of two, for the conflict.
