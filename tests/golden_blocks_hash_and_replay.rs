@@ -74,6 +74,8 @@ fn replay_gives_the_blocks_the_state_and_the_histories_of_the_real_peer() {
         let again = ledger.commit(from_the_orderer(recorded.clone()), &[]).unwrap();
         assert_eq!(again.block, recorded, "block {number}, committed again after a restart");
     }
+    let report = ledger.verify(dir.path(), |_| ()).unwrap();
+    assert_eq!((report.differences, report.blocks), (vec![], 42), "a second reading of the rules comes to the same");
 }
 
 #[test]

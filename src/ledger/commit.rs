@@ -12,6 +12,7 @@ use redb::{Database, ReadableTable};
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
+use super::guard::guarded;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
 use super::store::{self, Snapshot, Tip};
 use super::transaction::{BlockTransaction, NamespaceRwSet, endorsed_rwset};
@@ -19,13 +20,7 @@ use super::updates::{Update, UpdateBatch};
 use super::{Ledger, LedgerError, block, mvcc};
 
 /// Where the channel's configuration stands, in the namespace without a name.
-const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
-
-/// What the one who commits keeps to itself.
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    halted: Option<String>,
-}
+pub(super) const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
 
 /// A block that is durable.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,16 +65,15 @@ impl Ledger {
         validation: &[TxValidationCode],
         durable: impl FnOnce(&[TxValidationCode]),
     ) -> Result<CommittedBlock, LedgerError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &writer.halted {
-            return Err(LedgerError::Halted { channel: self.channel.clone(), reason: reason.clone() });
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = self.halted() {
+            return Err(LedgerError::Halted { channel: self.channel.clone(), reason: reason.to_owned() });
         }
-        let result = self.append(block, validation, durable);
+        let result = guarded(|| self.append(block, validation, durable));
         if let Err(fault) = &result
             && fault.is_fault()
         {
-            tracing::error!(channel = self.channel, error = %fault, "the channel is halted");
-            writer.halted = Some(fault.to_string());
+            self.halt(fault.to_string());
         }
         result
     }
@@ -294,7 +288,7 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
     {
         let header = block.header.clone().unwrap_or_default();
         let mut blocks = transaction.open_table(store::BLOCKS)?;
-        blocks.insert(number, block.encode_to_vec().as_slice())?;
+        blocks.insert(number, store::encode_block(number, block).as_slice())?;
         let mut by_hash = transaction.open_table(store::BLOCK_BY_HASH)?;
         by_hash.insert(block::header_hash(&header).as_slice(), number)?;
 

@@ -3,7 +3,7 @@
 //! Texts that Fabric's clients and chaincodes see are Fabric's, the misspelt ones too. Invariant: a fault of the store is
 //! [`LedgerError::Storage`] (or [`LedgerError::Corrupted`]), never an invalid code in a block.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error of the ledger. Its text is what a chaincode or a client sees.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +13,18 @@ pub enum LedgerError {
     #[error("the ledger's database failed: {0}")]
     Storage(#[source] Box<redb::Error>),
     /// What is in the database is not what was written there.
-    #[error("the ledger's database is damaged: {0}; restore the data directory from a copy or join the channel anew")]
+    #[error(
+        "the ledger's database is damaged: {0}; restore the channel's file from a copy, or move it away and join the channel anew"
+    )]
     Corrupted(String),
+    /// The channel is on disk, and could not be opened when the node started.
+    #[error("the ledger of channel {channel} could not be opened: {reason}")]
+    Unopened {
+        /// The channel.
+        channel: String,
+        /// Why not.
+        reason: String,
+    },
     /// A file of the data directory failed.
     #[error("the ledger cannot {action} {}: {source}; see peer.fileSystemPath", path.display())]
     Io {
@@ -103,6 +113,21 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// The same where opening a channel's file failed: what is wrong with the file is told apart from what is wrong with the
+    /// system.
+    pub(super) fn of_opening(self, path: &Path) -> Self {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+
+        let Self::Storage(failed) = self else { return self };
+        match *failed {
+            redb::Error::Io(source) if !matches!(source.kind(), InvalidData | UnexpectedEof) => {
+                Self::Io { action: "open", path: path.to_owned(), source }
+            }
+            redb::Error::DatabaseAlreadyOpen => Self::Storage(failed),
+            damage => Self::Corrupted(format!("{}: {damage}", path.display())),
+        }
+    }
+
     /// Whether the store failed, so that nothing can be said about the block at hand.
     pub fn is_fault(&self) -> bool {
         matches!(self, Self::Storage(_) | Self::Corrupted(_) | Self::Io { .. })

@@ -17,7 +17,10 @@
 pub mod block;
 mod channel_ledger;
 mod commit;
+#[cfg(test)]
+mod durability;
 mod error;
+mod guard;
 mod history;
 mod mvcc;
 mod private_data;
@@ -31,6 +34,7 @@ mod store;
 pub(crate) mod testing;
 pub mod transaction;
 mod updates;
+mod verify;
 
 use std::sync::{Arc, Mutex};
 
@@ -41,6 +45,7 @@ pub use history::{HistoryIterator, HistoryQueryExecutor};
 pub use provider::LedgerProvider;
 pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
 pub use state::Version;
+pub use verify::{VerifyProgress, VerifyReport};
 
 /// A simulator as the chaincodes of one transaction share it. Executions of a transaction never run side by side, so
 /// nobody waits for this lock.

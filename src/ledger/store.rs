@@ -9,12 +9,13 @@ use bytes::Bytes;
 use prost::Message;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
+use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 use super::block;
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
-/// Number -> marshalled block.
+/// Number -> checksum, marshalled block: see [`encode_block`].
 pub(super) const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 /// Header hash -> number.
 pub(super) const BLOCK_BY_HASH: TableDefinition<'_, &[u8], u64> = TableDefinition::new("block_by_hash");
@@ -66,9 +67,9 @@ pub(super) struct Snapshot {
     pub tip: Tip,
     pub state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub history: ReadOnlyTable<HistoryKey, ()>,
-    blocks: ReadOnlyTable<u64, &'static [u8]>,
-    block_by_hash: ReadOnlyTable<&'static [u8], u64>,
-    transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
+    pub blocks: ReadOnlyTable<u64, &'static [u8]>,
+    pub block_by_hash: ReadOnlyTable<&'static [u8], u64>,
+    pub transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
 }
 
 impl Snapshot {
@@ -84,7 +85,7 @@ impl Snapshot {
             transactions: read.open_table(TRANSACTIONS)?,
         };
         let newest = match snapshot.blocks.last()? {
-            Some((_, row)) => decode_block(row.value())?,
+            Some((number, row)) => decode_block(number.value(), row.value())?,
             None => return Err(LedgerError::Corrupted("it holds no block".into())),
         };
         let last_config = read.open_table(CHANNEL)?.get(LAST_CONFIG)?.map_or(0, |row| row.value());
@@ -95,7 +96,7 @@ impl Snapshot {
     /// The block of that number; `u64::MAX` is the newest.
     pub(super) fn block(&self, number: u64) -> Result<Option<Block>, LedgerError> {
         let number = if number == u64::MAX { self.tip.height - 1 } else { number };
-        self.blocks.get(number)?.map(|row| decode_block(row.value())).transpose()
+        self.blocks.get(number)?.map(|row| decode_block(number, row.value())).transpose()
     }
 
     /// A block that an index names.
@@ -149,8 +150,39 @@ pub(super) fn state_range(
     Ok(table.range::<&[u8]>((Bound::Included(from), to))?)
 }
 
-pub(super) fn decode_block(bytes: &[u8]) -> Result<Block, LedgerError> {
-    let undecodable = |error| LedgerError::Corrupted(format!("a block does not decode: {error}"));
+/// Bytes of a block's checksum: enough against accidents, which is what it is for.
+const CHECKSUM: usize = 8;
+
+/// A block's row. The checksum is there because the database does not look whether a page is still what was written, and the
+/// block's own hashes do not cover its flags and signatures.
+pub(super) fn encode_block(number: u64, block: &Block) -> Vec<u8> {
+    let mut row = Vec::with_capacity(CHECKSUM + block.encoded_len());
+    row.resize(CHECKSUM, 0);
+    block.encode_raw(&mut row);
+    let checksum = checksum(number, &row[CHECKSUM..]);
+    row[..CHECKSUM].copy_from_slice(&checksum);
+    row
+}
+
+/// The block of that number, if its row is what was written.
+pub(super) fn decode_block(number: u64, row: &[u8]) -> Result<Block, LedgerError> {
+    let damaged = |what: String| LedgerError::Corrupted(format!("block {number} {what}"));
+    let Some((expected, bytes)) = row.split_first_chunk::<CHECKSUM>() else {
+        return Err(damaged(format!("has a row of {} bytes", row.len())));
+    };
+    if checksum(number, bytes) != *expected {
+        return Err(damaged("does not match its checksum".into()));
+    }
     // One copy out of the page; the block's fields are slices of it.
-    Block::decode(Bytes::copy_from_slice(bytes)).map_err(undecodable)
+    Block::decode(Bytes::copy_from_slice(bytes)).map_err(|error| damaged(format!("does not decode: {error}")))
+}
+
+fn checksum(number: u64, bytes: &[u8]) -> [u8; CHECKSUM] {
+    let mut hash = Sha256::new();
+    hash.update(number.to_be_bytes());
+    hash.update(bytes);
+    let hash: [u8; 32] = hash.finalize().into();
+    let mut checksum = [0; CHECKSUM];
+    checksum.copy_from_slice(&hash[..CHECKSUM]);
+    checksum
 }

@@ -23,6 +23,9 @@ pub trait OrdererDirectory: Send + Sync {
     /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel, or whoever
     /// signed `envelope` is not to know.
     fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>>;
+
+    /// Whether the node has the channel on disk and could not open it when it started.
+    fn is_unopened(&self, channel: &str) -> bool;
 }
 
 /// Judges the transactions of a block before it is committed.

@@ -15,7 +15,8 @@ use tokio_stream::{Stream, StreamExt};
 use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
-use super::{DeliverAccess, DeliverMetrics, TlsBinding};
+use super::{CreatedChannels, DeliverAccess, DeliverMetrics, TlsBinding, created_channel};
+use crate::channel::resource;
 use crate::ledger::{Ledger, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
@@ -52,6 +53,7 @@ pub struct Deliverer {
     config: DeliverConfig,
     metrics: DeliverMetrics,
     slots: Arc<Semaphore>,
+    created: Option<Arc<CreatedChannels>>,
     closing: watch::Sender<bool>,
 }
 
@@ -64,7 +66,7 @@ impl Deliverer {
         metrics: DeliverMetrics,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(config.concurrency));
-        Self { ledgers, access, config, metrics, slots, closing: watch::Sender::new(false) }
+        Self { ledgers, access, config, metrics, slots, created: None, closing: watch::Sender::new(false) }
     }
 
     /// A place for one more stream, free again when it is dropped.
@@ -76,6 +78,12 @@ impl Deliverer {
             // As Fabric's interceptor, which gives its error no code.
             tonic::Status::unknown(refusal)
         })
+    }
+
+    /// Serves block 0 of the channels in `created`, too, to those who ask the orderer.
+    pub fn with_created(mut self, created: Arc<CreatedChannels>) -> Self {
+        self.created = Some(created);
+        self
     }
 
     /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
@@ -132,7 +140,14 @@ impl Deliverer {
         let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
         self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
-        let ledger = self.ledgers.get(channel).filter(|_| self.access.is_open(channel));
+        let joined = self.ledgers.get(channel);
+        if joined.is_none()
+            && F::RESOURCE == resource::ORDERER_DELIVER
+            && let Some(created) = self.created.as_ref().and_then(|created| created.get(channel))
+        {
+            return created_channel::answer(form, &created, envelope, &request, responses).await;
+        }
+        let ledger = joined.filter(|_| self.access.is_open(channel));
         let ledger = ledger.ok_or_else(|| Refusal::no_channel(channel))?;
         let mut metrics = self.metrics.request(channel, F::BLOCK_FORM);
         let info = seek::info(&request)?;
@@ -153,10 +168,17 @@ impl Deliverer {
             if !exists && behavior == SeekBehavior::FailIfNotReady {
                 return Err(Refusal::new(Status::NotFound, format!("block {number} does not exist yet")).into());
             }
+            // A channel that takes no more blocks has those that it has. After them there is nothing to wait for.
+            let there_or_never = |height: &u64| *height > number || ledger.halted().is_some();
             tokio::select! {
                 biased;
-                grown = height.wait_for(|height| *height > number) => drop(grown.map_err(|_| End::Gone)?),
+                grown = height.wait_for(there_or_never) => drop(grown.map_err(|_| End::Gone)?),
                 () = halted(&mut halt) => return Err(Refusal::halted(channel).into()),
+            }
+            if *height.borrow() <= number {
+                let reason = ledger.halted().unwrap_or_default();
+                let reason = format!("channel {channel} is halted: {reason}");
+                return Err(Refusal::new(Status::ServiceUnavailable, reason).into());
             }
             // A block is read when there is room for it, and for who has the right to it by then.
             let room = responses.reserve().await.map_err(|_| End::Gone)?;
@@ -218,7 +240,7 @@ async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::R
 }
 
 /// How an answer ends early.
-enum End {
+pub(super) enum End {
     Refused(Refusal),
     Gone,
 }

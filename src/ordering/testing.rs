@@ -66,11 +66,18 @@ impl DeliverAccess for Gate {
 impl Gate {
     /// The channel that is ordered elsewhere.
     pub(super) const ELSEWHERE: &str = "elsewhere";
+
+    /// The channel that could not be opened.
+    pub(super) const UNOPENED: &str = "unopened";
 }
 
 impl OrdererDirectory for Gate {
     fn orderer_addresses(&self, channel: &str, _envelope: &Envelope) -> Option<Vec<String>> {
         (channel == Self::ELSEWHERE).then(|| vec!["a:7050".to_owned(), "b:7050".to_owned()])
+    }
+
+    fn is_unopened(&self, channel: &str) -> bool {
+        channel == Self::UNOPENED
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Golden(&'static str);
 impl Golden {
     /// Fabric 1.4.12.
     pub const V1_4: Self = Self("v1.4");
+    /// Fabric 2.5; of its blocks, those with a configuration.
+    pub const V2_5: Self = Self("v2.5");
 
     /// Where a file is.
     pub fn path(self, file: &str) -> PathBuf {

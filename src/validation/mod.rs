@@ -10,10 +10,12 @@
 //! Invariant: a verdict depends on the block and the channel's configuration only, so that all peers come to the same.
 
 mod block;
+mod orderer_signatures;
 mod results;
 mod transaction;
 
 pub use block::TransactionValidator;
+pub use orderer_signatures::{BlockVerificationError, verify_block};
 
 #[cfg(test)]
 mod tests;

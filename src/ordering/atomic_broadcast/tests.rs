@@ -101,6 +101,8 @@ async fn a_channel_that_is_ordered_elsewhere_says_where() {
     let text = "channel elsewhere is not ordered by this node; send its transactions to its ordering service at \
                 a:7050, b:7050";
     assert_eq!(answer(Gate::ELSEWHERE).await, response(Status::NotFound, text));
+    let text = "channel unopened could not be opened when the node started; its log and /healthz say why";
+    assert_eq!(answer(Gate::UNOPENED).await, response(Status::ServiceUnavailable, text));
     assert_eq!(answer("nowhere").await, response(Status::NotFound, "channel does not exist"));
 }
 
