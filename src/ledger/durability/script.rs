@@ -9,7 +9,7 @@ use selvedge_proto::protos::TxValidationCode as Code;
 use super::disk::{Disk, Plan};
 use crate::ledger::commit::write_genesis;
 use crate::ledger::testing::{endorser_transaction, envelope};
-use crate::ledger::{Ledger, LedgerError, VerifyReport, block, store};
+use crate::ledger::{Ledger, LedgerError, VerifyReport, block, private_expiry, private_store, store};
 
 pub(super) const CHANNEL: &str = "scripted";
 
@@ -81,7 +81,24 @@ impl Machine {
         table!(store::STATE);
         table!(store::HISTORY);
         table!(store::CHANNEL);
-        let compared = ["block_by_hash", "blocks", "channel", "history", "state", "transactions"];
+        table!(private_store::PRIVATE_STATE);
+        table!(private_store::PRIVATE_SETS);
+        table!(private_store::MISSING_SETS);
+        table!(private_expiry::KEYS);
+        table!(private_expiry::SETS);
+        let compared = [
+            "block_by_hash",
+            "blocks",
+            "channel",
+            "history",
+            "missing_private_sets",
+            "private_key_expiry",
+            "private_set_expiry",
+            "private_sets",
+            "private_state",
+            "state",
+            "transactions",
+        ];
         let mut tables: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
         tables.sort();
         assert_eq!(tables, compared, "a table that is compared nowhere");
