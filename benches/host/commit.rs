@@ -13,7 +13,7 @@ use prost::Message;
 use redb::{Database, TableDefinition};
 use selvedge::ledger::CommitTimes;
 use selvedge::msp::{Identity, MspManager};
-use selvedge::ordering::BlockValidator;
+use selvedge::validation::BlockValidator;
 use selvedge_proto::common::{Block, Envelope, Payload, SignatureHeader};
 use selvedge_proto::kvrwset::KvrwSet;
 use selvedge_proto::protos::{
@@ -70,7 +70,7 @@ fn part(network: &Network, endorsements: usize) -> anyhow::Result<()> {
             let signatures = signatures(&block, bundle.msps())?;
             let rows = rows(&block)?;
             let (verified, ()) = timed(|| verify(&signatures))?;
-            let (validated, _) = timed(|| Ok(peer.validator.validate(CHANNEL, &block)))?;
+            let (validated, _) = timed(|| Ok(peer.validator.validate(&peer.ledger, &block)?))?;
             let (committed, times) = commit(&peer, &block)?;
             let (without_disk, _) = commit(&in_memory, &block)?;
             let (two, ()) = timed(|| two_syncs.write(&rows))?;

@@ -168,7 +168,7 @@ impl Chain<'_> {
             version: CHAINCODE_VERSION.into(),
             escc: "escc".into(),
             vscc: "vscc".into(),
-            policy: Some(all_of(&MSPIDS[..self.endorsements])),
+            policy: all_of(&MSPIDS[..self.endorsements]).encode_to_vec().into(),
             ..ChaincodeData::default()
         };
         let lscc = vec![write(CHAINCODE.into(), definition.encode_to_vec())];

@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     /// Takes no more blocks. Those who wait for one are told.
-    pub(super) fn halt(&self, reason: String) {
+    pub(crate) fn halt(&self, reason: String) {
         tracing::error!(channel = self.channel, error = reason, "the channel is halted");
         let _ = self.halted.set(reason);
         self.height.send_modify(|_| ());

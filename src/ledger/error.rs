@@ -14,6 +14,11 @@ pub enum LedgerError {
     /// The database failed.
     #[error("the ledger's database failed: {0}")]
     Storage(#[source] Box<redb::Error>),
+    /// The database takes nothing more since an earlier failure, not even reads.
+    #[error(
+        "the ledger's database is closed since its disk failed; the log and /healthz say how. Start the node again"
+    )]
+    Closed,
     /// What is in the database is not what was written there.
     #[error(
         "the ledger's database is damaged: {0}; restore the channel's file from a copy, or move it away and join the channel anew"
@@ -28,7 +33,7 @@ pub enum LedgerError {
         reason: String,
     },
     /// A file of the data directory failed.
-    #[error("the ledger cannot {action} {}: {source}; see peer.fileSystemPath", path.display())]
+    #[error("the ledger (below peer.fileSystemPath) cannot {action} {}: {source}", path.display())]
     Io {
         /// What was being done, as in "open".
         action: &'static str,
@@ -163,7 +168,7 @@ impl LedgerError {
 
     /// Whether the store failed, so that nothing can be said about the block at hand.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Storage(_) | Self::Corrupted(_) | Self::Io { .. })
+        matches!(self, Self::Storage(_) | Self::Closed | Self::Corrupted(_) | Self::Io { .. })
     }
 }
 
@@ -179,7 +184,10 @@ macro_rules! from_redb {
     ($($error:ty),*) => {$(
         impl From<$error> for LedgerError {
             fn from(error: $error) -> Self {
-                Self::Storage(Box::new(error.into()))
+                match error.into() {
+                    redb::Error::PreviousIo => Self::Closed,
+                    error => Self::Storage(Box::new(error)),
+                }
             }
         }
     )*};

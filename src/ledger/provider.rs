@@ -170,7 +170,8 @@ fn make_dir(dir: &Path) -> std::io::Result<()> {
     }
     make_dir(parent)?;
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists || !dir.is_dir() => Err(error),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) if !dir.is_dir() => Err(std::io::ErrorKind::NotADirectory.into()),
         _ => File::open(parent)?.sync_all(),
     }
 }

@@ -9,20 +9,22 @@ use std::time::{Duration, SystemTime};
 
 use selvedge_proto::common::{Block, Envelope, Status};
 use selvedge_proto::orderer::seek_info::{SeekBehavior, SeekErrorResponse};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 
 use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
-use super::{DeliverAccess, DeliverMetrics, TlsBinding};
+use super::{CreatedChannels, DeliverAccess, DeliverMetrics, TlsBinding, created_channel};
 use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
 
-/// Responses that may wait for a slow client: enough to read one block while another is sent, and few because a block may
-/// be large.
-pub(super) const RESPONSES: usize = 2;
+/// Responses that may wait for a slow client: one is read while another is sent, and no more because a block may be large.
+pub(super) const RESPONSES: usize = 1;
+
+/// Streams that may be open: `peer.limits.concurrency.deliverService` in the core.yaml of Fabric 2.x.
+const DEFAULT_CONCURRENCY: usize = 2500;
 
 /// What can be set about Deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +33,15 @@ pub struct DeliverConfig {
     pub time_window: Duration,
     /// What requests must say about their connection.
     pub binding: TlsBinding,
+    /// How many streams may be open.
+    pub concurrency: usize,
 }
 
 impl Default for DeliverConfig {
-    /// Fabric's time window.
+    /// What Fabric's core.yaml says.
     fn default() -> Self {
-        Self { time_window: Duration::from_secs(15 * 60), binding: TlsBinding::None }
+        let time_window = Duration::from_secs(15 * 60);
+        Self { time_window, binding: TlsBinding::None, concurrency: DEFAULT_CONCURRENCY }
     }
 }
 
@@ -46,6 +51,8 @@ pub struct Deliverer {
     access: Arc<dyn DeliverAccess>,
     config: DeliverConfig,
     metrics: DeliverMetrics,
+    slots: Arc<Semaphore>,
+    created: Option<Arc<CreatedChannels>>,
     closing: watch::Sender<bool>,
 }
 
@@ -57,7 +64,25 @@ impl Deliverer {
         config: DeliverConfig,
         metrics: DeliverMetrics,
     ) -> Self {
-        Self { ledgers, access, config, metrics, closing: watch::Sender::new(false) }
+        let slots = Arc::new(Semaphore::new(config.concurrency));
+        Self { ledgers, access, config, metrics, slots, created: None, closing: watch::Sender::new(false) }
+    }
+
+    /// A place for one more stream, free again when it is dropped.
+    pub(super) fn slot(&self, service: &str) -> Result<OwnedSemaphorePermit, tonic::Status> {
+        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            let limit = self.config.concurrency;
+            let refusal = format!("too many requests for {service}, exceeding concurrency limit ({limit})");
+            tracing::error!("{refusal}");
+            // As Fabric's interceptor, which gives its error no code.
+            tonic::Status::unknown(refusal)
+        })
+    }
+
+    /// Serves block 0 of the channels in `created`, too, to those who ask the orderer.
+    pub fn with_created(mut self, created: Arc<CreatedChannels>) -> Self {
+        self.created = Some(created);
+        self
     }
 
     /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
@@ -114,7 +139,14 @@ impl Deliverer {
         let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
         self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
-        let ledger = self.ledgers.get(channel).filter(|_| self.access.is_open(channel));
+        let joined = self.ledgers.get(channel);
+        if joined.is_none()
+            && let Some(created) = self.created.as_ref().and_then(|created| created.get(channel))
+            && let Some(block) = form.created(&created.block)
+        {
+            return created_channel::answer::<F>(block, &created, envelope, &request, responses).await;
+        }
+        let ledger = joined.filter(|_| self.access.is_open(channel));
         let ledger = ledger.ok_or_else(|| Refusal::no_channel(channel))?;
         let mut metrics = self.metrics.request(channel, F::BLOCK_FORM);
         let info = seek::info(&request)?;
@@ -135,14 +167,22 @@ impl Deliverer {
             if !exists && behavior == SeekBehavior::FailIfNotReady {
                 return Err(Refusal::new(Status::NotFound, format!("block {number} does not exist yet")).into());
             }
+            // A channel that takes no more blocks has those that it has. After them there is nothing to wait for.
+            let there_or_never = |height: &u64| *height > number || ledger.halted().is_some();
             tokio::select! {
                 biased;
-                grown = height.wait_for(|height| *height > number) => drop(grown.map_err(|_| End::Gone)?),
+                grown = height.wait_for(there_or_never) => drop(grown.map_err(|_| End::Gone)?),
                 () = halted(&mut halt) => return Err(Refusal::halted(channel).into()),
             }
+            if *height.borrow() <= number {
+                let reason = ledger.halted().unwrap_or_default();
+                let reason = format!("channel {channel} is halted: {reason}");
+                return Err(Refusal::new(Status::ServiceUnavailable, reason).into());
+            }
+            // A block is read when there is room for it, and for who has the right to it by then.
+            let room = responses.reserve().await.map_err(|_| End::Gone)?;
             session.check()?;
-            let response = read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?;
-            responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
+            room.send(Ok(read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?));
             metrics.block_sent();
         }
         metrics.succeeded();
@@ -170,11 +210,17 @@ pub(super) type Sent<R> = Result<R, tonic::Status>;
 /// The form in which a service delivers blocks.
 pub(super) trait Form: Clone + Send + Sync + 'static {
     type Response: Send + 'static;
+    const SERVICE: &'static str = "/protos.Deliver";
     const RESOURCE: &'static str;
     const BLOCK_FORM: BlockForm = BlockForm::Whole;
 
     /// Closed when what orders the channel has stopped. A peer knows nothing of that: there is none.
     fn halt(&self, _channel: &str) -> Option<watch::Receiver<()>> {
+        None
+    }
+
+    /// The response for block 0 of a channel that is created and not joined yet. A peer knows nothing of that: there is none.
+    fn created(&self, _block: &Block) -> Option<Self::Response> {
         None
     }
 
@@ -202,7 +248,7 @@ async fn read<F: Form>(form: F, ledger: Arc<Ledger>, request: Envelope, number: 
 }
 
 /// How an answer ends early.
-enum End {
+pub(super) enum End {
     Refused(Refusal),
     Gone,
 }

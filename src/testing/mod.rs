@@ -3,9 +3,11 @@
 
 mod channels;
 mod client;
+mod command_line;
 mod golden;
 mod node_chaincode;
 mod peer;
+mod process;
 mod recorder;
 mod setting;
 mod small_guest;
@@ -14,11 +16,13 @@ mod tls;
 use std::pin::Pin;
 
 pub use client::Client;
+pub use command_line::{CommandLine, Ended};
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
 pub use peer::TestPeer;
+pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};

@@ -183,6 +183,19 @@ async fn from_the_next_block_to_the_newest_has_no_end() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_halted_delivers_what_it_has_and_ends_its_streams() {
+    let channel = channel();
+    let mut waiting = Client::new(&channel, &Gate::new());
+    waiting.ask(seek(CHANNEL, at(3), at(u64::MAX), BlockUntilReady)).await;
+    assert_eq!(waiting.next().await, "block 3");
+    channel.ledger.halt("no space left on the device".into());
+    assert_eq!(waiting.all(2).await, ["503", "end"]);
+    let mut later = Client::new(&channel, &Gate::new());
+    later.ask(seek(CHANNEL, at(2), at(u64::MAX), BlockUntilReady)).await;
+    assert_eq!(later.all(4).await, ["block 2", "block 3", "503", "end"]);
+}
+
+#[tokio::test]
 async fn a_reader_that_stalls_holds_few_blocks_no_snapshot_and_nobody_up() {
     let mut channel = channel();
     for _ in 0..16 {
