@@ -82,6 +82,14 @@ fn replay_gives_the_blocks_the_state_and_the_histories_of_the_real_peer() {
     assert_eq!((report.differences, report.blocks), (vec![], 42), "a second reading of the rules comes to the same");
 }
 
+/// The verdicts outside the ledger are the recorded ones: this node does not serve a channel of that level.
+#[test]
+fn the_ledger_gives_the_blocks_of_a_fabric_2_5_peer_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Golden::V2_5.replay(&LedgerProvider::open(dir.path()).unwrap(), 40).unwrap();
+    assert_eq!((ledger.height().unwrap(), ledger.last_config_block_number()), (40, 39));
+}
+
 #[test]
 fn filtered_blocks_are_those_that_the_peer_delivered() {
     for number in [11, 12, 13, 14, 41] {

@@ -31,6 +31,8 @@ use document::Document;
 use keys::Kind;
 use values::Values;
 
+use crate::channel::is_channel_name;
+
 /// What a configuration is read from. Tests make their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -97,6 +99,8 @@ pub struct OperationsConfig {
 pub struct DevelopmentConfig {
     /// The channel that is made at the first start of a node with identities of its own making; none to make no channel.
     pub channel: Option<String>,
+    /// The name by which whoever creates a channel means the organisations that may be in it (Fabric: `Consortium`).
+    pub consortium: String,
     /// How long the orderer gathers a batch after its first envelope (Fabric: `BatchTimeout`).
     pub batch_timeout: Duration,
     /// Envelopes in a block (Fabric: `BatchSize.MaxMessageCount`).
@@ -182,6 +186,10 @@ fn development(values: &mut Values<'_>) -> DevelopmentConfig {
             "" => Ok(None),
             name => check_channel(name).map(|()| Some(name.to_owned())),
         }),
+        consortium: values.read("network.development.consortium", |text| match text {
+            "" => Err("is empty; write a name, as SampleConsortium".to_owned()),
+            name => Ok(name.to_owned()),
+        }),
         batch_timeout: values
             .duration("network.development.batchTimeout", Duration::from_millis(1)..=Duration::from_secs(3600)),
         max_message_count: values.number("network.development.maxMessageCount", 1..=u32::MAX),
@@ -191,16 +199,11 @@ fn development(values: &mut Values<'_>) -> DevelopmentConfig {
     }
 }
 
-/// Fabric's rule for a channel's name (`configtx.validateChannelID`).
 fn check_channel(name: &str) -> Result<(), String> {
-    let mut letters = name.chars();
-    let starts_well = letters.next().is_some_and(|c| c.is_ascii_lowercase());
-    let goes_well = letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-');
-    if starts_well && goes_well && name.len() <= 249 {
-        Ok(())
-    } else {
-        Err("is not a channel's name; write at most 249 of a-z, 0-9, dot and dash, and a letter first".to_owned())
+    if is_channel_name(name) {
+        return Ok(());
     }
+    Err("is not a channel's name; write at most 249 of a-z, 0-9, dot and dash, and a letter first".to_owned())
 }
 
 /// Says what has no effect. One line for everything of Fabric's, because a file of Fabric's is full of it.

@@ -27,16 +27,17 @@ use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
 use crate::chaincode::packages::PackageStore;
-use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
+use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
 use crate::channel::{AclChecker, Authenticator, Channels};
 use crate::config::Config;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
 use crate::endorser::{Endorser, EndorserParts};
-use crate::ledger::LedgerProvider;
+use crate::ledger::{LedgerProvider, PrivateDataSupport, TransientStore};
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
-use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverMetrics, Deliverer, Orderers};
+use crate::ordering::{AtomicBroadcastService, CreatedChannels, DeliverConfig, DeliverMetrics, Deliverer, Orderers};
+use crate::private_data::{CollectionStore, LocalDistributor, Membership, PrivateDataDelivery};
 use crate::scc::{
     AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
     PackagesCapability, Registry,
@@ -97,6 +98,7 @@ impl Node {
 
         let data = &config.peer.file_system_path;
         let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);
+        let transient = Arc::new(TransientStore::open(&data.join("transientStore"))?);
         let packages =
             Arc::new(PackageStore::open(&data.join("chaincodes")).context("the installed chaincode packages")?);
 
@@ -105,20 +107,31 @@ impl Node {
             .context("the development identities cannot be made")?;
         let msp_folder = config.peer.msp_config_path.as_deref().unwrap_or(&made.peer);
         let (local, signer) = own_identity(msp_folder, mspid)?;
-        let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
+        let orderer_signers = embedded_orderer::signers(config, &made)?;
+        let created = CreatedChannels::open(&data.join("orderer"), |channel| ledgers.get(channel).is_some());
+        let created = Arc::new(created.context("the channels that were created here")?);
 
         let version = config.chaincode.wasm.system_version.as_str();
         let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let channels = Arc::new(Channels::default());
+        ledgers.keep_private_data(PrivateDataSupport {
+            transient: Arc::clone(&transient),
+            rules: Arc::new(Membership::new(Arc::clone(&channels), mspid, signer.serialize())),
+            retention: config.peer.transient_store_retention,
+        });
         let orderers = Arc::new(Orderers::default());
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
             channels: Arc::clone(&channels),
-            signer: orderer_signer,
+            signers: orderer_signers.clone(),
+            created: Arc::clone(&created),
             validator: Arc::new(TransactionValidator::new(Arc::clone(&channels), registry.clone())),
             runtime: Handle::current(),
         };
         channels::make_development_channel(config, &ledgers, &made)?;
+        let orderer_signer = orderer_signers.into_iter().next().context("the embedded orderer has an identity")?;
+        let (all, new) = (Arc::clone(&ledgers), Arc::clone(&created));
+        let creation = Arc::new(embedded_orderer::creation(config, &made, orderer_signer, all, new)?);
         let manager = ChannelManager::new(Arc::clone(&ledgers), Arc::clone(&channels), embedded, work.handle());
         manager.open();
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&channels), local));
@@ -148,7 +161,7 @@ impl Node {
                 system_chaincodes: registry.clone(),
                 access: access.clone(),
                 application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
-                collections: Arc::new(NoCollections),
+                collections: Arc::new(CollectionStore::new(Arc::clone(&authenticator))),
             },
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
         );
@@ -165,6 +178,7 @@ impl Node {
             system_chaincodes: registry.clone(),
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
+            private_data: Arc::new(LocalDistributor::new(transient)),
             signer,
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
@@ -173,7 +187,9 @@ impl Node {
             binding: tls::binding(&config.peer.tls),
         };
         let delivered = DeliverMetrics::register(&mut metrics);
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver, delivered));
+        let deliverer = Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver, delivered);
+        let deliverer = Arc::new(deliverer.with_created(created));
+        let private_data = Arc::new(PrivateDataDelivery::new(Arc::clone(&channels)));
         let mut health = HealthChecks::default();
         health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
@@ -183,8 +199,10 @@ impl Node {
                 Arc::clone(&orderers),
                 Arc::new(Directory { ledgers: Arc::clone(&ledgers), channels, acl }),
                 Arc::clone(&deliverer),
-            ),
+            )
+            .creating(creation),
             deliverer,
+            private_data,
             chaincode: ChaincodeListener::new(acceptor, registry).work_on(work.handle()),
             operations: Operations {
                 health,

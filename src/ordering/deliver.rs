@@ -15,8 +15,8 @@ use tokio_stream::{Stream, StreamExt};
 use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
-use super::{DeliverAccess, DeliverMetrics, TlsBinding};
-use crate::ledger::{Ledger, LedgerProvider};
+use super::{CreatedChannels, DeliverAccess, DeliverMetrics, TlsBinding, created_channel};
+use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
 
@@ -46,6 +46,7 @@ pub struct Deliverer {
     access: Arc<dyn DeliverAccess>,
     config: DeliverConfig,
     metrics: DeliverMetrics,
+    created: Option<Arc<CreatedChannels>>,
     closing: watch::Sender<bool>,
 }
 
@@ -57,7 +58,13 @@ impl Deliverer {
         config: DeliverConfig,
         metrics: DeliverMetrics,
     ) -> Self {
-        Self { ledgers, access, config, metrics, closing: watch::Sender::new(false) }
+        Self { ledgers, access, config, metrics, created: None, closing: watch::Sender::new(false) }
+    }
+
+    /// Serves block 0 of the channels in `created`, too, to those who ask the orderer.
+    pub fn with_created(mut self, created: Arc<CreatedChannels>) -> Self {
+        self.created = Some(created);
+        self
     }
 
     /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
@@ -114,7 +121,14 @@ impl Deliverer {
         let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
         self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
-        let ledger = self.ledgers.get(channel).filter(|_| self.access.is_open(channel));
+        let joined = self.ledgers.get(channel);
+        if joined.is_none()
+            && let Some(created) = self.created.as_ref().and_then(|created| created.get(channel))
+            && let Some(block) = form.created(&created.block)
+        {
+            return created_channel::answer::<F>(block, &created, envelope, &request, responses).await;
+        }
+        let ledger = joined.filter(|_| self.access.is_open(channel));
         let ledger = ledger.ok_or_else(|| Refusal::no_channel(channel))?;
         let mut metrics = self.metrics.request(channel, F::BLOCK_FORM);
         let info = seek::info(&request)?;
@@ -148,7 +162,7 @@ impl Deliverer {
                 return Err(Refusal::new(Status::ServiceUnavailable, reason).into());
             }
             session.check()?;
-            let response = read(form.clone(), Arc::clone(&ledger), number).await?;
+            let response = read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?;
             responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
             metrics.block_sent();
         }
@@ -185,15 +199,24 @@ pub(super) trait Form: Clone + Send + Sync + 'static {
         None
     }
 
-    fn block(&self, channel: &str, block: Block) -> Self::Response;
+    /// The response for block 0 of a channel that is created and not joined yet. A peer knows nothing of that: there is none.
+    fn created(&self, _block: &Block) -> Option<Self::Response> {
+        None
+    }
+
+    /// The response for a committed block to whoever sent `request`.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    fn block(&self, ledger: &Ledger, request: &Envelope, block: Block) -> Result<Self::Response, LedgerError>;
 
     fn status(status: Status) -> Self::Response;
 }
 
-async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::Response, End> {
+async fn read<F: Form>(form: F, ledger: Arc<Ledger>, request: Envelope, number: u64) -> Result<F::Response, End> {
     let read = tokio::task::spawn_blocking(move || {
-        let block = ledger.block_by_number(number);
-        block.map(|block| block.map(|block| form.block(ledger.channel_id(), block)))
+        let block = ledger.block_by_number(number)?;
+        block.map(|block| form.block(&ledger, &request, block)).transpose()
     });
     let reason = match read.await {
         Ok(Ok(Some(response))) => return Ok(response),
@@ -205,7 +228,7 @@ async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::R
 }
 
 /// How an answer ends early.
-enum End {
+pub(super) enum End {
     Refused(Refusal),
     Gone,
 }

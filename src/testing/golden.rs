@@ -28,6 +28,8 @@ pub struct Golden(&'static str);
 impl Golden {
     /// Fabric 1.4.12.
     pub const V1_4: Self = Self("v1.4");
+    /// Fabric 2.5. Its channel asks for V2_0, so only the ledger can take its blocks.
+    pub const V2_5: Self = Self("v2.5");
 
     /// Where a file is.
     pub fn path(self, file: &str) -> PathBuf {

@@ -40,7 +40,7 @@ pub(super) struct Action {
     pub(super) creator: Identity,
     /// The endorsers whose signatures fit, none of them twice, in order.
     pub(super) endorsers: Vec<Identity>,
-    /// Whether each endorsement names somebody, if only somebody that no MSP knows.
+    /// Before V1_3: whether each endorsement names somebody, if only somebody that no MSP knows.
     pub(super) endorsers_decode: bool,
     /// The marshalled `ChaincodeProposalPayload`.
     pub(super) proposal_payload: Bytes,
@@ -72,7 +72,8 @@ impl Action {
         let namespaces = namespaces(rules, &chaincode, &sets)?;
         let signed = &endorsed.proposal_response_payload;
         Ok(Self {
-            endorsers_decode: endorsed.endorsements.iter().all(|one| mspid_of(&one.endorser).is_ok()),
+            endorsers_decode: rules.capabilities.key_level_endorsement()
+                || endorsed.endorsements.iter().all(|one| mspid_of(&one.endorser).is_ok()),
             endorsers: endorsers(rules, signed, &endorsed.endorsements),
             proposal_payload: payload.chaincode_proposal_payload,
             chaincode,

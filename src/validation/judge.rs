@@ -92,10 +92,11 @@ impl<'a> Judge<'a> {
             EndorsementPolicy::Of(&definition.policy)
         };
         let key_level = self.rules.capabilities.key_level_endorsement();
+        if !action.endorsers_decode {
+            return Err(Invalid::policy("an endorser does not decode").into());
+        }
         if key_level {
             self.check_keys(action, namespace, &policy)?;
-        } else if !action.endorsers_decode {
-            return Err(Invalid::policy("an endorser does not decode").into());
         } else {
             self.check_policy(namespace, &policy, &action.endorsers)?;
         }

@@ -29,6 +29,8 @@ mod error;
 mod judge;
 mod key_level;
 mod lscc;
+mod orderer_signatures;
+mod signed_chain;
 mod state;
 mod transaction;
 mod verdict;
@@ -40,6 +42,8 @@ use crate::ledger::Ledger;
 
 pub use block::TransactionValidator;
 pub use error::{Fault, ValidationError};
+pub use orderer_signatures::{BlockVerificationError, verify_block};
+pub use signed_chain::{SignedChainReport, verify_signatures};
 
 /// Judges the transactions of a block before it is committed.
 pub trait BlockValidator: Send + Sync {

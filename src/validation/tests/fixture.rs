@@ -1,7 +1,8 @@
 //! The recorded channel with real keys of its organisations, a state in memory, and transactions to be spoilt.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
 use prost::Message;
@@ -44,8 +45,12 @@ pub(super) const REVOKED: Who = Who("alpha-user2-revoked", "AlphaMSP");
 pub(super) const ORDERER: Who = Who("orderer0", "OrdererMSP");
 
 impl Who {
-    pub(super) fn key(self) -> SigningIdentity {
-        SigningIdentity::load(&Golden::V1_4.path("msp").join(self.0), self.1).expect("a key")
+    /// Read once: a property test makes thousands of signatures.
+    pub(super) fn key(self) -> Arc<SigningIdentity> {
+        static KEYS: Mutex<BTreeMap<&str, Arc<SigningIdentity>>> = Mutex::new(BTreeMap::new());
+        let load = || SigningIdentity::load(&Golden::V1_4.path("msp").join(self.0), self.1).expect("a key");
+        let mut keys = KEYS.lock().expect("nobody panics with it");
+        Arc::clone(keys.entry(self.0).or_insert_with(|| Arc::new(load())))
     }
 }
 
@@ -150,8 +155,10 @@ impl Channel {
         Self { bundle: Bundle::from_config(CHANNEL, &config).expect("a channel") }
     }
 
-    pub(super) fn new() -> Self {
-        Self::with(&["V1_4_2"])
+    /// At the newest level.
+    pub(super) fn newest() -> &'static Self {
+        static NEWEST: LazyLock<Channel> = LazyLock::new(|| Channel::with(&["V1_4_2"]));
+        &NEWEST
     }
 
     pub(super) fn judge(&self, state: &Memory, envelopes: &[Envelope]) -> Vec<TxValidationCode> {

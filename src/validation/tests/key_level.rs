@@ -19,7 +19,7 @@ fn state() -> Memory {
 
 #[test]
 fn a_key_with_a_policy_is_written_by_whom_it_names_and_the_chaincodes_policy_does_not_count() {
-    let (channel, state) = (Channel::new(), state());
+    let (channel, state) = (Channel::newest(), state());
     let kv = |writes: &[&str]| {
         let writes: Vec<_> = writes.iter().map(|key| write(key, b"v")).collect();
         Tx::of("kv").set(set("kv", &writes, &[]))
@@ -66,7 +66,7 @@ fn once_a_key_may_have_another_policy_no_later_transaction_of_the_block_writes_i
     let write = |key: &str| Tx::of("kv").nonce("write").writing("kv", key);
     let judge = |transactions: &[Tx]| {
         let envelopes: Vec<_> = transactions.iter().map(Tx::make).collect();
-        Channel::new().judge(&state, &envelopes)
+        Channel::newest().judge(&state, &envelopes)
     };
     assert_eq!(judge(&[change("k"), write("k")]), [Valid, EndorsementPolicyFailure]);
     assert_eq!(judge(&[write("k"), change("k")]), [Valid, Valid], "the order counts");
@@ -99,7 +99,7 @@ fn a_change_counts_if_its_own_namespace_let_it_pass() {
     };
     let judge = |transaction: &Tx| {
         let [one, two] = later();
-        Channel::new().judge(&state, &[transaction.make(), one, two])
+        Channel::newest().judge(&state, &[transaction.make(), one, two])
     };
     let halfway = change("kv", "kvand");
     assert_eq!(judge(&halfway), [EndorsementPolicyFailure, EndorsementPolicyFailure, Valid]);

@@ -64,7 +64,7 @@ fn named(name: &str, version: &str) -> ChaincodeId {
 }
 
 fn check(state: &Memory, cases: Vec<(&str, Tx, Code)>) {
-    let channel = Channel::new();
+    let channel = Channel::newest();
     for (what, transaction, code) in cases {
         assert_eq!(channel.judge(state, &[transaction.make()]), [code], "{what}");
     }
@@ -170,11 +170,11 @@ fn a_chaincode_is_deployed_once_and_upgraded_to_another_version() {
         ],
     );
     state.put("lscc", "kv", Bytes::from_static(b"\xff"));
-    let fault = Channel::new().try_judge(&state, &[lscc("upgrade", &next(), None).make()], 1).expect_err("damaged");
+    let fault = Channel::newest().try_judge(&state, &[lscc("upgrade", &next(), None).make()], 1).expect_err("damaged");
     assert!(fault.to_string().contains("the state of lscc at key kv does not decode"), "{fault}");
     state.put("lscc", "left~collection", Bytes::from_static(b"\xff"));
     let left = lscc("deploy", &definition("left", "1", "OR('AlphaMSP.member')"), None);
-    let fault = Channel::new().try_judge(&state, &[left.make()], 1).expect_err("damaged");
+    let fault = Channel::newest().try_judge(&state, &[left.make()], 1).expect_err("damaged");
     assert!(fault.to_string().contains("the state of lscc at key left~collection does not decode"), "{fault}");
 }
 
@@ -191,7 +191,7 @@ fn the_creator_satisfies_the_instantiation_policy_on_an_upgrade_both() {
     for (old, new, code, before_v1_1) in cases {
         let (state, next) = policies(old, new);
         let upgrade = lscc("upgrade", &next, None).make();
-        assert_eq!(Channel::new().judge(&state, std::slice::from_ref(&upgrade)), [code], "{old}, then {new}");
+        assert_eq!(Channel::newest().judge(&state, std::slice::from_ref(&upgrade)), [code], "{old}, then {new}");
         assert_eq!(Channel::with(&[]).judge(&state, &[upgrade]), [before_v1_1], "{old}, then {new}, before V1_1");
     }
     let state = Memory::new();
@@ -238,7 +238,7 @@ fn collections_are_what_the_arguments_say_and_whole() {
             ("none", deploy(&[]), Valid),
             ("at another key", Tx { sets: vec![written("new~collections", &one)], ..asked() }, Refused),
             ("others", Tx { sets: vec![written("new~collection", &package(&[]))], ..asked() }, Refused),
-            ("not written", Tx { sets: vec![set("lscc", &[data.clone()], &[])], ..asked() }, Refused),
+            ("not written", Tx { sets: vec![set("lscc", std::slice::from_ref(&data), &[])], ..asked() }, Refused),
             ("not asked for", without_argument, Refused),
             ("no package", lscc("deploy", &new(), Some(Bytes::from_static(b"\x0a\x05"))), Refused),
             ("of an unknown kind", lscc("deploy", &new(), Some(unknown.into())), Refused),
@@ -311,12 +311,12 @@ fn an_upgrade_takes_the_chaincode_away_from_the_rest_of_its_block() {
         Tx::of(chaincode).nonce(nonce).endorsed_by(&[ALPHA, super::fixture::BETA]).make()
     };
     let block = [call("a", "kv"), upgrade("2"), call("b", "kvand"), upgrade("3"), call("c", "kv"), call("c", "kv")];
-    let codes = Channel::new().judge(&state, &block);
+    let codes = Channel::newest().judge(&state, &block);
     let conflict = ChaincodeVersionConflict;
     assert_eq!(codes, [conflict, conflict, Valid, Valid, conflict, DuplicateTxid]);
 
     // Fabric knows Go there and no other language: recorded in block 39.
     let mut other = lscc("upgrade", &next(), None);
     other.args[2] = deployment_spec(Type::Node, named("kv", "2"));
-    assert_eq!(Channel::new().judge(&state, &[other.make(), call("a", "kv")]), [Valid, Valid]);
+    assert_eq!(Channel::newest().judge(&state, &[other.make(), call("a", "kv")]), [Valid, Valid]);
 }

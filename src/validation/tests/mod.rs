@@ -3,6 +3,7 @@
 
 mod commit;
 mod fixture;
+mod hostile;
 mod key_level;
 mod lscc;
 mod model;

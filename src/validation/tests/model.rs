@@ -96,7 +96,7 @@ fn judge(call: &Call, changed: &mut HashSet<(usize, usize)>) -> Code {
             if NAMESPACES[namespace] == "kv" { call.alpha || call.beta } else { call.alpha && call.beta };
         let may_write = |key: usize| if KEYS[key] == "beta" { call.beta } else { of_chaincode };
         let fits = |write: &&(usize, usize, bool)| may_write(write.1) && !changed.contains(&(namespace, write.1));
-        if !writes.iter().all(|write| fits(write)) || (writes.is_empty() && !of_chaincode) {
+        if !writes.iter().all(fits) || (writes.is_empty() && !of_chaincode) {
             return Code::EndorsementPolicyFailure;
         }
         changed.extend(writes.iter().filter(|write| write.2).map(|write| (namespace, write.1)));
@@ -117,7 +117,7 @@ proptest! {
             state.ids.insert(Tx::of("kv").nonce(&id.to_string()).txid());
         }
         let envelopes: Vec<_> = block.iter().map(Call::make).collect();
-        let channel = Channel::new();
+        let channel = Channel::newest();
         let expected = model(&block);
         for threads in [1, 2, 5] {
             let codes = channel.try_judge(&state, &envelopes, threads).expect("it can be judged");

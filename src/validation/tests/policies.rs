@@ -39,7 +39,7 @@ fn a_policy_is_satisfied_by_those_it_names_and_nobody_counts_twice() {
 
 #[test]
 fn a_signature_that_does_not_fit_counts_for_nothing_and_takes_its_owners_place() {
-    let (channel, state) = (Channel::new(), Memory::new());
+    let (channel, state) = (Channel::newest(), Memory::new());
     let spoilt = Tx::of("kv").endorsed(|endorsed| endorsed.endorsements[0].signature = Bytes::from_static(b"x"));
     assert_eq!(channel.judge(&state, &[spoilt.make()]), [EndorsementPolicyFailure]);
     let spoilt_first = Tx::of("kv").endorsed_by(&[ALPHA, ALPHA]).endorsed(|endorsed| {
@@ -74,7 +74,7 @@ fn an_endorser_that_does_not_decode_is_judged_by_the_channels_level() {
 
 #[test]
 fn every_written_namespace_has_its_say() {
-    let (channel, state) = (Channel::new(), Memory::new());
+    let (channel, state) = (Channel::newest(), Memory::new());
     let both = || Tx::of("kv").writing("kv", "k").writing("kvand", "k");
     let read_only = Tx::of("kv").set(set("kvand", &[], &[]));
     let cases = [
@@ -136,7 +136,7 @@ fn older_channels_look_at_less() {
 
 #[test]
 fn a_version_that_is_not_the_defined_one_has_expired() {
-    let (channel, state) = (Channel::new(), Memory::new());
+    let (channel, state) = (Channel::newest(), Memory::new());
     let old = |namespace| Tx { version: "0".into(), ..Tx::of("kv").writing(namespace, "k") };
     assert_eq!(channel.judge(&state, &[old("kv").make()]), [ExpiredChaincode]);
     assert_eq!(channel.judge(&state, &[old("kvand").make()]), [ExpiredChaincode], "before the other's policy");
@@ -148,7 +148,7 @@ fn a_version_that_is_not_the_defined_one_has_expired() {
 
 #[test]
 fn a_definition_that_cannot_be_used_is_none_and_a_policy_that_cannot_be_used_is_satisfied_by_nobody() {
-    let channel = Channel::new();
+    let channel = Channel::newest();
     let whole = || definition("kv", "1", "OR('AlphaMSP.member')");
     let cases = [
         (ChaincodeData { vscc: String::new(), ..whole() }, InvalidOtherReason),
@@ -172,7 +172,7 @@ fn a_plugin_that_this_node_lacks_stops_the_channel() {
     let mut state = Memory::new();
     let other = ChaincodeData { vscc: "custom".into(), ..definition("kv", "1", "OR('AlphaMSP.member')") };
     state.put("lscc", "kv", other.encode_to_vec().into());
-    let fault = Channel::new().try_judge(&state, &[Tx::of("kv").make()], 1).expect_err("no such plugin");
+    let fault = Channel::newest().try_judge(&state, &[Tx::of("kv").make()], 1).expect_err("no such plugin");
     assert!(matches!(fault, ValidationError::Transaction { number: 7, index: 0, .. }), "{fault:?}");
     assert_eq!(
         fault.to_string(),
@@ -209,6 +209,6 @@ fn a_definition_is_read_once_for_a_block() {
     let block: Vec<_> = (0..20)
         .map(|index| Tx::of("kv").nonce(&index.to_string()).set(set("kv", &[write("k", b"v")], &[])).make())
         .collect();
-    assert_eq!(Channel::new().judge(&state, &block), [Valid; 20]);
+    assert_eq!(Channel::newest().judge(&state, &block), [Valid; 20]);
     assert_eq!(state.values_read.get(), 1);
 }

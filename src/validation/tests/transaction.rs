@@ -90,7 +90,7 @@ fn id(action: &mut selvedge_proto::protos::ChaincodeAction) -> &mut ChaincodeId 
 
 #[test]
 fn each_fault_has_its_code() {
-    let (channel, state) = (Channel::new(), Memory::new());
+    let (channel, state) = (Channel::newest(), Memory::new());
     for (what, transaction, code) in faults() {
         assert_eq!(channel.judge(&state, &[transaction.make()]), [code], "{what}");
     }
@@ -98,7 +98,7 @@ fn each_fault_has_its_code() {
 
 #[test]
 fn what_is_no_envelope_and_no_payload_is_told_apart() {
-    let (channel, state) = (Channel::new(), Memory::new());
+    let (channel, state) = (Channel::newest(), Memory::new());
     let bad_payload = Envelope { payload: "\x0a".into(), signature: Bytes::new() }.encode_to_vec();
     let data = vec![Bytes::from_static(b"\xff"), bad_payload.into(), Bytes::new()];
     let codes = channel.judge_bytes(&state, data, 1).expect("judged");
@@ -108,7 +108,7 @@ fn what_is_no_envelope_and_no_payload_is_told_apart() {
 #[test]
 fn an_id_on_the_ledger_comes_after_the_form_and_before_everything_else() {
     use Code::*;
-    let channel = Channel::new();
+    let channel = Channel::newest();
     let mut state = Memory::new();
     state.ids.insert(Tx::of("kv").txid());
     for (what, transaction, code) in faults() {
@@ -135,7 +135,7 @@ fn in_a_block_an_id_belongs_to_the_first_valid_transaction() {
     let valid = || Tx::of("kv").writing("kv", "k").make();
     let refused = Tx::of("kvand").writing("kvand", "k").make();
     let block = [refused, valid(), valid(), Tx::of("kv").nonce("other").make()];
-    let codes = Channel::new().judge(&state, &block);
+    let codes = Channel::newest().judge(&state, &block);
     assert_eq!(codes, [EndorsementPolicyFailure, Valid, DuplicateTxid, Valid]);
     let codes = Channel::with(&[]).judge(&state, &block[1..]);
     assert_eq!(codes, [Valid; 3], "before V1_1 nobody minds");
@@ -150,7 +150,7 @@ fn a_field_of_another_wire_type_changes_no_verdict() {
     let signed = Envelope { signature: ALPHA_USER.key().sign(&payload).expect("signs"), payload };
     let envelope = Bytes::from([MISFIT, &signed.encode_to_vec()].concat());
     assert!(Envelope::decode(envelope.clone()).is_err(), "the usual decoder refuses it");
-    let codes = Channel::new().judge_bytes(&Memory::new(), vec![envelope], 1).expect("judged");
+    let codes = Channel::newest().judge_bytes(&Memory::new(), vec![envelope], 1).expect("judged");
     assert_eq!(codes, [Code::Valid]);
 }
 
@@ -167,7 +167,7 @@ fn an_empty_event_is_an_event_of_nobody() {
 
 #[test]
 fn a_configuration_that_is_none_is_for_the_committer() {
-    let (channel, state) = (Channel::new(), Memory::new());
+    let (channel, state) = (Channel::newest(), Memory::new());
     let config = |data: &'static str| {
         let kind = |header: &mut selvedge_proto::common::ChannelHeader| header.r#type = HeaderType::Config as i32;
         let data = move |payload: &mut Payload| payload.data = data.into();
@@ -179,7 +179,7 @@ fn a_configuration_that_is_none_is_for_the_committer() {
 
 #[test]
 fn a_fault_of_the_ledger_is_no_verdict() {
-    let channel = Channel::new();
+    let channel = Channel::newest();
     let good = || Tx::of("qscc").nonce("good").make();
     let transaction = Tx::of("kv").set(set("kv", &[write("k", b"v")], &[])).make();
     for damaged in [Read::Id, Read::Value, Read::Parameter] {
