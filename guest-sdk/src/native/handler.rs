@@ -191,8 +191,9 @@ impl Work {
         Handle::current().spawn_blocking(move || {
             let answer = transaction::execute(&self.shim, &self.link, message);
             // Before the peer can send what follows on it.
-            drop((here, place));
+            drop(here);
             self.link.tell(answer);
+            drop(place);
         });
     }
 }
@@ -301,7 +302,3 @@ fn multiple(ready: &Bytes) -> usize {
         _ => 0,
     }
 }
-
-#[cfg(test)]
-#[path = "handler_tests.rs"]
-mod tests;

@@ -40,6 +40,8 @@ mod query;
 mod requests;
 mod serve;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transaction;
 

@@ -257,7 +257,3 @@ fn config(environment: &Environment) -> BTreeMap<String, String> {
     let entry = |(name, value): (&String, &String)| Some((name.strip_prefix(CONFIG_PREFIX)?.to_owned(), value.clone()));
     environment.variables.iter().filter_map(entry).collect()
 }
-
-#[cfg(test)]
-#[path = "settings_tests.rs"]
-mod tests;
