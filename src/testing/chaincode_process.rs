@@ -58,10 +58,22 @@ impl ChaincodeProcess {
         bail!("the chaincode did not say {text:?}; it said:\n{said}")
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its exit code and what else it said, once it has ended by itself.
-    pub(super) fn end(&mut self) -> anyhow::Result<(Option<i32>, String)> {
-        let code = self.process.wait()?.code();
-        Ok((code, self.lines.iter().collect::<Vec<_>>().join("\n")))
+    pub(super) fn end(&mut self, patience: Duration) -> anyhow::Result<(Option<i32>, String)> {
+        let until = Instant::now() + patience;
+        let said: Vec<_> =
+            std::iter::from_fn(|| self.lines.recv_timeout(until.saturating_duration_since(Instant::now())).ok())
+                .collect();
+        let said = said.join("\n");
+        // It has closed its output, or time is up.
+        match self.process.try_wait()? {
+            None if Instant::now() >= until => bail!("the chaincode did not end; it said:\n{said}"),
+            _ => Ok((self.process.wait()?.code(), said)),
+        }
     }
 }
 

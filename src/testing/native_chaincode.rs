@@ -59,11 +59,22 @@ impl NativeChaincode {
         self.0.wait_for("the peer has registered chaincode", PATIENCE).map(drop)
     }
 
+    /// Sends it SIGTERM.
+    ///
+    /// # Errors
+    /// When there is no `kill`.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        let id = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().context("cannot run `kill`")?;
+        anyhow::ensure!(sent.success(), "kill -TERM {id} failed");
+        Ok(())
+    }
+
     /// Its exit code and what it said last, once it has ended by itself.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When it does not.
     pub fn end(mut self) -> anyhow::Result<(Option<i32>, String)> {
-        self.0.end()
+        self.0.end(PATIENCE)
     }
 }
