@@ -4,7 +4,7 @@
 //! they read, so nobody waits for a commit and no commit waits for a reader.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use prost::Message;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::commit::Writer;
 use super::state::{CommittedState, public_key};
+use super::state_database::CouchDb;
 use super::store::Snapshot;
 use super::{HistoryQueryExecutor, LedgerError, TxSimulator};
 
@@ -28,6 +29,8 @@ pub struct Ledger {
     pub(super) database: Database,
     pub(super) writer: Mutex<Writer>,
     pub(super) height: watch::Sender<u64>,
+    /// None: it stands for goleveldb.
+    pub(super) couchdb: OnceLock<CouchDb>,
     current: RwLock<Arc<Snapshot>>,
 }
 
@@ -47,6 +50,7 @@ impl Ledger {
             height: watch::Sender::new(snapshot.tip.height),
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
+            couchdb: OnceLock::new(),
             database,
         })
     }
@@ -146,7 +150,7 @@ impl Ledger {
     /// # Errors
     /// None now; see [`Self::height`].
     pub fn new_tx_simulator(&self, txid: &str) -> Result<TxSimulator, LedgerError> {
-        Ok(TxSimulator::new(txid, self.snapshot()))
+        Ok(TxSimulator::new(txid, self.snapshot(), self.state_database()))
     }
 
     /// Reads histories as of now.

@@ -12,11 +12,14 @@ use redb::{Database, ReadableTable};
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
+use super::rich_query::couchdb_rules::check_write;
+use super::rich_query::store::{Definitions, IndexWriter};
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
+use super::state_database::{self, CouchDb};
 use super::store::{self, Snapshot, Tip};
 use super::transaction::{BlockTransaction, NamespaceRwSet, endorsed_rwset};
 use super::updates::{Update, UpdateBatch};
-use super::{Ledger, LedgerError, block, mvcc};
+use super::{Ledger, LedgerError, StateDatabase, block, mvcc};
 
 /// Where the channel's configuration stands, in the namespace without a name.
 const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
@@ -101,9 +104,11 @@ impl Ledger {
             return Err(bad_block(&self.channel, number, reason));
         }
         let known = |txid: &str| Ok(snapshot.transaction(txid)?.is_some());
-        let verdict = judge(&block, number, validation, &*snapshot, known)?;
+        let verdict = judge(&block, number, validation, &*snapshot, known, self.state_database())?;
         let block = finish(block, &verdict, &snapshot.tip);
-        write(&self.database, &block, number, &verdict)?;
+        let couchdb = self.couchdb.get();
+        let indexes = state_database::indexes(couchdb, &snapshot.indexes);
+        write(&self.database, &block, number, &verdict, couchdb.map(|couchdb| (couchdb, &*self.channel)), &indexes)?;
         durable(&verdict.codes);
 
         let snapshot = Snapshot::open(&self.database)?;
@@ -127,8 +132,8 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let tip = Tip::default();
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
-    let verdict = judge(genesis, number, &valid, &NoState, |_| Ok(false))?;
-    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict)
+    let verdict = judge(genesis, number, &valid, &NoState, |_| Ok(false), StateDatabase::GoLevelDb)?;
+    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict, None, &Definitions::default())
 }
 
 fn bad_block(channel: &str, number: u64, reason: String) -> LedgerError {
@@ -166,6 +171,7 @@ struct Verdict {
     /// Each transaction's id, empty where it has none.
     txids: Vec<String>,
     has_config: bool,
+    database: StateDatabase,
 }
 
 fn judge(
@@ -174,6 +180,7 @@ fn judge(
     validation: &[TxValidationCode],
     committed: &impl CommittedState,
     known: impl Fn(&str) -> Result<bool, LedgerError>,
+    database: StateDatabase,
 ) -> Result<Verdict, LedgerError> {
     let data = block.data.as_ref().map_or(&[][..], |data| &data.data);
     let mut verdict = Verdict {
@@ -182,6 +189,7 @@ fn judge(
         history: Vec::new(),
         txids: Vec::with_capacity(data.len()),
         has_config: false,
+        database,
     };
     let mut seen = HashSet::new();
     for (index, (envelope, outside)) in data.iter().zip(validation).enumerate() {
@@ -230,6 +238,9 @@ impl Verdict {
             Ok(sets) => sets,
             Err(code) => return Ok(code),
         };
+        if self.database == StateDatabase::CouchDb && !sets.iter().all(couchdb_takes) {
+            return Ok(TxValidationCode::InvalidWriteset);
+        }
         let code = mvcc::check(&sets, committed, &self.updates)?;
         if code == TxValidationCode::Valid {
             self.updates.apply(&sets, version, committed)?;
@@ -254,6 +265,11 @@ impl Verdict {
             self.history.extend(set.public.writes.into_iter().map(|write| (set.namespace.clone(), write.key, tx)));
         }
     }
+}
+
+/// Whether a peer with CouchDB could write what the set says.
+fn couchdb_takes(set: &NamespaceRwSet) -> bool {
+    set.public.writes.iter().all(|write| check_write(&write.key, &write.value).is_ok())
 }
 
 /// Whether the check that gave this code comes after the look-up of the transaction id in Fabric.
@@ -287,10 +303,18 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
 }
 
 /// Block, indexes, state and history in one transaction, durable on return.
-fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> Result<(), LedgerError> {
+fn write(
+    database: &Database,
+    block: &Block,
+    number: u64,
+    verdict: &Verdict,
+    couchdb: Option<(&CouchDb, &str)>,
+    indexes: &Definitions,
+) -> Result<(), LedgerError> {
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
+    let mut indexed = IndexWriter::open(&transaction, indexes)?;
     {
         let header = block.header.clone().unwrap_or_default();
         let mut blocks = transaction.open_table(store::BLOCKS)?;
@@ -307,10 +331,15 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
         }
         let mut state = transaction.open_table(store::STATE)?;
         for (key, update) in verdict.updates.iter() {
-            match update {
-                Update::Put(value) => state.insert(key.as_slice(), value.encode().as_slice())?,
-                Update::Delete(_) => state.remove(key.as_slice())?,
+            let new = match update {
+                Update::Put(value) => Some(value.encode()),
+                Update::Delete(_) => None,
             };
+            let old = match &new {
+                Some(new) => state.insert(key.as_slice(), new.as_slice())?,
+                None => state.remove(key.as_slice())?,
+            };
+            indexed.update(&key, old.as_ref().map(|old| old.value()), new.as_deref())?;
         }
         let mut history = transaction.open_table(store::HISTORY)?;
         for (namespace, key, tx) in &verdict.history {
@@ -320,6 +349,10 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
         if verdict.has_config {
             channel.insert(store::LAST_CONFIG, number)?;
         }
+    }
+    indexed.finish(&transaction, number + 1)?;
+    if let Some((couchdb, channel)) = couchdb {
+        couchdb.define_deployed(&transaction, channel, &verdict.updates, number + 1)?;
     }
     transaction.commit()?;
     Ok(())

@@ -5,6 +5,7 @@
 //! | [`LedgerProvider`] | `core/ledger/ledgermgmt`, `kvledger.Provider` |
 //! | [`Ledger`] | `kvledger.kvLedger` and the block store |
 //! | [`TxSimulator`], [`HistoryQueryExecutor`] | `ledger.TxSimulator`, `ledger.HistoryQueryExecutor` |
+//! | [`StateDatabase`], [`rich_query`] | `statedb`, `statecouchdb` |
 //! | [`block`] | `protoutil`, hashes and metadata slots |
 //!
 //! What it leaves to others: signatures, endorsement policies and the definitions of chaincodes are checked outside; a
@@ -23,9 +24,11 @@ mod mvcc;
 mod private_data;
 mod provider;
 mod range_query;
+pub mod rich_query;
 mod rwset;
 mod simulator;
 mod state;
+mod state_database;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -41,6 +44,7 @@ pub use history::{HistoryIterator, HistoryQueryExecutor};
 pub use provider::LedgerProvider;
 pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
 pub use state::Version;
+pub use state_database::StateDatabase;
 
 /// A simulator as the chaincodes of one transaction share it. Executions of a transaction never run side by side, so
 /// nobody waits for this lock.

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use selvedge_proto::common::Block;
 
+use super::state_database::CouchDb;
 use super::{Ledger, LedgerError};
 
 /// What [`FORMAT_FILE`] says. A change of a table or of a value's encoding needs another.
@@ -26,7 +27,8 @@ const CHANNEL_NAME_LIMIT: usize = 250;
 #[derive(Debug)]
 pub struct LedgerProvider {
     dir: PathBuf,
-    ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    pub(super) ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    pub(super) couchdb: OnceLock<CouchDb>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
     joining: Mutex<()>,
     _lock: File,
@@ -53,7 +55,13 @@ impl LedgerProvider {
                 _ => {}
             }
         }
-        Ok(Self { dir: dir.to_owned(), ledgers: Mutex::new(ledgers), joining: Mutex::default(), _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            ledgers: Mutex::new(ledgers),
+            couchdb: OnceLock::new(),
+            joining: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// Joins a channel: makes its ledger with `genesis` as block 0, whose transactions are all valid.
@@ -82,6 +90,9 @@ impl LedgerProvider {
                 let _ = fs::remove_file(file);
             }
         })?;
+        if let Some(couchdb) = self.couchdb.get() {
+            ledger.use_couchdb(couchdb)?;
+        }
         let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));

@@ -12,6 +12,7 @@ use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
 
 use super::LedgerError;
 use super::block;
+use super::rich_query::store::IndexSnapshot;
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
 /// Number -> marshalled block.
@@ -66,6 +67,7 @@ pub(super) struct Snapshot {
     pub tip: Tip,
     pub state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub history: ReadOnlyTable<HistoryKey, ()>,
+    pub indexes: IndexSnapshot,
     blocks: ReadOnlyTable<u64, &'static [u8]>,
     block_by_hash: ReadOnlyTable<&'static [u8], u64>,
     transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
@@ -79,6 +81,7 @@ impl Snapshot {
             tip: Tip::default(),
             state: read.open_table(STATE)?,
             history: read.open_table(HISTORY)?,
+            indexes: IndexSnapshot::open(&read)?,
             blocks: read.open_table(BLOCKS)?,
             block_by_hash: read.open_table(BLOCK_BY_HASH)?,
             transactions: read.open_table(TRANSACTIONS)?,

@@ -1,0 +1,48 @@
+//! Which indexes a channel's chaincodes bring (Fabric: `cceventmgmt`, `CommonStorageDB.HandleChaincodeDeploy`).
+//!
+//! A deployment is a definition in lscc's namespace; the indexes are in the package, if it is installed. Invariant: the
+//! indexes of a block's deployments are there once the block is, and a file that is no definition stops nothing.
+
+use std::collections::BTreeSet;
+
+use selvedge_proto::Message;
+use selvedge_proto::protos::ChaincodeData;
+
+use super::IndexFile;
+
+/// Where definitions are kept.
+pub(in crate::ledger) const LSCC: &str = "lscc";
+
+/// An index file of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackagedIndex {
+    /// The collection that it is for; none for the public state.
+    pub collection: Option<String>,
+    /// The file.
+    pub file: IndexFile,
+}
+
+/// The packages that are installed, as far as indexes go.
+pub trait DeployedIndexes: Send + Sync {
+    /// The index files of a chaincode; none if it is not installed. Reads a package from disk.
+    fn index_files(&self, chaincode: &str, version: &str) -> Option<Vec<PackagedIndex>>;
+}
+
+/// Name and version, if an entry of lscc's namespace defines a chaincode.
+pub(in crate::ledger) fn definition(key: &str, value: &[u8]) -> Option<(String, String)> {
+    if key.contains('~') {
+        return None;
+    }
+    let data = ChaincodeData::decode(value).ok()?;
+    (data.name == key).then_some((data.name, data.version))
+}
+
+/// The files by what they are for: the public state first, then each collection.
+pub(in crate::ledger) fn by_collection(packaged: &[PackagedIndex]) -> Vec<(Option<&str>, Vec<IndexFile>)> {
+    let collections: BTreeSet<_> = packaged.iter().map(|index| index.collection.as_deref()).chain([None]).collect();
+    let files = |of: Option<&str>| {
+        let files = packaged.iter().filter(move |index| index.collection.as_deref() == of);
+        files.map(|index| index.file.clone()).collect()
+    };
+    collections.into_iter().map(|collection| (collection, files(collection))).collect()
+}
