@@ -61,6 +61,16 @@ impl Ledger {
         }
     }
 
+    /// The names of all indexes: chaincode, design document and name.
+    pub fn indexes(&self) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let named = snapshot.indexes.definitions().iter().flat_map(|(space, indexes)| {
+            let space = String::from_utf8_lossy(space).trim_end_matches('\0').to_owned();
+            indexes.iter().map(move |index| format!("{space}/{}", index.full_name()))
+        });
+        named.collect()
+    }
+
     /// Gives a chaincode these indexes in place of those it has. Returns when they are durable, and whether anything changed.
     /// What is no definition is left out, and the log says so. Without effect on the answers to queries.
     ///
@@ -163,3 +173,6 @@ fn define(
 pub(super) fn indexes(couchdb: Option<&CouchDb>, indexes: &IndexSnapshot) -> store::Definitions {
     couchdb.map(|_| indexes.definitions().clone()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,10 @@ impl Index {
         }
     }
 
+    pub(in crate::ledger) fn full_name(&self) -> String {
+        format!("{}/{}", self.design_document, self.name)
+    }
+
     fn read_definition(&mut self, definition: &Object) -> Result<(), String> {
         for (entry, value) in definition {
             match (entry.as_str(), value) {

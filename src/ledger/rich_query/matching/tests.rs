@@ -85,9 +85,9 @@ fn existence_and_type_are_of_fields() {
         (r#"{"n":{"$exists":true}}"#, "abcdef"),
         (r#"{"n":{"$exists":false}}"#, "g"),
         (r#"{"o.x":{"$exists":true}}"#, "ab"),
-        // Where there is no object on the way, nothing holds. Only the last name may be missing.
-        (r#"{"o.x":{"$exists":false}}"#, "c"),
-        (r#"{"o.x.y":{"$exists":false}}"#, ""),
+        // Any name on the way may be missing; but where something else than an object is on the way, nothing holds.
+        (r#"{"o.x":{"$exists":false}}"#, "cefg"),
+        (r#"{"o.x.y":{"$exists":false}}"#, "cefg"),
         (r#"{"n":{"$type":"number"}}"#, "abcf"),
         (r#"{"n":{"$type":"string"}}"#, "d"),
         (r#"{"n":{"$type":"null"}}"#, "e"),
