@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "chaincode.proto",
     "chaincode_package.proto",
     "chaincode_shim.proto",
+    "collection.proto",
     "common.proto",
     "config.proto",
     "events.proto",
@@ -15,6 +16,7 @@ const FILES: [&str; 12] = [
     "proposal.proto",
     "queryresult.proto",
     "rwset.proto",
+    "transientstore.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

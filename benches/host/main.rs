@@ -1,7 +1,7 @@
 //! What the sandbox costs, as ratios against a native baseline in the same run (`cargo xtask bench [PART ...]`).
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
-//! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`; all of them without an
+//! parts: `transactions`, `proposals`, `budget` (of a proposal), `queries` (rich ones), `signatures`, `launch`, `memory`; all of them without an
 //! argument.
 
 mod budget;
@@ -13,6 +13,7 @@ mod memory;
 mod native;
 mod node;
 mod proposals;
+mod queries;
 mod sandbox;
 mod signatures;
 mod transactions;
@@ -36,6 +37,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("budget") {
         budget::run()?;
+    }
+    if wanted("queries") {
+        queries::run()?;
     }
     if wanted("signatures") {
         signatures::run()?;

@@ -17,7 +17,7 @@ use super::commit::Writer;
 use super::state::{CommittedState, public_key};
 use super::state_database::CouchDb;
 use super::store::Snapshot;
-use super::{HistoryQueryExecutor, LedgerError, TxSimulator};
+use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, TxSimulator};
 
 /// Page cache of one channel. A peer is a member of a handful of channels, and the hot part of a state is small; redb's
 /// own default is 1 GiB for each database.
@@ -31,6 +31,8 @@ pub struct Ledger {
     pub(super) height: watch::Sender<u64>,
     /// None: it stands for goleveldb.
     pub(super) couchdb: OnceLock<CouchDb>,
+    /// None: no private data is kept, all of it is missing.
+    pub(super) private: OnceLock<Arc<PrivateDataSupport>>,
     current: RwLock<Arc<Snapshot>>,
 }
 
@@ -51,6 +53,7 @@ impl Ledger {
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
             couchdb: OnceLock::new(),
+            private: OnceLock::new(),
             database,
         })
     }

@@ -12,10 +12,11 @@ use redb::{Database, ReadableTable};
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
+use super::private_commit::PrivateCommit;
 use super::rich_query::couchdb_rules::check_write;
-use super::rich_query::store::{Definitions, IndexWriter};
+use super::rich_query::store::Part;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
-use super::state_database::{self, CouchDb};
+use super::state_database::Indexing;
 use super::store::{self, Snapshot, Tip};
 use super::transaction::{BlockTransaction, NamespaceRwSet, endorsed_rwset};
 use super::updates::{Update, UpdateBatch};
@@ -106,10 +107,14 @@ impl Ledger {
         let known = |txid: &str| Ok(snapshot.transaction(txid)?.is_some());
         let verdict = judge(&block, number, validation, &*snapshot, known, self.state_database())?;
         let block = finish(block, &verdict, &snapshot.tip);
-        let couchdb = self.couchdb.get();
-        let indexes = state_database::indexes(couchdb, &snapshot.indexes);
-        write(&self.database, &block, number, &verdict, couchdb.map(|couchdb| (couchdb, &*self.channel)), &indexes)?;
+        let support = self.private.get().map(|support| &**support);
+        let private =
+            PrivateCommit::gather(&self.channel, support, &block, &verdict.codes, &verdict.updates, &snapshot)?;
+        write(&self.database, &block, number, &verdict, &private, &self.indexing(&snapshot))?;
         durable(&verdict.codes);
+        if let Some(support) = support {
+            support.committed(&self.channel, number, &private);
+        }
 
         let snapshot = Snapshot::open(&self.database)?;
         let height = snapshot.tip.height;
@@ -133,7 +138,8 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
     let verdict = judge(genesis, number, &valid, &NoState, |_| Ok(false), StateDatabase::GoLevelDb)?;
-    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict, None, &Definitions::default())
+    let block = finish(genesis.clone(), &verdict, &tip);
+    write(database, &block, number, &verdict, &PrivateCommit::default(), &Indexing::default())
 }
 
 fn bad_block(channel: &str, number: u64, reason: String) -> LedgerError {
@@ -302,19 +308,19 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
     block
 }
 
-/// Block, indexes, state and history in one transaction, durable on return.
+/// Block, indexes, state, history and private data in one transaction, durable on return.
 fn write(
     database: &Database,
     block: &Block,
     number: u64,
     verdict: &Verdict,
-    couchdb: Option<(&CouchDb, &str)>,
-    indexes: &Definitions,
+    private: &PrivateCommit,
+    indexing: &Indexing<'_>,
 ) -> Result<(), LedgerError> {
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
-    let mut indexed = IndexWriter::open(&transaction, indexes)?;
+    let mut indexed = indexing.open(&transaction)?;
     {
         let header = block.header.clone().unwrap_or_default();
         let mut blocks = transaction.open_table(store::BLOCKS)?;
@@ -339,8 +345,9 @@ fn write(
                 Some(new) => state.insert(key.as_slice(), new.as_slice())?,
                 None => state.remove(key.as_slice())?,
             };
-            indexed.update(&key, old.as_ref().map(|old| old.value()), new.as_deref())?;
+            indexed.update(Part::Public, &key, old.as_ref().map(|old| old.value()), new.as_deref())?;
         }
+        private.write(&transaction, number, &verdict.updates, &mut state, &mut indexed)?;
         let mut history = transaction.open_table(store::HISTORY)?;
         for (namespace, key, tx) in &verdict.history {
             history.insert((namespace.as_str(), key.as_str(), number, *tx), ())?;
@@ -351,9 +358,7 @@ fn write(
         }
     }
     indexed.finish(&transaction, number + 1)?;
-    if let Some((couchdb, channel)) = couchdb {
-        couchdb.define_deployed(&transaction, channel, &verdict.updates, number + 1)?;
-    }
+    indexing.define_deployed(&transaction, &verdict.updates, number + 1)?;
     transaction.commit()?;
     Ok(())
 }

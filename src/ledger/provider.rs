@@ -11,17 +11,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use selvedge_proto::common::Block;
 
 use super::state_database::CouchDb;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, PrivateDataSupport};
+use crate::channel::is_channel_name;
 
 /// What [`FORMAT_FILE`] says. A change of a table or of a value's encoding needs another.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
 const DATABASE: &str = "redb";
 /// A database that is being made. What a crash leaves of it is removed at the next start.
 const UNFINISHED: &str = "unfinished";
-/// Fabric refuses names of this length.
-const CHANNEL_NAME_LIMIT: usize = 250;
 
 /// All ledgers of a node.
 #[derive(Debug)]
@@ -29,6 +28,7 @@ pub struct LedgerProvider {
     dir: PathBuf,
     pub(super) ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
     pub(super) couchdb: OnceLock<CouchDb>,
+    private: OnceLock<Arc<PrivateDataSupport>>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
     joining: Mutex<()>,
     _lock: File,
@@ -59,9 +59,18 @@ impl LedgerProvider {
             dir: dir.to_owned(),
             ledgers: Mutex::new(ledgers),
             couchdb: OnceLock::new(),
+            private: OnceLock::new(),
             joining: Mutex::default(),
             _lock: lock,
         })
+    }
+
+    /// Has all ledgers, those of later channels too, keep private data. Once, and before any block is committed.
+    pub fn keep_private_data(&self, support: PrivateDataSupport) {
+        let support = self.private.get_or_init(|| Arc::new(support));
+        for ledger in self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
     }
 
     /// Joins a channel: makes its ledger with `genesis` as block 0, whose transactions are all valid.
@@ -90,6 +99,9 @@ impl LedgerProvider {
                 let _ = fs::remove_file(file);
             }
         })?;
+        if let Some(support) = self.private.get() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
         if let Some(couchdb) = self.couchdb.get() {
             ledger.use_couchdb(couchdb)?;
         }
@@ -115,13 +127,6 @@ impl LedgerProvider {
     pub fn channels(&self) -> Vec<String> {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
-}
-
-fn is_channel_name(name: &str) -> bool {
-    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-';
-    name.len() < CHANNEL_NAME_LIMIT
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(rest)
 }
 
 fn lock(dir: &Path) -> Result<File, LedgerError> {
@@ -204,7 +209,7 @@ mod tests {
         LedgerProvider::open(dir.path()).unwrap();
         fs::write(dir.path().join(FORMAT_FILE), "7\n").unwrap();
         let error = LedgerProvider::open(dir.path()).unwrap_err();
-        assert!(error.to_string().contains("has format \"7\", this version reads format \"1\""), "{error}");
+        assert!(error.to_string().contains("has format \"7\", this version reads format \"2\""), "{error}");
         fs::remove_file(dir.path().join(FORMAT_FILE)).unwrap();
         fs::write(dir.path().join("mychannel.redb"), "").unwrap();
         assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::UnknownFormat { .. })));

@@ -13,10 +13,11 @@ use prost::Message;
 use selvedge_proto::kvrwset::{KvMetadataWrite, RangeQueryInfo};
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
+use super::collections::Collections;
 use super::range_query::{MAX_DEGREE, RangeQueryReads};
 use super::rich_query::couchdb_rules;
 use super::rich_query::execute::{Answer, RichRows};
-use super::rich_query::store::StateRows;
+use super::rich_query::store::{IndexedSpace, StateRows};
 use super::rwset::{self, RwSetBuilder};
 use super::state::{StateRow, Version, public_key, public_range_end};
 use super::store::{Snapshot, state_range};
@@ -24,6 +25,11 @@ use super::{LedgerError, StateDatabase};
 
 const PAGINATED_NEEDS_READ_ONLY: &str = "Paginated queries are supported only in a read-only transaction";
 const PAGINATED_BEFORE_WRITE: &str = "Transaction has already performed a paginated query. Writes are not allowed";
+const PRIVATE_QUERY_BEFORE_WRITE: &str =
+    "Transaction has already performed queries on pvt data. Writes are not allowed";
+
+/// In [`StateIterator::query`]: nobody checks later whether the rows are the same.
+pub(super) const NOT_RECORDED: usize = usize::MAX;
 
 /// Simulates one transaction, all its nested calls on the channel included.
 pub struct TxSimulator {
@@ -31,10 +37,13 @@ pub struct TxSimulator {
     snapshot: Option<Arc<Snapshot>>,
     pub(super) rwset: RwSetBuilder,
     queries: Vec<RangeQuery>,
-    wrote: bool,
+    /// Those of the chaincodes that used one.
+    pub(super) collections: BTreeMap<String, Collections>,
+    pub(super) wrote: bool,
     paginated: bool,
+    pub(super) queried_private_data: bool,
     results_taken: bool,
-    database: StateDatabase,
+    pub(super) database: StateDatabase,
 }
 
 /// A range query that was begun. It outlives its iterator, because it is recorded with the results.
@@ -66,17 +75,18 @@ pub struct SimulationResults {
 /// A query's rows, to be read with [`TxSimulator::next`] of the simulator that made it. Dropping it closes the query; what
 /// was read stays recorded.
 pub struct StateIterator {
-    rows: redb::Range<'static, &'static [u8], &'static [u8]>,
+    pub(super) rows: redb::Range<'static, &'static [u8], &'static [u8]>,
     /// A rich query; `rows` is empty then.
-    rich: Option<Box<RichQuery>>,
-    query: usize,
-    prefix: usize,
-    left: Option<u32>,
+    pub(super) rich: Option<Box<RichQuery>>,
+    pub(super) query: usize,
+    pub(super) prefix: usize,
+    pub(super) left: Option<u32>,
 }
 
 /// A rich query, and whose rows are its answer.
-struct RichQuery {
-    namespace: String,
+pub(super) struct RichQuery {
+    /// None for private data: nothing is recorded.
+    namespace: Option<String>,
     rows: RichRows,
 }
 
@@ -87,8 +97,10 @@ impl TxSimulator {
             snapshot: Some(snapshot),
             rwset: RwSetBuilder::default(),
             queries: Vec::new(),
+            collections: BTreeMap::new(),
             wrote: false,
             paginated: false,
+            queried_private_data: false,
             results_taken: false,
             database,
         }
@@ -188,7 +200,8 @@ impl TxSimulator {
     /// # Errors
     /// When the ledger stands for goleveldb, the query is none or costs too much, or the database fails.
     pub fn execute_query(&mut self, namespace: &str, query: &str) -> Result<StateIterator, LedgerError> {
-        self.rich_query(namespace, query, None, "")
+        let space = IndexedSpace::public(namespace);
+        self.rich_query(Some(namespace), space, query, None, "")
     }
 
     /// At most `page_size` rows of a rich query, from `bookmark` on. Makes the transaction read-only.
@@ -203,7 +216,8 @@ impl TxSimulator {
         bookmark: &str,
     ) -> Result<StateIterator, LedgerError> {
         self.before_page()?;
-        self.rich_query(namespace, query, Some(page_size), bookmark)
+        let space = IndexedSpace::public(namespace);
+        self.rich_query(Some(namespace), space, query, Some(page_size), bookmark)
     }
 
     /// The next row of a query; none at the end of the range or of the page. What was read, and that the end was seen, is
@@ -218,7 +232,9 @@ impl TxSimulator {
         }
         if let Some(rich) = &mut iterator.rich {
             let Some(Answer { key, version, value }) = rich.rows.next()? else { return Ok(None) };
-            self.rwset.read(&rich.namespace, &key, Some(version));
+            if let Some(namespace) = &rich.namespace {
+                self.rwset.read(namespace, &key, Some(version));
+            }
             iterator.left = iterator.left.map(|left| left - 1);
             return Ok(Some(KeyValue { key, value }));
         }
@@ -254,7 +270,8 @@ impl TxSimulator {
             let info = RangeQueryInfo { reads_info: query.reads.finish(), ..query.info };
             self.rwset.range_query(&query.namespace, info);
         }
-        Ok(SimulationResults { public: std::mem::take(&mut self.rwset).marshal(), private: None })
+        let (public, private) = std::mem::take(&mut self.rwset).marshal();
+        Ok(SimulationResults { public, private })
     }
 
     /// Closes the simulator and lets its snapshot go; dropping it does the same.
@@ -299,9 +316,11 @@ impl TxSimulator {
         Ok(StateIterator { rows, rich: None, query: self.queries.len() - 1, prefix: namespace.len() + 1, left })
     }
 
-    fn rich_query(
+    /// Begins a rich query; its rows are recorded as reads of `recorded`.
+    pub(super) fn rich_query(
         &mut self,
-        namespace: &str,
+        recorded: Option<&str>,
+        space: IndexedSpace,
         query: &str,
         left: Option<u32>,
         bookmark: &str,
@@ -311,10 +330,10 @@ impl TxSimulator {
             return Err(LedgerError::RichQuery);
         }
         let none = state_range(&snapshot.state, b"", Bound::Excluded(b""))?;
-        let rows = StateRows { snapshot, space: public_key(namespace, b"") };
+        let rows = StateRows { snapshot, space };
         let rows = RichRows::new(Box::new(rows), query, bookmark)?;
-        let rich = Some(Box::new(RichQuery { namespace: namespace.to_owned(), rows }));
-        Ok(StateIterator { rows: none, rich, query: usize::MAX, prefix: 0, left })
+        let rich = Some(Box::new(RichQuery { namespace: recorded.map(str::to_owned), rows }));
+        Ok(StateIterator { rows: none, rich, query: NOT_RECORDED, prefix: 0, left })
     }
 
     fn before_page(&mut self) -> Result<(), LedgerError> {
@@ -333,8 +352,11 @@ impl TxSimulator {
         }
     }
 
-    fn before_write(&mut self) -> Result<(), LedgerError> {
+    pub(super) fn before_write(&mut self) -> Result<(), LedgerError> {
         self.snapshot()?;
+        if self.queried_private_data {
+            return Err(self.unsupported(PRIVATE_QUERY_BEFORE_WRITE));
+        }
         if self.paginated {
             return Err(self.unsupported(PAGINATED_BEFORE_WRITE));
         }
@@ -346,7 +368,7 @@ impl TxSimulator {
         self.snapshot.as_deref().ok_or(LedgerError::Done)
     }
 
-    fn unsupported(&self, rule: &'static str) -> LedgerError {
+    pub(super) fn unsupported(&self, rule: &'static str) -> LedgerError {
         LedgerError::UnsupportedTransaction { txid: self.txid.clone(), rule }
     }
 }

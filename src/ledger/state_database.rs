@@ -9,10 +9,11 @@ use std::sync::{Arc, PoisonError};
 
 use redb::ReadableTable;
 
-use super::rich_query::deployed::{self, LSCC};
-use super::rich_query::store::{self, IndexSnapshot};
+use super::collections::{Collections, LSCC, collections_key};
+use super::rich_query::deployed;
+use super::rich_query::store::{self, Definitions, IndexWriter, IndexedSpace};
 use super::rich_query::{DeployedIndexes, PackagedIndex};
-use super::state::{Space, StateRow, public_range_end};
+use super::state::{StateRow, public_key, public_range_end};
 use super::store::{STATE, Snapshot};
 use super::updates::{Update, UpdateBatch};
 use super::{Ledger, LedgerError, LedgerProvider};
@@ -61,13 +62,14 @@ impl Ledger {
         }
     }
 
-    /// The names of all indexes: chaincode, design document and name.
+    /// The names of all indexes: chaincode, collection if it is of one, design document and name.
     pub fn indexes(&self) -> Vec<String> {
         let snapshot = self.snapshot();
-        let named = snapshot.indexes.definitions().iter().flat_map(|(space, indexes)| {
-            let space = String::from_utf8_lossy(space).trim_end_matches('\0').to_owned();
-            indexes.iter().map(move |index| format!("{space}/{}", index.full_name()))
-        });
+        let named = snapshot
+            .indexes
+            .definitions()
+            .iter()
+            .flat_map(|(space, indexes)| indexes.iter().map(move |index| format!("{space}/{}", index.full_name())));
         named.collect()
     }
 
@@ -109,20 +111,44 @@ impl Ledger {
     }
 }
 
-impl CouchDb {
+/// What a commit does for indexes; nothing in a ledger that stands for goleveldb.
+#[derive(Default)]
+pub(super) struct Indexing<'a> {
+    couchdb: Option<(&'a CouchDb, &'a str)>,
+    definitions: Definitions,
+}
+
+impl Ledger {
+    /// Of the block after `snapshot`.
+    pub(super) fn indexing<'a>(&'a self, snapshot: &Snapshot) -> Indexing<'a> {
+        match self.couchdb.get() {
+            Some(couchdb) => Indexing {
+                couchdb: Some((couchdb, &self.channel)),
+                definitions: snapshot.indexes.definitions().clone(),
+            },
+            None => Indexing::default(),
+        }
+    }
+}
+
+impl Indexing<'_> {
+    pub(super) fn open<'t>(&'t self, transaction: &'t redb::WriteTransaction) -> Result<IndexWriter<'t>, LedgerError> {
+        IndexWriter::open(transaction, &self.definitions)
+    }
+
     /// Defines the indexes of what a block deploys, in the block's own transaction.
     pub(super) fn define_deployed(
         &self,
         transaction: &redb::WriteTransaction,
-        channel: &str,
         updates: &UpdateBatch,
         height: u64,
     ) -> Result<(), LedgerError> {
+        let Some((couchdb, channel)) = self.couchdb else { return Ok(()) };
         for (key, update) in updates.range(LSCC, b"", std::ops::Bound::Unbounded) {
             let Update::Put(value) = update else { continue };
             let Ok(key) = std::str::from_utf8(key) else { continue };
             let Some((chaincode, version)) = deployed::definition(key, &value.value) else { continue };
-            match self.packages.index_files(&chaincode, &version) {
+            match couchdb.packages.index_files(&chaincode, &version) {
                 Some(files) => drop(define(transaction, channel, &chaincode, &files, height)?),
                 None => tracing::info!(
                     "Channel [{channel}]: Chaincode [{chaincode}:{version}] is not installed hence no indexes are made for it"
@@ -136,7 +162,7 @@ impl CouchDb {
 /// The definitions in lscc's namespace: names and versions.
 fn deployments(transaction: &redb::WriteTransaction) -> Result<Vec<(String, String)>, LedgerError> {
     let state = transaction.open_table(STATE)?;
-    let (from, to) = (Space::public(LSCC).table_key(b""), public_range_end(LSCC, ""));
+    let (from, to) = (public_key(LSCC, b""), public_range_end(LSCC, ""));
     let mut found = Vec::new();
     for entry in state.range::<&[u8]>(from.as_slice()..to.as_slice())? {
         let (key, value) = entry?;
@@ -153,25 +179,37 @@ fn define(
     indexes: &[PackagedIndex],
     height: u64,
 ) -> Result<bool, LedgerError> {
+    let collections = collections(transaction, chaincode)?;
+    let before = store::indexed_collections(transaction, chaincode)?;
     let mut changed = false;
-    for (collection, files) in deployed::by_collection(indexes) {
-        match collection {
-            None => {
-                let space = Space::public(chaincode).table_key(b"");
-                changed |= store::define(transaction, channel, &space, &files, height)?;
+    for (collection, files) in deployed::by_collection(indexes, &before) {
+        let space = match collection {
+            None => IndexedSpace::public(chaincode),
+            Some(collection) if collections.get(collection).is_some() => IndexedSpace::private(chaincode, collection),
+            Some(collection) => {
+                tracing::error!(
+                    "[{channel}] Error processing index for chaincode [{chaincode}]: cannot create an index for an undefined \
+                     collection=[{collection}]"
+                );
+                continue;
             }
-            Some(collection) => tracing::warn!(
-                "[{channel}] no indexes are made for collection {collection} of chaincode {chaincode}: its queries are answered \
-                 without"
-            ),
-        }
+        };
+        changed |= store::define(transaction, channel, &space, &files, height)?;
     }
     Ok(changed)
 }
 
-/// The definitions of a snapshot, as far as the ledger keeps their rows.
-pub(super) fn indexes(couchdb: Option<&CouchDb>, indexes: &IndexSnapshot) -> store::Definitions {
-    couchdb.map(|_| indexes.definitions().clone()).unwrap_or_default()
+/// A chaincode's collections, as the transaction sees them.
+fn collections(transaction: &redb::WriteTransaction, chaincode: &str) -> Result<Collections, LedgerError> {
+    let state = transaction.open_table(STATE)?;
+    let Some(row) = state.get(public_key(LSCC, collections_key(chaincode).as_bytes()).as_slice())? else {
+        return Ok(Collections::default());
+    };
+    let package = StateRow::decode(row.value())?.to_value().value;
+    Ok(Collections::decode(chaincode, package).unwrap_or_else(|error| {
+        tracing::error!(%error, "its collections get no indexes");
+        Collections::default()
+    }))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
 
 use super::LedgerError;
 use super::block;
+use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, SetKey};
 use super::rich_query::store::IndexSnapshot;
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
@@ -67,6 +68,9 @@ pub(super) struct Snapshot {
     pub tip: Tip,
     pub state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub history: ReadOnlyTable<HistoryKey, ()>,
+    pub private_state: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub private_sets: ReadOnlyTable<SetKey, &'static [u8]>,
+    pub missing_sets: ReadOnlyTable<SetKey, bool>,
     pub indexes: IndexSnapshot,
     blocks: ReadOnlyTable<u64, &'static [u8]>,
     block_by_hash: ReadOnlyTable<&'static [u8], u64>,
@@ -81,6 +85,9 @@ impl Snapshot {
             tip: Tip::default(),
             state: read.open_table(STATE)?,
             history: read.open_table(HISTORY)?,
+            private_state: read.open_table(PRIVATE_STATE)?,
+            private_sets: read.open_table(PRIVATE_SETS)?,
+            missing_sets: read.open_table(MISSING_SETS)?,
             indexes: IndexSnapshot::open(&read)?,
             blocks: read.open_table(BLOCKS)?,
             block_by_hash: read.open_table(BLOCK_BY_HASH)?,
@@ -105,6 +112,11 @@ impl Snapshot {
     pub(super) fn indexed_block(&self, number: u64) -> Result<Block, LedgerError> {
         let missing = || LedgerError::Corrupted(format!("block {number} is missing, though an index names it"));
         self.block(number)?.ok_or_else(missing)
+    }
+
+    /// A value of the private state, by its key there.
+    pub(super) fn private_value(&self, key: &[u8]) -> Result<Option<StateValue>, LedgerError> {
+        self.private_state.get(key)?.map(|row| Ok(StateRow::decode(row.value())?.to_value())).transpose()
     }
 
     pub(super) fn number_by_hash(&self, hash: &[u8]) -> Result<Option<u64>, LedgerError> {

@@ -14,7 +14,7 @@ use tokio_stream::{Stream, StreamExt};
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
 use super::{DeliverAccess, TlsBinding};
-use crate::ledger::{Ledger, LedgerProvider};
+use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
 
@@ -120,7 +120,7 @@ impl Deliverer {
             }
             height.wait_for(|height| *height > number).await.map_err(|_| End::Gone)?;
             session.check()?;
-            let response = read(form.clone(), Arc::clone(&ledger), number).await?;
+            let response = read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?;
             responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
         }
         Ok(())
@@ -141,15 +141,19 @@ pub(super) trait Form: Clone + Send + Sync + 'static {
     type Response: Send + 'static;
     const RESOURCE: &'static str;
 
-    fn block(&self, channel: &str, block: Block) -> Self::Response;
+    /// The response for a committed block to whoever sent `request`.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    fn block(&self, ledger: &Ledger, request: &Envelope, block: Block) -> Result<Self::Response, LedgerError>;
 
     fn status(status: Status) -> Self::Response;
 }
 
-async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::Response, End> {
+async fn read<F: Form>(form: F, ledger: Arc<Ledger>, request: Envelope, number: u64) -> Result<F::Response, End> {
     let read = tokio::task::spawn_blocking(move || {
-        let block = ledger.block_by_number(number);
-        block.map(|block| block.map(|block| form.block(ledger.channel_id(), block)))
+        let block = ledger.block_by_number(number)?;
+        block.map(|block| form.block(&ledger, &request, block)).transpose()
     });
     let reason = match read.await {
         Ok(Ok(Some(response))) => return Ok(response),

@@ -27,7 +27,7 @@ mod seek;
 #[cfg(test)]
 mod testing;
 
-pub use access::{BlockValidator, DeliverAccess, OrdererDirectory, resource};
+pub use access::{BlockValidator, DeliverAccess, OrdererDirectory, PrivateDataAccess};
 pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
 pub use binding::TlsBinding;

@@ -10,9 +10,6 @@ use selvedge_proto::protos::ChaincodeData;
 
 use super::IndexFile;
 
-/// Where definitions are kept.
-pub(in crate::ledger) const LSCC: &str = "lscc";
-
 /// An index file of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackagedIndex {
@@ -37,9 +34,14 @@ pub(in crate::ledger) fn definition(key: &str, value: &[u8]) -> Option<(String, 
     (data.name == key).then_some((data.name, data.version))
 }
 
-/// The files by what they are for: the public state first, then each collection.
-pub(in crate::ledger) fn by_collection(packaged: &[PackagedIndex]) -> Vec<(Option<&str>, Vec<IndexFile>)> {
-    let collections: BTreeSet<_> = packaged.iter().map(|index| index.collection.as_deref()).chain([None]).collect();
+/// The files by what they are for: the public state first, then each collection, those that had indexes `before` too.
+pub(in crate::ledger) fn by_collection<'a>(
+    packaged: &'a [PackagedIndex],
+    before: &'a [String],
+) -> Vec<(Option<&'a str>, Vec<IndexFile>)> {
+    let before = before.iter().map(|collection| Some(collection.as_str()));
+    let packaged_for = packaged.iter().map(|index| index.collection.as_deref());
+    let collections: BTreeSet<_> = packaged_for.chain(before).chain([None]).collect();
     let files = |of: Option<&str>| {
         let files = packaged.iter().filter(move |index| index.collection.as_deref() == of);
         files.map(|index| index.file.clone()).collect()

@@ -16,19 +16,91 @@ use super::limits::MAX_INDEXES;
 use super::rows::{IndexIterator, RowIterator, Rows};
 use super::{IndexFile, collation};
 use crate::ledger::LedgerError;
-use crate::ledger::state::{CommittedState, StateRow, StateValue};
+use crate::ledger::private_store::{PRIVATE_STATE, private_key};
+use crate::ledger::state::{CommittedState, StateRow, StateValue, public_key};
 use crate::ledger::store::{CHANNEL, STATE, Snapshot, state_range};
 
-/// Beginning of a chaincode's or collection's keys in the state, number of the index, encoded fields, key -> length of
-/// the key.
+/// The space, number of the index, encoded fields, key -> length of the key.
 const INDEX_ROWS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("index_rows");
-/// Beginning of a chaincode's or collection's keys in the state -> its definitions, as JSON.
+/// The space -> its definitions, as JSON.
 const INDEXES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("indexes");
 /// In [`CHANNEL`]: the height of the state that the rows follow from.
 const INDEXED_HEIGHT: &str = "indexed_height";
 
-/// The indexes of each chaincode and collection, by the beginning of its keys in the state.
-pub(in crate::ledger) type Definitions = Arc<BTreeMap<Vec<u8>, Vec<Index>>>;
+/// The indexes of each chaincode and collection.
+pub(in crate::ledger) type Definitions = Arc<BTreeMap<IndexedSpace, Vec<Index>>>;
+
+/// The public state, or the values of private data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::ledger) enum Part {
+    Public,
+    Private,
+}
+
+impl Part {
+    fn table(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+        match self {
+            Self::Public => STATE,
+            Self::Private => PRIVATE_STATE,
+        }
+    }
+
+    /// The names before a key, each with a NUL after it.
+    fn names(self) -> usize {
+        match self {
+            Self::Public => 1,
+            Self::Private => 2,
+        }
+    }
+}
+
+/// What an index is of: the public state of a chaincode, or a collection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::ledger) struct IndexedSpace {
+    part: Part,
+    /// With what the keys of its table begin.
+    begin: Vec<u8>,
+}
+
+impl IndexedSpace {
+    pub(in crate::ledger) fn public(chaincode: &str) -> Self {
+        Self { part: Part::Public, begin: public_key(chaincode, b"") }
+    }
+
+    pub(in crate::ledger) fn private(chaincode: &str, collection: &str) -> Self {
+        Self { part: Part::Private, begin: private_key(chaincode, collection, "") }
+    }
+
+    /// The space of a key of one of the two tables, and the key there. A name never holds a NUL.
+    fn of(part: Part, table_key: &[u8]) -> Option<(Self, &str)> {
+        let mut ends = table_key.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at + 1);
+        let (begin, key) = table_key.split_at(ends.nth(part.names() - 1)?);
+        Some((Self { part, begin: begin.to_vec() }, std::str::from_utf8(key).ok()?))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        [&[self.part as u8], self.begin.as_slice()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
+        match bytes.split_first() {
+            Some((0, begin)) => Ok(Self { part: Part::Public, begin: begin.to_vec() }),
+            Some((1, begin)) => Ok(Self { part: Part::Private, begin: begin.to_vec() }),
+            _ => Err(LedgerError::Corrupted("indexes of an unknown space".into())),
+        }
+    }
+
+    /// What the rows of an index begin with.
+    fn rows_of(&self, index: u32) -> Vec<u8> {
+        [self.encode().as_slice(), &index.to_be_bytes()].concat()
+    }
+}
+
+impl std::fmt::Display for IndexedSpace {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(String::from_utf8_lossy(&self.begin).trim_end_matches('\0').replace('\0', "/").as_str())
+    }
+}
 
 #[derive(Default, Serialize, Deserialize)]
 struct StoredIndexes {
@@ -75,7 +147,8 @@ impl IndexSnapshot {
         if let Some(table) = if_exists(read.open_table(INDEXES))? {
             for entry in table.iter()? {
                 let (space, stored) = entry?;
-                definitions.insert(space.value().to_vec(), StoredIndexes::decode(stored.value())?.parse()?);
+                definitions
+                    .insert(IndexedSpace::decode(space.value())?, StoredIndexes::decode(stored.value())?.parse()?);
             }
         }
         Ok(Self { definitions: Arc::new(definitions), rows: if_exists(read.open_table(INDEX_ROWS))? })
@@ -94,11 +167,10 @@ fn if_exists<T>(table: Result<T, TableError>) -> Result<Option<T>, LedgerError> 
     }
 }
 
-/// The rows of the state table that begin with `space`.
+/// The rows of a chaincode's public state or of a collection.
 pub(in crate::ledger) struct StateRows {
     pub snapshot: Arc<Snapshot>,
-    /// The beginning of a chaincode's or collection's keys, up to its NUL.
-    pub space: Vec<u8>,
+    pub space: IndexedSpace,
 }
 
 impl StateRows {
@@ -109,17 +181,25 @@ impl StateRows {
 
 impl Rows for StateRows {
     fn get(&self, key: &str) -> Result<Option<StateValue>, LedgerError> {
-        self.snapshot.get(&[self.space.as_slice(), key.as_bytes()].concat())
+        let key = [self.space.begin.as_slice(), key.as_bytes()].concat();
+        match self.space.part {
+            Part::Public => self.snapshot.get(&key),
+            Part::Private => self.snapshot.private_value(&key),
+        }
     }
 
     fn scan(&self, after: Option<&str>) -> Result<RowIterator, LedgerError> {
         let from = match after {
-            Some(key) => [self.space.as_slice(), key.as_bytes(), &[0]].concat(),
-            None => self.space.clone(),
+            Some(key) => [self.space.begin.as_slice(), key.as_bytes(), &[0]].concat(),
+            None => self.space.begin.clone(),
         };
-        let to = collation::after_prefix(&self.space).unwrap_or_default();
-        let rows = state_range(&self.snapshot.state, &from, std::ops::Bound::Excluded(&to))?;
-        let begin = self.space.len();
+        let to = collation::after_prefix(&self.space.begin).unwrap_or_default();
+        let table = match self.space.part {
+            Part::Public => &self.snapshot.state,
+            Part::Private => &self.snapshot.private_state,
+        };
+        let rows = state_range(table, &from, std::ops::Bound::Excluded(&to))?;
+        let begin = self.space.begin.len();
         Ok(Box::new(rows.map(move |row| {
             let (key, value) = row?;
             Ok((key_from(key.value(), begin)?, StateRow::decode(value.value())?.to_value()))
@@ -134,7 +214,7 @@ impl Rows for StateRows {
         let Some(rows) = &self.found().rows else {
             return Ok(Box::new(std::iter::empty()));
         };
-        let begin = beginning(&self.space, index.id);
+        let begin = self.space.rows_of(index.id);
         let from = [begin.as_slice(), from].concat();
         let to = match to {
             Some(to) => [begin.as_slice(), to].concat(),
@@ -159,17 +239,6 @@ fn key_from(row: &[u8], begin: usize) -> Result<String, LedgerError> {
     key.map(str::to_owned).ok_or_else(|| LedgerError::Corrupted("a key that is not UTF-8".into()))
 }
 
-fn beginning(space: &[u8], index: u32) -> Vec<u8> {
-    [space, &index.to_be_bytes()].concat()
-}
-
-/// The beginning of a key of the state table, and the rest: a namespace never holds a NUL.
-fn split(table_key: &[u8]) -> Option<(&[u8], &str)> {
-    let end = table_key.iter().position(|byte| *byte == 0)? + 1;
-    let (space, key) = table_key.split_at(end);
-    Some((space, std::str::from_utf8(key).ok()?))
-}
-
 /// Keeps the rows of all indexes while a block is written.
 pub(in crate::ledger) struct IndexWriter<'a> {
     definitions: &'a Definitions,
@@ -186,16 +255,17 @@ impl<'a> IndexWriter<'a> {
         Ok(Self { definitions, rows })
     }
 
-    /// A key of the state table had the value `old` and gets `new`, each in the table's form.
+    /// A key of a table had the value `old` and gets `new`, each in the table's form.
     pub(in crate::ledger) fn update(
         &mut self,
+        part: Part,
         table_key: &[u8],
         old: Option<&[u8]>,
         new: Option<&[u8]>,
     ) -> Result<(), LedgerError> {
         let Some(rows) = &mut self.rows else { return Ok(()) };
-        let Some((space, key)) = split(table_key) else { return Ok(()) };
-        let Some(indexes) = self.definitions.get(space) else { return Ok(()) };
+        let Some((space, key)) = IndexedSpace::of(part, table_key) else { return Ok(()) };
+        let Some(indexes) = self.definitions.get(&space) else { return Ok(()) };
         let parse = |row: Option<&[u8]>| match row {
             Some(row) => Ok(document(key, StateRow::decode(row)?.value)),
             None => Ok::<_, LedgerError>(None),
@@ -207,7 +277,7 @@ impl<'a> IndexWriter<'a> {
             if before == after {
                 continue;
             }
-            let row = |fields: &[u8]| [&beginning(space, index.id), fields, key.as_bytes()].concat();
+            let row = |fields: &[u8]| [&space.rows_of(index.id), fields, key.as_bytes()].concat();
             if let Some(before) = before {
                 rows.remove(row(&before).as_slice())?;
             }
@@ -232,12 +302,13 @@ impl<'a> IndexWriter<'a> {
 pub(in crate::ledger) fn define(
     transaction: &WriteTransaction,
     channel: &str,
-    space: &[u8],
+    space: &IndexedSpace,
     files: &[IndexFile],
     height: u64,
 ) -> Result<bool, LedgerError> {
     let mut table = transaction.open_table(INDEXES)?;
-    let mut stored = match table.get(space)? {
+    let name = space.encode();
+    let mut stored = match table.get(name.as_slice())? {
         Some(stored) => StoredIndexes::decode(stored.value())?,
         None => StoredIndexes::default(),
     };
@@ -248,27 +319,49 @@ pub(in crate::ledger) fn define(
     }
     let mut rows = transaction.open_table(INDEX_ROWS)?;
     for id in &removed {
-        let begin = beginning(space, *id);
+        let begin = space.rows_of(*id);
         let end = collation::after_prefix(&begin).unwrap_or_default();
         rows.retain_in::<&[u8], _>(begin.as_slice()..end.as_slice(), |_, _| false)?;
     }
     stored.indexes.retain(|index| kept.contains(&index.id));
     for index in &new {
         let Index { id, file, definition, name, .. } = index;
-        tracing::info!("Created CouchDB index [{name}] in state database of channel [{channel}] from file [{file}]");
+        tracing::info!("Created CouchDB index [{name}] for [{space}] of channel [{channel}] from file [{file}]");
         stored.indexes.push(StoredIndex { id: *id, file: file.clone(), definition: definition.clone() });
     }
     fill(transaction, &mut rows, space, &new)?;
     match stored.indexes.is_empty() {
-        true => drop(table.remove(space)?),
-        false => drop(table.insert(space, stored.encode()?.as_slice())?),
+        true => drop(table.remove(name.as_slice())?),
+        false => drop(table.insert(name.as_slice(), stored.encode()?.as_slice())?),
     }
     transaction.open_table(CHANNEL)?.insert(INDEXED_HEIGHT, height)?;
     Ok(true)
 }
 
+/// The collections of a chaincode that have indexes.
+pub(in crate::ledger) fn indexed_collections(
+    transaction: &WriteTransaction,
+    chaincode: &str,
+) -> Result<Vec<String>, LedgerError> {
+    let table = transaction.open_table(INDEXES)?;
+    let mut collections = Vec::new();
+    for entry in table.iter()? {
+        let space = IndexedSpace::decode(entry?.0.value())?;
+        let collection = space.begin.strip_prefix(public_key(chaincode, b"").as_slice());
+        if let (Part::Private, Some(collection)) = (space.part, collection) {
+            collections.push(String::from_utf8_lossy(collection).trim_end_matches('\0').to_owned());
+        }
+    }
+    Ok(collections)
+}
+
 /// The ids of the indexes that stay, and those that are new.
-fn sort_out(channel: &str, space: &[u8], files: &[IndexFile], stored: &mut StoredIndexes) -> (Vec<u32>, Vec<Index>) {
+fn sort_out(
+    channel: &str,
+    space: &IndexedSpace,
+    files: &[IndexFile],
+    stored: &mut StoredIndexes,
+) -> (Vec<u32>, Vec<Index>) {
     let (mut kept, mut new): (Vec<u32>, Vec<Index>) = (Vec::new(), Vec::new());
     for IndexFile { file, definition } in files {
         let same = |index: &&StoredIndex| index.file == *file && index.definition == *definition;
@@ -277,8 +370,9 @@ fn sort_out(channel: &str, space: &[u8], files: &[IndexFile], stored: &mut Store
             continue;
         }
         if kept.len() + new.len() >= MAX_INDEXES {
-            let name = String::from_utf8_lossy(space);
-            tracing::error!("[{channel}] {name} has more indexes than MAX_INDEXES ({MAX_INDEXES}); {file} is left out");
+            tracing::error!(
+                "[{channel}] {space} has more indexes than MAX_INDEXES ({MAX_INDEXES}); {file} is left out"
+            );
             continue;
         }
         match Index::parse(stored.next_id, file, definition) {
@@ -295,21 +389,21 @@ fn sort_out(channel: &str, space: &[u8], files: &[IndexFile], stored: &mut Store
 fn fill(
     transaction: &WriteTransaction,
     rows: &mut redb::Table<'_, &'static [u8], u32>,
-    space: &[u8],
+    space: &IndexedSpace,
     indexes: &[Index],
 ) -> Result<(), LedgerError> {
     if indexes.is_empty() {
         return Ok(());
     }
-    let state = transaction.open_table(STATE)?;
-    let end = collation::after_prefix(space).unwrap_or_default();
-    for entry in state.range::<&[u8]>(space..end.as_slice())? {
+    let state = transaction.open_table(space.part.table())?;
+    let end = collation::after_prefix(&space.begin).unwrap_or_default();
+    for entry in state.range::<&[u8]>(space.begin.as_slice()..end.as_slice())? {
         let (table_key, value) = entry?;
-        let Some((_, key)) = split(table_key.value()) else { continue };
+        let Some((_, key)) = IndexedSpace::of(space.part, table_key.value()) else { continue };
         let Some(document) = document(key, StateRow::decode(value.value())?.value) else { continue };
         for index in indexes {
             if let Some(fields) = index.row(&document) {
-                let row = [&beginning(space, index.id), fields.as_slice(), key.as_bytes()].concat();
+                let row = [space.rows_of(index.id).as_slice(), fields.as_slice(), key.as_bytes()].concat();
                 rows.insert(row.as_slice(), key.len() as u32)?;
             }
         }

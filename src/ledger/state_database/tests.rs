@@ -11,6 +11,7 @@ use selvedge_proto::protos::{ChaincodeData, TxValidationCode};
 use selvedge_proto::rwset::TxReadWriteSet;
 
 use super::*;
+use crate::ledger::private_testing::{PrivateChannel, collection};
 use crate::ledger::rich_query::IndexFile;
 use crate::ledger::testing::TestChannel;
 use crate::ledger::{StateIterator, TxSimulator};
@@ -239,6 +240,47 @@ fn defining_the_same_indexes_again_changes_nothing() {
     assert!(!channel.ledger.define_indexes("cc", &both).unwrap());
     assert!(channel.ledger.define_indexes("cc", &both[..1]).unwrap());
     assert_eq!(keys(&channel.ledger, TOMS), ["m1", "m3"]);
+}
+
+#[test]
+fn private_data_answers_rich_queries_with_the_indexes_of_its_collection() {
+    let mut private = PrivateChannel::new(vec![collection("c", 2), collection("other", 0)]);
+    let packages = Arc::new(Installed::default());
+    private.channel.provider.use_couchdb(packages).unwrap();
+    let of_collection = |name: &str| PackagedIndex { collection: Some(name.into()), ..index("a.json", BY_OWNER) };
+    let ask = |private: &PrivateChannel| {
+        let mut simulator = private.simulator();
+        let rows = simulator.execute_query_on_private_data("cc", "c", TOMS).unwrap();
+        let found = drain(&mut simulator, rows);
+        let set = TxReadWriteSet::decode(simulator.results().unwrap().public).unwrap();
+        assert!(set.ns_rwset.iter().all(|set| set.namespace == LSCC), "no row is recorded as read");
+        found.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    let put = |txid, key, value| private.put(txid, "c", key, value);
+    let first = vec![
+        put("t1", "p1", r#"{"size":2,"owner":"tom"}"#),
+        put("t2", "p2", r#"{"size":3,"owner":"jerry"}"#),
+        private.put("t3", "other", "p3", r#"{"size":2,"owner":"tom"}"#),
+    ];
+    private.commit(first);
+    assert_eq!(ask(&private), ["p1"]);
+    assert!(private.channel.ledger.define_indexes("cc", &[of_collection("c"), of_collection("undefined")]).unwrap());
+    assert_eq!(private.channel.ledger.indexes(), ["cc/c/d/byOwner"]);
+    assert_eq!(ask(&private), ["p1"]);
+    private.commit(vec![private.put("t4", "c", "p0", r#"{"size":5,"owner":"tom"}"#)]);
+    assert_eq!(ask(&private), ["p0", "p1"]);
+    // What was written first lives for two more blocks, and its rows end with it.
+    private.commit(vec![]);
+    private.commit(vec![]);
+    assert_eq!(ask(&private), ["p0"]);
+    assert!(private.channel.ledger.define_indexes("cc", &[]).unwrap());
+    assert!(private.channel.ledger.indexes().is_empty());
+    assert_eq!(ask(&private), ["p0"]);
+
+    assert_eq!(private.get("c", "p0").unwrap().unwrap(), r#"{"owner":"tom","size":5}"#);
+    let refusal = private.simulator().set_private_data("cc", "c", "_k", "v".into()).unwrap_err().to_string();
+    assert_eq!(refusal, "invalid key [_k], cannot begin with \"_\"");
+    private.upgrade(vec![]);
 }
 
 /// One block's worth of changes: keys, and the size and owner that they get, or nothing.

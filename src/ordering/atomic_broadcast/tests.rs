@@ -29,7 +29,7 @@ async fn serve(channel: &TestChannel, rules: Option<Arc<Rules>>) -> Channel {
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = Server::builder()
         .add_service(AtomicBroadcastServer::new(broadcast))
-        .add_service(DeliverServer::new(DeliverService::new(deliverer)))
+        .add_service(DeliverServer::new(DeliverService::new(deliverer, Gate::new())))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     Channel::from_shared(address).unwrap().connect().await.unwrap()

@@ -65,6 +65,30 @@ const functions = {
         await stub.putPrivateData(collection, key, stub.getTransient().get('value'));
         return done(1);
     },
+    async pvtPutN(stub, collection, prefix, count) {
+        for (let number = 0; number < Number(count); number++) {
+            await stub.putPrivateData(collection, numbered(prefix, number), Buffer.from(`s${number}`));
+        }
+        return done(Number(count));
+    },
+    async pvtDel(stub, collection, key) {
+        await stub.deletePrivateData(collection, key);
+        return done(1);
+    },
+    async pvtGet(stub, collection, key) {
+        return Buffer.from(await stub.getPrivateData(collection, key));
+    },
+    async pvtHash(stub, collection, key) {
+        return Buffer.from(Buffer.from(await stub.getPrivateDataHash(collection, key)).toString('hex'));
+    },
+    async pvtRange(stub, collection, start, end) {
+        return json(await summary((await stub.getPrivateDataByRange(collection, start, end)).iterator));
+    },
+    async pvtRangeThenPut(stub, collection, key) {
+        await summary((await stub.getPrivateDataByRange(collection, '', '')).iterator);
+        await stub.putState(key, Buffer.from('x'));
+        return done(1);
+    },
     async setMeta2(stub, key, policy, value) {
         await stub.setStateValidationParameter(key, Buffer.from(policy, 'base64'));
         await stub.putState(key, Buffer.from(value));
@@ -110,6 +134,18 @@ const functions = {
         await summary((await stub.getStateByRangeWithPagination(start, end, Number(size), '')).iterator);
         await stub.putState(key, Buffer.from('x'));
         return done(1);
+    },
+    async rich(stub, query) {
+        const found = [];
+        for await (const row of rows(await stub.getQueryResult(query))) {
+            found.push([row.key, row.value.toString()]);
+        }
+        return json(found);
+    },
+    async richPage(stub, query, size, bookmark) {
+        const page = await stub.getQueryResultWithPagination(query, Number(size), bookmark);
+        const { keys } = await summary(page.iterator);
+        return json({ keys, count: page.metadata.fetchedRecordsCount, bookmark: page.metadata.bookmark });
     },
     async history(stub, key) {
         const changes = [];
