@@ -8,6 +8,7 @@ mod command_line;
 mod golden;
 mod native_chaincode;
 mod node_chaincode;
+mod package;
 mod peer;
 mod process;
 mod recorder;
@@ -25,6 +26,7 @@ pub use golden::{
 };
 pub use native_chaincode::NativeChaincode;
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
+pub use package::{chaincode_package, targz};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
