@@ -8,6 +8,7 @@ use selvedge_proto::protos::TxValidationCode as Code;
 
 use super::disk::{Disk, Plan};
 use crate::ledger::commit::write_genesis;
+use crate::ledger::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE};
 use crate::ledger::testing::{endorser_transaction, envelope};
 use crate::ledger::{Ledger, LedgerError, VerifyReport, block, store};
 
@@ -81,7 +82,22 @@ impl Machine {
         table!(store::STATE);
         table!(store::HISTORY);
         table!(store::CHANNEL);
-        let compared = ["block_by_hash", "blocks", "channel", "history", "state", "transactions"];
+        table!(PRIVATE_STATE);
+        table!(PRIVATE_SETS);
+        table!(MISSING_SETS);
+        let compared = [
+            "block_by_hash",
+            "blocks",
+            "channel",
+            "history",
+            "missing_private_sets",
+            "private_key_expiry",
+            "private_set_expiry",
+            "private_sets",
+            "private_state",
+            "state",
+            "transactions",
+        ];
         let mut tables: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
         tables.sort();
         assert_eq!(tables, compared, "a table that is compared nowhere");
