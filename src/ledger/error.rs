@@ -22,7 +22,7 @@ pub enum LedgerError {
     Closed,
     /// What is in the database is not what was written there.
     #[error(
-        "the ledger's database is damaged: {0}; restore the channel's file from a copy, or move it away and join the channel anew"
+        "the ledger's database is damaged: {0}; put a copy of the data directory back that was made while the node was stopped"
     )]
     Corrupted(String),
     /// The channel is on disk, and could not be opened when the node started.

@@ -8,8 +8,9 @@ use selvedge_proto::protos::TxValidationCode as Code;
 
 use super::disk::{Disk, Plan};
 use crate::ledger::commit::write_genesis;
+use crate::ledger::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE};
 use crate::ledger::testing::{endorser_transaction, envelope};
-use crate::ledger::{Ledger, LedgerError, VerifyReport, block, private_expiry, private_store, store};
+use crate::ledger::{Ledger, LedgerError, VerifyReport, block, private_expiry, store};
 
 pub(super) const CHANNEL: &str = "scripted";
 
@@ -81,9 +82,9 @@ impl Machine {
         table!(store::STATE);
         table!(store::HISTORY);
         table!(store::CHANNEL);
-        table!(private_store::PRIVATE_STATE);
-        table!(private_store::PRIVATE_SETS);
-        table!(private_store::MISSING_SETS);
+table!(PRIVATE_STATE);
+        table!(PRIVATE_SETS);
+        table!(MISSING_SETS);
         table!(private_expiry::KEYS);
         table!(private_expiry::SETS);
         let compared = [
