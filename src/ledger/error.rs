@@ -62,7 +62,8 @@ pub enum LedgerError {
     },
     /// The file of the transient store is no database any more.
     #[error(
-        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here          and is not committed yet is lost then",
+        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here \
+         and is not committed yet is lost then",
         path.display()
     )]
     TransientStore {
