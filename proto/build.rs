@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 15] = [
     "chaincode.proto",
     "chaincode_package.proto",
     "chaincode_shim.proto",
+    "collection.proto",
     "common.proto",
     "config.proto",
     "etcdraft.proto",
@@ -16,6 +17,7 @@ const FILES: [&str; 13] = [
     "proposal.proto",
     "queryresult.proto",
     "rwset.proto",
+    "transientstore.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,20 +1,24 @@
 //! What the sandbox costs, as ratios against a native baseline in the same run (`cargo xtask bench [PART ...]`).
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
-//! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`; all of them without an
-//! argument.
+//! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
+//! `commit`, `simulation` (while blocks are committed), `replay` (and opening); all of them without an argument.
 
 mod budget;
 mod canned;
+mod commit;
 mod launch;
 mod load;
 mod measure;
 mod memory;
 mod native;
+mod network;
 mod node;
 mod proposals;
+mod replay;
 mod sandbox;
 mod signatures;
+mod simulation;
 mod transactions;
 
 fn main() -> anyhow::Result<()> {
@@ -45,6 +49,15 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("memory") {
         memory::run()?;
+    }
+    if wanted("commit") {
+        commit::run()?;
+    }
+    if wanted("simulation") {
+        simulation::run()?;
+    }
+    if wanted("replay") {
+        replay::run()?;
     }
     Ok(())
 }

@@ -26,6 +26,10 @@ pub mod rwset {
 pub mod kvrwset {
     tonic::include_proto!("kvrwset");
 }
+/// Private data before its commit (Fabric: `protos/transientstore`).
+pub mod transientstore {
+    tonic::include_proto!("transientstore");
+}
 /// What the raft ordering service configures (Fabric: `protos/orderer/etcdraft`).
 pub mod etcdraft {
     tonic::include_proto!("etcdraft");
@@ -37,7 +41,7 @@ pub mod queryresult {
 
 mod go;
 
-pub use go::DecodeAsGo;
+pub use go::{DecodeAsGo, holds_field};
 pub use prost::Message;
 pub use prost_types::Timestamp;
 

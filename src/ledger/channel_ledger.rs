@@ -8,7 +8,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use bytes::Bytes;
 use prost::Message;
 use redb::Database;
 use selvedge_proto::common::{Block, BlockchainInfo, Envelope};
@@ -16,9 +15,8 @@ use selvedge_proto::protos::ProcessedTransaction;
 use tokio::sync::watch;
 
 use super::guard::{GuardedDatabase, guarded};
-use super::state::{CommittedState, public_key};
 use super::store::Snapshot;
-use super::{HistoryQueryExecutor, LedgerError, TxSimulator};
+use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, QueryExecutor, TxSimulator};
 
 /// Page cache of one channel. A peer is a member of a handful of channels, and the hot part of a state is small; redb's
 /// own default is 1 GiB for each database.
@@ -33,6 +31,8 @@ pub struct Ledger {
     pub(super) height: watch::Sender<u64>,
     /// Why no more blocks are taken.
     halted: OnceLock<String>,
+    /// None: no private data is kept, all of it is missing.
+    pub(super) private: OnceLock<Arc<PrivateDataSupport>>,
     current: RwLock<Arc<Snapshot>>,
 }
 
@@ -66,6 +66,7 @@ impl Ledger {
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
             halted: OnceLock::new(),
+            private: OnceLock::new(),
             database,
         })
     }
@@ -152,12 +153,9 @@ impl Ledger {
         Ok(self.snapshot().transaction(txid)?.is_some())
     }
 
-    /// A committed value outside any simulation, as validation needs it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn get_state(&self, namespace: &str, key: &str) -> Result<Option<Bytes>, LedgerError> {
-        Ok(self.snapshot().get(&public_key(namespace, key.as_bytes()))?.map(|found| found.value))
+    /// Reads the newest state outside any simulation, as validation does.
+    pub fn new_query_executor(&self) -> QueryExecutor {
+        QueryExecutor::new(self.snapshot())
     }
 
     /// A simulator over the newest state. It sees that state until its end, and no commit waits for it.
@@ -198,7 +196,10 @@ impl Ledger {
     }
 
     pub(super) fn set_snapshot(&self, snapshot: Snapshot) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        let snapshot = Arc::new(snapshot);
+        let old = std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), snapshot);
+        // Closing a snapshot takes locks of the database, and those who ask for the new one need not wait for that.
+        drop(old);
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Version;
+
 /// An error of the ledger. Its text is what a chaincode or a client sees.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,6 +14,11 @@ pub enum LedgerError {
     /// The database failed.
     #[error("the ledger's database failed: {0}")]
     Storage(#[source] Box<redb::Error>),
+    /// The database takes nothing more since an earlier failure, not even reads.
+    #[error(
+        "the ledger's database is closed since its disk failed; the log and /healthz say how. Start the node again"
+    )]
+    Closed,
     /// What is in the database is not what was written there.
     #[error(
         "the ledger's database is damaged: {0}; restore the channel's file from a copy, or move it away and join the channel anew"
@@ -26,7 +33,7 @@ pub enum LedgerError {
         reason: String,
     },
     /// A file of the data directory failed.
-    #[error("the ledger cannot {action} {}: {source}; see peer.fileSystemPath", path.display())]
+    #[error("the ledger (below peer.fileSystemPath) cannot {action} {}: {source}", path.display())]
     Io {
         /// What was being done, as in "open".
         action: &'static str,
@@ -102,13 +109,33 @@ pub enum LedgerError {
          pass the collection configuration upon chaincode definition/instantiation"
     )]
     NoCollections(String),
-    /// The chaincode may have the collection, but this version keeps no private data.
-    #[error("collection [{collection}] of chaincode [{namespace}] cannot be used: this version keeps no private data")]
-    PrivateDataUnsupported {
+    /// The chaincode has collections, and this is none of them.
+    #[error("collection [{collection}] not defined in the collection config for chaincode [{chaincode}]")]
+    NoSuchCollection {
         /// The chaincode.
-        namespace: String,
-        /// The collection.
+        chaincode: String,
+        /// The name that is not there.
         collection: String,
+    },
+    /// What lscc keeps as a chaincode's collections is something else.
+    #[error("the collections of chaincode {chaincode} in the state of lscc cannot be decoded: {source}")]
+    Collections {
+        /// The chaincode.
+        chaincode: String,
+        /// The decoder's error.
+        source: prost::DecodeError,
+    },
+    /// The value is not here, or not the one whose hash is the newest: it never came to this peer, or its organisation is
+    /// no member of the collection.
+    #[error(
+        "private data matching public hash version is not available. Public hash version = {}, Private data version = {}",
+        height(*.hash), height(*.value)
+    )]
+    PrivateDataNotAvailable {
+        /// The version of the hash.
+        hash: Option<Version>,
+        /// The version of the value that is here.
+        value: Option<Version>,
     },
 }
 
@@ -130,7 +157,15 @@ impl LedgerError {
 
     /// Whether the store failed, so that nothing can be said about the block at hand.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Storage(_) | Self::Corrupted(_) | Self::Io { .. })
+        matches!(self, Self::Storage(_) | Self::Closed | Self::Corrupted(_) | Self::Io { .. })
+    }
+}
+
+/// A version as Go prints it.
+fn height(version: Option<Version>) -> String {
+    match version {
+        Some(Version { block, tx }) => format!("{{BlockNum: {block}, TxNum: {tx}}}"),
+        None => "<nil>".into(),
     }
 }
 
@@ -138,10 +173,20 @@ macro_rules! from_redb {
     ($($error:ty),*) => {$(
         impl From<$error> for LedgerError {
             fn from(error: $error) -> Self {
-                Self::Storage(Box::new(error.into()))
+                match error.into() {
+                    redb::Error::PreviousIo => Self::Closed,
+                    error => Self::Storage(Box::new(error)),
+                }
             }
         }
     )*};
 }
 
-from_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError, redb::DatabaseError);
+from_redb!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::DatabaseError,
+    redb::SetDurabilityError
+);

@@ -7,15 +7,16 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 use super::block;
+use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, SetKey};
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
-/// Number -> checksum, marshalled block: see [`encode_block`].
+/// Number -> checksum, marshalled block: see [`insert_block`].
 pub(super) const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 /// Header hash -> number.
 pub(super) const BLOCK_BY_HASH: TableDefinition<'_, &[u8], u64> = TableDefinition::new("block_by_hash");
@@ -70,20 +71,16 @@ pub(super) struct Snapshot {
     pub blocks: ReadOnlyTable<u64, &'static [u8]>,
     pub block_by_hash: ReadOnlyTable<&'static [u8], u64>,
     pub transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
+    pub private_state: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub private_sets: ReadOnlyTable<SetKey, &'static [u8]>,
+    pub missing_sets: ReadOnlyTable<SetKey, bool>,
 }
 
 impl Snapshot {
     /// The newest height of a database that holds at least block 0.
     pub(super) fn open(database: &Database) -> Result<Self, LedgerError> {
-        let read: ReadTransaction = database.begin_read()?;
-        let mut snapshot = Self {
-            tip: Tip::default(),
-            state: read.open_table(STATE)?,
-            history: read.open_table(HISTORY)?,
-            blocks: read.open_table(BLOCKS)?,
-            block_by_hash: read.open_table(BLOCK_BY_HASH)?,
-            transactions: read.open_table(TRANSACTIONS)?,
-        };
+        let read = database.begin_read()?;
+        let mut snapshot = Self::of(&read, Tip::default())?;
         let newest = match snapshot.blocks.last()? {
             Some((number, row)) => decode_block(number.value(), row.value())?,
             None => return Err(LedgerError::Corrupted("it holds no block".into())),
@@ -91,6 +88,25 @@ impl Snapshot {
         let last_config = read.open_table(CHANNEL)?.get(LAST_CONFIG)?.map_or(0, |row| row.value());
         snapshot.tip = Tip::after(&newest, last_config);
         Ok(snapshot)
+    }
+
+    /// The height that a commit has just reached, with its tip: what is known need not be read from the disk and decoded.
+    pub(super) fn after(database: &Database, tip: Tip) -> Result<Self, LedgerError> {
+        Self::of(&database.begin_read()?, tip)
+    }
+
+    fn of(read: &ReadTransaction, tip: Tip) -> Result<Self, LedgerError> {
+        Ok(Self {
+            tip,
+            state: read.open_table(STATE)?,
+            history: read.open_table(HISTORY)?,
+            blocks: read.open_table(BLOCKS)?,
+            block_by_hash: read.open_table(BLOCK_BY_HASH)?,
+            transactions: read.open_table(TRANSACTIONS)?,
+            private_state: read.open_table(PRIVATE_STATE)?,
+            private_sets: read.open_table(PRIVATE_SETS)?,
+            missing_sets: read.open_table(MISSING_SETS)?,
+        })
     }
 
     /// The block of that number; `u64::MAX` is the newest.
@@ -103,6 +119,11 @@ impl Snapshot {
     pub(super) fn indexed_block(&self, number: u64) -> Result<Block, LedgerError> {
         let missing = || LedgerError::Corrupted(format!("block {number} is missing, though an index names it"));
         self.block(number)?.ok_or_else(missing)
+    }
+
+    /// A value of the private state, by its key there.
+    pub(super) fn private_value(&self, key: &[u8]) -> Result<Option<StateValue>, LedgerError> {
+        self.private_state.get(key)?.map(|row| Ok(StateRow::decode(row.value())?.to_value())).transpose()
     }
 
     pub(super) fn number_by_hash(&self, hash: &[u8]) -> Result<Option<u64>, LedgerError> {
@@ -118,6 +139,11 @@ impl Snapshot {
 impl CommittedState for Snapshot {
     fn get(&self, key: &[u8]) -> Result<Option<StateValue>, LedgerError> {
         self.state.get(key)?.map(|row| Ok(StateRow::decode(row.value())?.to_value())).transpose()
+    }
+
+    fn metadata(&self, key: &[u8]) -> Result<Bytes, LedgerError> {
+        let row = self.state.get(key)?;
+        row.map_or(Ok(Bytes::new()), |row| Ok(Bytes::copy_from_slice(StateRow::decode(row.value())?.metadata)))
     }
 
     fn version(&self, key: &[u8]) -> Result<Option<Version>, LedgerError> {
@@ -150,18 +176,19 @@ pub(super) fn state_range(
     Ok(table.range::<&[u8]>((Bound::Included(from), to))?)
 }
 
+type BlocksMut<'t> = Table<'t, u64, &'static [u8]>;
+
 /// Bytes of a block's checksum: enough against accidents, which is what it is for.
 const CHECKSUM: usize = 8;
 
-/// A block's row. The checksum is there because the database does not look whether a page is still what was written, and the
-/// block's own hashes do not cover its flags and signatures.
-pub(super) fn encode_block(number: u64, block: &Block) -> Vec<u8> {
-    let mut row = Vec::with_capacity(CHECKSUM + block.encoded_len());
-    row.resize(CHECKSUM, 0);
-    block.encode_raw(&mut row);
-    let checksum = checksum(number, &row[CHECKSUM..]);
-    row[..CHECKSUM].copy_from_slice(&checksum);
-    row
+/// Writes a block's row, in its place: it has megabytes. The checksum is there because the database does not look whether a
+/// page is still what was written, and the block's own hashes do not cover its flags and signatures.
+pub(super) fn insert_block(blocks: &mut BlocksMut<'_>, number: u64, block: &Block) -> Result<(), LedgerError> {
+    let mut row = blocks.insert_reserve(number, CHECKSUM + block.encoded_len())?;
+    let (sum, bytes) = row.as_mut().split_at_mut(CHECKSUM);
+    block.encode_raw(&mut &mut *bytes);
+    sum.copy_from_slice(&checksum(number, bytes));
+    Ok(())
 }
 
 /// The block of that number, if its row is what was written.

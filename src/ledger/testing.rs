@@ -30,6 +30,14 @@ impl TestChannel {
         Self { provider, ledger, _dir: dir, transactions: 0 }
     }
 
+    /// Closes the ledger and opens it again. Whoever keeps the ledger, or a snapshot of it, makes this fail.
+    pub(crate) fn restart(self) -> (tempfile::TempDir, LedgerProvider) {
+        let Self { provider, ledger, _dir: dir, .. } = self;
+        drop((provider, ledger));
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        (dir, provider)
+    }
+
     /// The present state; gone when a later one is current and nobody reads this one any more.
     pub(crate) fn snapshot(&self) -> Weak<dyn Any + Send + Sync> {
         let snapshot: Arc<dyn Any + Send + Sync> = self.ledger.snapshot();

@@ -18,7 +18,8 @@ use crate::ledger::{Ledger, LedgerProvider};
 use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
 use crate::msp::{Signer, SigningIdentity};
-use crate::ordering::{BlockValidator, ChannelCreation, CreatedChannels, Orderer, Orderers, may_sign_blocks};
+use crate::ordering::{ChannelCreation, CreatedChannels, Orderer, Orderers, may_sign_blocks};
+use crate::validation::BlockValidator;
 
 /// The organisation of the embedded orderer on channels that are created here by a node with an MSP of its own. The
 /// orderer's authority is of the node's making, so it cannot be that of the node's organisation.

@@ -2,8 +2,12 @@
 //!
 //! Invariant: without an answer from here nothing is committed and nothing is delivered.
 
-use selvedge_proto::common::{Block, Envelope};
-use selvedge_proto::protos::TxValidationCode;
+use std::collections::BTreeMap;
+
+use selvedge_proto::common::Envelope;
+use selvedge_proto::rwset::TxPvtReadWriteSet;
+
+use crate::ledger::{Ledger, LedgerError};
 
 /// Decides who may send and receive.
 pub trait DeliverAccess: Send + Sync {
@@ -18,6 +22,21 @@ pub trait DeliverAccess: Send + Sync {
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String>;
 }
 
+/// Decides about private data that goes along with a block.
+pub trait PrivateDataAccess: Send + Sync {
+    /// What the block's transactions wrote to collections that the creator of `request` may read, by their places in the
+    /// block. The creator may read the block, and signed the request.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    fn readable(
+        &self,
+        ledger: &Ledger,
+        block: u64,
+        request: &Envelope,
+    ) -> Result<BTreeMap<u64, TxPvtReadWriteSet>, LedgerError>;
+}
+
 /// Knows the channels that the node is in, whoever orders them.
 pub trait OrdererDirectory: Send + Sync {
     /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel, or whoever
@@ -26,11 +45,4 @@ pub trait OrdererDirectory: Send + Sync {
 
     /// Whether the node has the channel on disk and could not open it when it started.
     fn is_unopened(&self, channel: &str) -> bool;
-}
-
-/// Judges the transactions of a block before it is committed.
-pub trait BlockValidator: Send + Sync {
-    /// One code for each transaction: form, creator's signature, transaction id, endorsements. Duplicates, MVCC and phantoms
-    /// are the ledger's. Runs on a blocking thread.
-    fn validate(&self, channel: &str, block: &Block) -> Vec<TxValidationCode>;
 }

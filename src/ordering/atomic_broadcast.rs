@@ -19,8 +19,8 @@ use super::deliver_service::stream;
 use super::orderer::response;
 use super::{ChannelCreation, Deliverer, Orderer, OrdererDirectory};
 use crate::channel::resource;
-use crate::ledger::block;
 use crate::ledger::transaction::BlockTransaction;
+use crate::ledger::{Ledger, LedgerError, block};
 
 /// The embedded orderers of a node by channel; channels are joined while it runs.
 #[derive(Debug, Default)]
@@ -179,15 +179,23 @@ impl Form for OrdererBlocks {
         Some(self.orderers.get(channel)?.halt())
     }
 
-    fn block(&self, _channel: &str, mut block: Block) -> DeliverResponse {
-        block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
-        block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
-        DeliverResponse { r#type: Some(Type::Block(block)) }
+    fn created(&self, block: &Block) -> Option<DeliverResponse> {
+        Some(ordered(block.clone()))
+    }
+
+    fn block(&self, _: &Ledger, _: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
+        Ok(ordered(block))
     }
 
     fn status(status: Status) -> DeliverResponse {
         DeliverResponse { r#type: Some(Type::Status(status as i32)) }
     }
+}
+
+fn ordered(mut block: Block) -> DeliverResponse {
+    block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
+    block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
+    DeliverResponse { r#type: Some(Type::Block(block)) }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::msp;
 const READERS: &str = "/Channel/Readers";
 
 pub(super) async fn answer<F: Form>(
-    form: &F,
+    block: F::Response,
     created: &CreatedChannel,
     envelope: &Envelope,
     request: &BlockTransaction,
@@ -37,7 +37,6 @@ pub(super) async fn answer<F: Form>(
     evaluate(bundle, READERS, envelope).map_err(|refusal| Refusal::new(Status::Forbidden, refusal.info))?;
     let Span { first, last, behavior } = seek::span(&info, 1)?;
     if first == 0 {
-        let block = form.block(channel, created.block.clone());
         responses.send(Ok(block)).await.map_err(|_| End::Gone)?;
     }
     if last == 0 {

@@ -16,8 +16,7 @@ use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
 use super::{CreatedChannels, DeliverAccess, DeliverMetrics, TlsBinding, created_channel};
-use crate::channel::resource;
-use crate::ledger::{Ledger, LedgerProvider};
+use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
 
@@ -142,10 +141,10 @@ impl Deliverer {
         let channel = request.header.channel_id.as_str();
         let joined = self.ledgers.get(channel);
         if joined.is_none()
-            && F::RESOURCE == resource::ORDERER_DELIVER
             && let Some(created) = self.created.as_ref().and_then(|created| created.get(channel))
+            && let Some(block) = form.created(&created.block)
         {
-            return created_channel::answer(form, &created, envelope, &request, responses).await;
+            return created_channel::answer::<F>(block, &created, envelope, &request, responses).await;
         }
         let ledger = joined.filter(|_| self.access.is_open(channel));
         let ledger = ledger.ok_or_else(|| Refusal::no_channel(channel))?;
@@ -183,7 +182,7 @@ impl Deliverer {
             // A block is read when there is room for it, and for who has the right to it by then.
             let room = responses.reserve().await.map_err(|_| End::Gone)?;
             session.check()?;
-            room.send(Ok(read(form.clone(), Arc::clone(&ledger), number).await?));
+            room.send(Ok(read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?));
             metrics.block_sent();
         }
         metrics.succeeded();
@@ -220,15 +219,24 @@ pub(super) trait Form: Clone + Send + Sync + 'static {
         None
     }
 
-    fn block(&self, channel: &str, block: Block) -> Self::Response;
+    /// The response for block 0 of a channel that is created and not joined yet. A peer knows nothing of that: there is none.
+    fn created(&self, _block: &Block) -> Option<Self::Response> {
+        None
+    }
+
+    /// The response for a committed block to whoever sent `request`.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    fn block(&self, ledger: &Ledger, request: &Envelope, block: Block) -> Result<Self::Response, LedgerError>;
 
     fn status(status: Status) -> Self::Response;
 }
 
-async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::Response, End> {
+async fn read<F: Form>(form: F, ledger: Arc<Ledger>, request: Envelope, number: u64) -> Result<F::Response, End> {
     let read = tokio::task::spawn_blocking(move || {
-        let block = ledger.block_by_number(number);
-        block.map(|block| block.map(|block| form.block(ledger.channel_id(), block)))
+        let block = ledger.block_by_number(number)?;
+        block.map(|block| form.block(&ledger, &request, block)).transpose()
     });
     let reason = match read.await {
         Ok(Ok(Some(response))) => return Ok(response),

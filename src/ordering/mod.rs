@@ -11,7 +11,7 @@
 //! | [`TlsBinding`] | `comm.NewBindingInspector` |
 //!
 //! What it leaves to others: who may receive ([`DeliverAccess`]), whether a transaction's signatures hold
-//! ([`BlockValidator`]), and what follows from a configuration ([`crate::channel`], [`crate::committer`]).
+//! ([`crate::validation`]), and what follows from a configuration ([`crate::channel`], [`crate::committer`]).
 //!
 //! Invariant: a block reaches a client only after it is durable, and every transaction of it was judged.
 
@@ -33,7 +33,7 @@ mod seek;
 #[cfg(test)]
 mod testing;
 
-pub use access::{BlockValidator, DeliverAccess, OrdererDirectory};
+pub use access::{DeliverAccess, OrdererDirectory, PrivateDataAccess};
 pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
 pub use binding::TlsBinding;

@@ -13,7 +13,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::BlockValidator;
 use super::batch::{self, Batch, BatchCutter};
 use super::block_writer::{BlockWriter, Content};
 use super::processor::{ChannelProcessor, Processor, Refusal};
@@ -22,6 +21,7 @@ use crate::committer::Committer;
 use crate::ledger::Ledger;
 use crate::ledger::transaction::BlockTransaction;
 use crate::msp::Signer;
+use crate::validation::BlockValidator;
 
 /// Envelopes that may wait for the batch being committed. Clients beyond them wait for a place.
 const QUEUE: usize = 1024;

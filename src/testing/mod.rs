@@ -17,7 +17,9 @@ use std::pin::Pin;
 
 pub use client::Client;
 pub use command_line::{CommandLine, Ended};
-pub use golden::{GOLDEN_CHANNEL, Golden, base64_at, from_the_orderer, outside_the_ledger, text_at};
+pub use golden::{
+    GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
+};
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};

@@ -107,7 +107,7 @@ fn replace(channel: &TestChannel, number: u64, change: impl FnOnce(&mut Block)) 
     let mut block = store::decode_block(number, &row).unwrap();
     change(&mut block);
     let damage = channel.ledger.database.begin_write().unwrap();
-    damage.open_table(store::BLOCKS).unwrap().insert(number, store::encode_block(number, &block).as_slice()).unwrap();
+    store::insert_block(&mut damage.open_table(store::BLOCKS).unwrap(), number, &block).unwrap();
     damage.commit().unwrap();
     channel.ledger.set_snapshot(Snapshot::open(&channel.ledger.database).unwrap());
 }
