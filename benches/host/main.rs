@@ -2,7 +2,8 @@
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
 //! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
-//! `commit`, `simulation` (while blocks are committed), `replay` (and opening); all of them without an argument.
+//! `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte, after a kill); all of
+//! them without an argument.
 
 mod budget;
 mod canned;
@@ -15,6 +16,7 @@ mod native;
 mod network;
 mod node;
 mod proposals;
+mod reopen;
 mod replay;
 mod sandbox;
 mod signatures;
@@ -27,6 +29,11 @@ fn main() -> anyhow::Result<()> {
         && argument == canned::ARGUMENT
     {
         return canned::serve(file.as_ref());
+    }
+    if let [argument, folder] = args.as_slice()
+        && argument == reopen::ARGUMENT
+    {
+        return reopen::write_until_killed(folder.as_ref());
     }
     let parts: Vec<_> = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
@@ -58,6 +65,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("replay") {
         replay::run()?;
+    }
+    if wanted("open") {
+        reopen::run()?;
     }
     Ok(())
 }

@@ -59,6 +59,17 @@ pub enum LedgerError {
         /// What this version writes.
         supported: &'static str,
     },
+    /// The file of the transient store is no database any more.
+    #[error(
+        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here          and is not committed yet is lost then",
+        path.display()
+    )]
+    TransientStore {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: String,
+    },
     /// Not a name for a channel.
     #[error(
         "channel name {0:?} is not allowed: it must begin with a lower-case letter, go on with lower-case letters, \

@@ -17,6 +17,7 @@ use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
+use super::guard::{GuardedDatabase, guarded};
 
 /// Channel, transaction id, hash of the private set.
 type SetKey = (&'static str, &'static str, &'static [u8]);
@@ -31,7 +32,7 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The transient store of all channels of a node.
 pub struct TransientStore {
-    database: Database,
+    database: GuardedDatabase,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
     /// Held by whoever writes a batch.
@@ -68,11 +69,19 @@ impl TransientStore {
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         let made = fs::create_dir_all(dir);
         made.map_err(|source| LedgerError::Io { action: "make the directory", path: dir.to_owned(), source })?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(dir.join(FILE))?;
-        let transaction = database.begin_write()?;
-        transaction.open_table(SETS)?;
-        transaction.open_table(BY_HEIGHT)?;
-        transaction.commit()?;
+        let path = dir.join(FILE);
+        let open = || {
+            let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create(&path)?);
+            let transaction = database.begin_write()?;
+            transaction.open_table(SETS)?;
+            transaction.open_table(BY_HEIGHT)?;
+            transaction.commit()?;
+            Ok(database)
+        };
+        let database = guarded(open).map_err(|error| match error.of_opening(&path) {
+            LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.clone(), damage },
+            other => other,
+        })?;
         Ok(Self { database, waiting: Mutex::default(), writing: Mutex::default() })
     }
 
@@ -99,11 +108,12 @@ impl TransientStore {
         match mine {
             Outcome::Durable => return Ok(()),
             // Others' sets are in that batch too: this one alone says what is wrong with it.
-            Outcome::Failed => return self.write(&[&set]),
+            Outcome::Failed => return guarded(|| self.write(&[&set])),
             Outcome::Waiting => {}
         }
         let batch = std::mem::take(&mut *lock(&self.waiting));
-        let written = self.write(&batch.iter().map(|waiting| &waiting.set).collect::<Vec<_>>());
+        let sets: Vec<_> = batch.iter().map(|waiting| &waiting.set).collect();
+        let written = guarded(|| self.write(&sets));
         for waiting in &batch {
             *lock(&waiting.outcome) = if written.is_ok() { Outcome::Durable } else { Outcome::Failed };
         }
@@ -116,6 +126,10 @@ impl TransientStore {
     /// # Errors
     /// When the database fails, or a set does not decode.
     pub fn private_data(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
+        guarded(|| self.find(channel, txid))
+    }
+
+    fn find(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
         let sets = self.database.begin_read()?.open_table(SETS)?;
         let mut found = Vec::new();
         for row in sets.range((channel, txid, &[][..])..)? {
