@@ -4,6 +4,7 @@
 //! work, and words the outcome; `anyhow` lives here and in `main` only. Invariant: exit 0 means that what was asked for was
 //! done; any error is `Error: ...` and exit 1.
 
+mod ccaas;
 mod chaincode;
 mod channel;
 mod connect;
@@ -42,6 +43,8 @@ enum Verb {
     Chaincode(Box<chaincode::ChaincodeCommand>),
     /// Operate a channel: join, list, getinfo, fetch, signconfigtx, update.
     Channel(Box<channel::ChannelCommand>),
+    /// Serve a wasm chaincode to peers elsewhere (chaincode as a service), in the sandbox.
+    Ccaas(ccaas::CcaasCommand),
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]
     Scc(scc::SccVerb),
@@ -66,6 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Node(verb) => node::run(&verb),
         Verb::Chaincode(command) => chaincode::run(&command),
         Verb::Channel(command) => channel::run(&command),
+        Verb::Ccaas(command) => ccaas::run(&command),
         Verb::Scc(verb) => scc::run(&verb),
         Verb::Msp(verb) => msp::run(&verb),
         Verb::Version => print(&version::text()),
