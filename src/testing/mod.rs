@@ -22,7 +22,7 @@ pub use native_chaincode::NativeChaincode;
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
 pub use peer::TestPeer;
 pub use recorder::{Direction, Recorded, Recorder, transcript};
-pub use service_connection::connect_service;
+pub use service_connection::{Service, connect_service};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
 pub use tls::{TlsAuthority, TlsPair, TlsPurpose};
