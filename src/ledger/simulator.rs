@@ -374,6 +374,11 @@ impl TxSimulator {
 }
 
 impl StateIterator {
+    /// Whether the next row may be far.
+    pub fn is_rich(&self) -> bool {
+        self.rich.is_some()
+    }
+
     /// Where the next page begins: the first key that was not read, empty when there is none; of a rich query, its last row,
     /// as CouchDB has it. Ends the query.
     ///

@@ -81,7 +81,8 @@ impl Ledger {
     pub fn define_indexes(&self, chaincode: &str, indexes: &[PackagedIndex]) -> Result<bool, LedgerError> {
         // Nobody commits meanwhile.
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = self.database.begin_write()?;
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_quick_repair(true);
         let height = self.snapshot().tip.height;
         let changed = define(&transaction, &self.channel, chaincode, indexes, height)?;
         if changed {
@@ -95,7 +96,8 @@ impl Ledger {
         self.couchdb.get_or_init(|| couchdb.clone());
         let snapshot = self.snapshot();
         let (channel, height) = (&self.channel, snapshot.tip.height);
-        let transaction = self.database.begin_write()?;
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_quick_repair(true);
         let mut changed = store::catch_up(&transaction, channel, snapshot.indexes.definitions(), height)?;
         for (chaincode, version) in deployments(&transaction)? {
             let files = couchdb.packages.index_files(&chaincode, &version);

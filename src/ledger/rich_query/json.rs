@@ -290,12 +290,11 @@ impl Parser<'_> {
     fn unicode(&mut self) -> Result<char, Syntax> {
         let unit = self.hex4(self.at).ok_or(Syntax { what: "\\u needs four hexadecimal digits", at: self.at })?;
         self.at += 4;
-        if (0xd800..0xdc00).contains(&unit) && self.bytes[self.at..].starts_with(b"\\u") {
-            if let Some(low @ 0xdc00..0xe000) = self.hex4(self.at + 2) {
-                self.at += 6;
-                let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
-            }
+        let paired = (0xd800..0xdc00).contains(&unit) && self.bytes[self.at..].starts_with(b"\\u");
+        if paired && let Some(low @ 0xdc00..0xe000) = self.hex4(self.at + 2) {
+            self.at += 6;
+            let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+            return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
         }
         Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
