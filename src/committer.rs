@@ -16,7 +16,7 @@ use crate::channel::update::ConfigUpdateError;
 use crate::channel::{Bundle, ChannelError, Channels};
 use crate::ledger::transaction::BlockTransaction;
 use crate::ledger::{CommittedBlock, Ledger, LedgerError};
-use crate::ordering::BlockValidator;
+use crate::validation::{BlockValidator, ValidationError};
 
 /// Why a block was not committed, and no later one can be.
 #[derive(Debug, Error)]
@@ -37,6 +37,9 @@ pub enum CommitError {
         /// Why not.
         source: ConfigUpdateError,
     },
+    /// Its transactions cannot be judged.
+    #[error(transparent)]
+    Validation(#[from] ValidationError),
     /// The ledger does not take the block.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -69,7 +72,12 @@ impl Committer {
     /// [`CommitError`]; the channel cannot go on then.
     pub fn commit(&self, block: Block) -> Result<CommittedBlock, CommitError> {
         let channel = self.ledger.channel_id();
-        let codes = self.validator.validate(channel, &block);
+        let height = self.ledger.height()?;
+        if block.header.as_ref().is_some_and(|header| header.number < height) {
+            // It came before; the ledger says whether it is the same.
+            return Ok(self.ledger.commit(block, &[])?);
+        }
+        let codes = self.validator.validate(&self.ledger, &block)?;
         let next = self.next_configuration(&block, &codes)?;
         let mut in_force = Ok(());
         // Whoever sees the block must not meet the configuration of before it.
@@ -90,10 +98,6 @@ impl Committer {
         codes: &[TxValidationCode],
     ) -> Result<Option<(usize, Bundle)>, CommitError> {
         let number = block.header.as_ref().map_or(0, |header| header.number);
-        if number < self.ledger.height()? {
-            // It came before; the ledger says whether it is the same.
-            return Ok(None);
-        }
         let mut next: Option<(usize, Bundle)> = None;
         let envelopes = block.data.iter().flat_map(|data| &data.data);
         for (index, (envelope, code)) in envelopes.zip(codes).enumerate() {

@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use bytes::Bytes;
 use prost::Message;
-use selvedge::channel::{Bundle, Channels};
+use selvedge::channel::Channels;
 use selvedge::client::{create_config_update, create_signed_envelope};
 use selvedge::committer::{CommitError, Committer};
 use selvedge::ledger::{LedgerProvider, block};
 use selvedge::msp::{Signer, SigningIdentity};
-use selvedge::ordering::BlockValidator;
-use selvedge::testing::{TestPeer, guest_path};
+use selvedge::testing::{GoldenPeer, TestPeer, guest_path};
 use selvedge_proto::common::{
     Block, BlockMetadataIndex, Capabilities, Capability, ConfigEnvelope, ConfigUpdate, Envelope, HeaderType, Payload,
 };
-use selvedge_proto::protos::TxValidationCode;
 use tempfile::TempDir;
 
 const CHANNEL: &str = "goldchan";
@@ -36,19 +35,6 @@ fn numbered(number: u64) -> Block {
     recorded(&format!("v1.4/blocks/block-{number:03}.block"))
 }
 
-/// Says of transactions what the recorded peer said, as far as the ledger does not find it out itself.
-struct AsRecorded;
-
-impl BlockValidator for AsRecorded {
-    fn validate(&self, _: &str, block: &Block) -> Vec<TxValidationCode> {
-        use TxValidationCode as Code;
-        let ours = [Code::MvccReadConflict, Code::PhantomReadConflict, Code::DuplicateTxid];
-        let number = block.header.as_ref().expect("a header").number;
-        let codes = block::validation_codes(&numbered(number));
-        codes.into_iter().map(|code| if ours.contains(&code) { Code::Valid } else { code }).collect()
-    }
-}
-
 /// A peer that has the recorded channel's block 0.
 struct Peer {
     channels: Arc<Channels>,
@@ -59,12 +45,7 @@ struct Peer {
 impl Peer {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a directory");
-        let ledgers = LedgerProvider::open(folder.path()).expect("ledgers");
-        let genesis = numbered(0);
-        let ledger = ledgers.create(CHANNEL, &genesis).expect("a ledger");
-        let channels = Arc::new(Channels::default());
-        channels.put(Bundle::from_config_block(&genesis).expect("a channel")).expect("supported");
-        let committer = Committer::new(ledger, Arc::clone(&channels), Arc::new(AsRecorded));
+        let GoldenPeer { channels, committer, .. } = GoldenPeer::new(folder.path()).expect("a peer");
         Self { channels, committer, _folder: folder }
     }
 
@@ -148,7 +129,8 @@ fn a_configuration_that_its_update_does_not_make_is_not_committed() {
     assert_eq!((peer.height(), peer.sequence()), (1, 1), "nothing has changed");
     let mut broken = Payload::decode(first_envelope(&numbered(1)).payload).expect("a payload");
     broken.data = broken.data.slice(..broken.data.len() - 1);
-    let broken = Envelope { payload: broken.encode_to_vec().into(), ..Envelope::default() };
+    let payload = Bytes::from(broken.encode_to_vec());
+    let broken = Envelope { signature: orderer.sign(&payload).expect("signs"), payload };
     let refused = peer.commit_envelope(&broken).expect_err("it is cut off").to_string();
     assert!(refused.contains("block 1, transaction 0: error unmarshaling ConfigEnvelope: "), "{refused}");
     assert_eq!((peer.height(), peer.sequence()), (1, 1), "it is not marked invalid");

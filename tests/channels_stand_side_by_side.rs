@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use selvedge::client::create_seek_envelope;
 use selvedge::ledger::LedgerProvider;
 use selvedge::testing::{Client, Plugin, TestPeer};
 use selvedge_proto::Message;
-use selvedge_proto::common::{Block, ConfigEnvelope, Envelope, Payload};
-use selvedge_proto::protos::TxValidationCode;
+use selvedge_proto::common::{Block, ConfigEnvelope, Envelope, Payload, Status};
+use selvedge_proto::protos::deliver_client::DeliverClient;
+use selvedge_proto::protos::{TxValidationCode, deliver_response};
 use sha2::{Digest, Sha256};
 
 const TRANSACTIONS: usize = 30;
@@ -79,6 +82,12 @@ async fn a_channel_that_cannot_be_used_is_left_out() -> anyhow::Result<()> {
         client.height().await.unwrap_err().to_string(),
         "access denied: channel [second] creator org [SampleOrg]"
     );
+    // Fabric does not know a chain that it could not load.
+    let seek = create_seek_envelope("second", &*user, Bytes::new())?;
+    let address = format!("http://{}", peer.node().peer_address());
+    let mut deliver = DeliverClient::new(tonic::transport::Endpoint::from_shared(address)?.connect().await?);
+    let answer = deliver.deliver(tokio_stream::once(seek)).await?.into_inner().message().await?;
+    assert_eq!(answer.and_then(|answer| answer.r#type), Some(deliver_response::Type::Status(Status::NotFound as i32)));
     let again = peer.join(&*admin, &spoiled.encode_to_vec().into()).await?;
     assert_eq!(again.message, "cannot create ledger from genesis block: LedgerID already exists");
     peer.stop().await;

@@ -1,7 +1,5 @@
 //! Traffic and blocks of a real Fabric 1.4.12 network: signatures and hashes hold, refusals have the same texts,
-//! answers have the same bytes, transactions get the same codes.
-//!
-//! The tests list what waits for `lscc`.
+//! answers have the same bytes. That transactions get the same codes, `golden_blocks_hash_and_replay.rs` shows.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,18 +9,18 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
-use selvedge::chaincode::{ExecuteError, Executed, Ledgers, SystemChaincodes, TransactionParams};
+use selvedge::chaincode::{ExecuteError, Executed, Ledgers, TransactionParams};
 use selvedge::channel::{AclChecker, Authenticator, Bundle, Channels};
 use selvedge::container::Ccid;
 use selvedge::endorser::check::{check, invocation_input};
 use selvedge::endorser::{ChaincodeExecutor, Endorser, EndorserParts, hash};
 use selvedge::ledger::{Ledger, LedgerProvider, TransientStore};
 use selvedge::msp::{Msp, SigningIdentity};
-use selvedge::ordering::{BlockValidator, Orderer};
+use selvedge::ordering::Orderer;
 use selvedge::private_data::LocalDistributor;
-use selvedge::testing::{GOLDEN_CHANNEL as CHANNEL, Golden, base64_at, text_at};
+use selvedge::testing::{GOLDEN_CHANNEL as CHANNEL, Golden, GoldenSccs, base64_at, text_at};
 use selvedge::validation::TransactionValidator;
-use selvedge_proto::common::{Block, BlockMetadataIndex, Envelope, Header, SignatureHeader};
+use selvedge_proto::common::{Block, Envelope, Header, SignatureHeader};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeEvent, ChaincodeInput, Proposal, ProposalResponse, ProposalResponsePayload, Response,
     SignedProposal, TxValidationCode,
@@ -50,26 +48,6 @@ fn channels() -> Arc<Channels> {
 
 fn authenticator() -> Arc<Authenticator> {
     Arc::new(Authenticator::new(channels(), msp("alpha-peer0", "AlphaMSP")))
-}
-
-struct Sccs;
-
-impl SystemChaincodes for Sccs {
-    fn is_sys_cc(&self, name: &str) -> bool {
-        matches!(name, "lscc" | "cscc" | "qscc" | "escc" | "vscc")
-    }
-
-    fn is_sys_cc_and_not_invokable_external(&self, name: &str) -> bool {
-        matches!(name, "escc" | "vscc")
-    }
-
-    fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool {
-        matches!(name, "cscc" | "escc" | "vscc")
-    }
-
-    fn version(&self) -> &str {
-        "1.4.12"
-    }
 }
 
 /// Answers what the recorded chaincode answered.
@@ -101,7 +79,7 @@ fn peer(dir: &Path, recorded: BTreeMap<String, Executed>) -> Endorser {
     let parts = EndorserParts {
         acl: AclChecker::new(Arc::clone(&authenticator)),
         authenticator,
-        system_chaincodes: Arc::new(Sccs),
+        system_chaincodes: Arc::new(GoldenSccs),
         executor: Arc::new(Recorded(recorded)),
         ledgers: Arc::new(Disk(ledgers)),
         private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
@@ -196,7 +174,7 @@ async fn the_replay_of_a_committed_transaction_is_refused() {
     let parts = EndorserParts {
         acl: AclChecker::new(Arc::clone(&authenticator)),
         authenticator,
-        system_chaincodes: Arc::new(Sccs),
+        system_chaincodes: Arc::new(GoldenSccs),
         executor: Arc::new(Recorded(BTreeMap::new())),
         ledgers: Arc::new(Disk(ledgers)),
         private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
@@ -240,46 +218,15 @@ async fn answers_without_a_read_write_set_have_the_recorded_bytes() {
     assert!(cases.len() > 12, "{} answers were compared", cases.len());
 }
 
-#[test]
-fn recorded_transactions_get_the_recorded_codes() {
-    use TxValidationCode as Code;
-    // Fabric's verdicts that come from parts outside this check: the ledger's (duplicates, reads), versions and
-    // definitions of chaincode, and policies stricter than "any member".
-    let outside = [9, 11, 12, 17];
-    let by_lscc = [(21, 1), (21, 2), (21, 3), (22, 0), (23, 0), (28, 1), (28, 2), (30, 1), (31, 0), (32, 2)];
-
-    let validator = TransactionValidator::new(channels(), Arc::new(Sccs));
-    let mut seen = 0;
-    for number in 1..42 {
-        let block = Block::decode(read(&format!("blocks/block-{number:03}.block"))).expect("a block");
-        let metadata = &block.metadata.as_ref().expect("metadata").metadata;
-        let flags = metadata[BlockMetadataIndex::TransactionsFilter as usize].clone();
-        let codes = validator.validate(CHANNEL, &block);
-        assert_eq!(codes.len(), flags.len());
-        for (index, (code, flag)) in codes.into_iter().zip(flags).enumerate() {
-            let place = (number, index);
-            let expected = if outside.contains(&flag) || by_lscc.contains(&place) {
-                Code::Valid
-            } else {
-                Code::try_from(i32::from(flag)).expect("a code")
-            };
-            assert_eq!(code, expected, "transaction {index} of block {number}, which Fabric gave {flag}");
-            seen += 1;
-        }
-    }
-    assert!(seen > 120, "{seen} transactions were judged");
-}
-
 /// The orderer's answers to envelopes that it did not order, under the policies of the block before they were sent.
 #[tokio::test]
 async fn refused_envelopes_get_the_orderers_texts() {
     let dir = tempfile::tempdir().expect("a directory");
     let ledgers = LedgerProvider::open(dir.path()).expect("a directory");
-    let transient = TransientStore::open(&dir.path().join("transientStore")).expect("a store");
     let ledger = ledgers.create(CHANNEL, &Golden::V1_4.block(0).expect("recorded")).expect("a ledger");
     let signer = Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
     let channels = Arc::new(Channels::default());
-    let validator = Arc::new(TransactionValidator::new(channels.clone(), Arc::new(Sccs)));
+    let validator = Arc::new(TransactionValidator::new(channels.clone(), Arc::new(GoldenSccs)));
     let orderer = Orderer::start(ledger, signer, &channels, validator);
     let mut tested = 0;
     for case in json("orderer/broadcast.json") {

@@ -1,12 +1,14 @@
-//! A channel recorded from a real Fabric 1.4 peer, block for block through our commit: the hashes, the verdicts, every
-//! byte that the peer added to a block (the commit hash covers all its updates), the final state, histories, simulations
-//! and filtered blocks.
+//! A channel recorded from a real Fabric 1.4 peer, block for block through our validation and commit: the hashes, the
+//! verdicts, every byte that the peer added to a block (the commit hash covers all its updates), the final state,
+//! histories, simulations and filtered blocks.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeSet;
+
 use selvedge::ledger::{Ledger, LedgerProvider, StateIterator, TxSimulator, block, transaction};
 use selvedge::ordering::filtered_block;
-use selvedge::testing::{GOLDEN_CHANNEL, Golden, from_the_orderer, outside_the_ledger};
+use selvedge::testing::{GOLDEN_CHANNEL, Golden, GoldenPeer, from_the_orderer};
 use selvedge_proto::Message;
 use selvedge_proto::common::Block;
 use selvedge_proto::kvrwset::KvrwSet;
@@ -49,24 +51,26 @@ fn header_and_data_hashes_are_fabrics() {
 #[test]
 fn replay_gives_the_blocks_the_state_and_the_histories_of_the_real_peer() {
     let dir = tempfile::tempdir().unwrap();
-    let provider = LedgerProvider::open(dir.path()).unwrap();
-    let mut recorded = blocks();
-    let ledger = provider.create(GOLDEN_CHANNEL, &from_the_orderer(recorded.next().unwrap())).unwrap();
-    for recorded in recorded {
+    let peer = GoldenPeer::new(dir.path()).unwrap();
+    let ledger = peer.committer.ledger();
+    let mut seen = BTreeSet::new();
+    for recorded in blocks().skip(1) {
         let number = recorded.header.as_ref().unwrap().number;
         if number == 11 {
-            simulations_leave_the_recorded_bytes(&ledger);
+            simulations_leave_the_recorded_bytes(ledger);
         }
-        let committed = ledger.commit(from_the_orderer(recorded.clone()), &outside_the_ledger(&recorded)).unwrap();
+        let committed = peer.committer.commit(from_the_orderer(recorded.clone())).unwrap();
         assert_eq!(committed.codes, block::validation_codes(&recorded), "block {number}");
         assert_eq!(committed.block, recorded, "block {number}");
+        seen.extend(committed.codes.iter().map(|code| *code as i32));
     }
+    assert_eq!(Vec::from_iter(seen), [0, 3, 4, 5, 8, 9, 10, 11, 12, 17, 19, 22, 23, 255], "the codes that occur");
     assert_eq!(ledger.height().unwrap(), 42);
     assert_eq!(ledger.last_config_block_number(), 37);
-    compare_state(&ledger);
-    compare_histories(&ledger);
+    compare_state(ledger);
+    compare_histories(ledger);
 
-    drop((ledger, provider));
+    drop(peer);
     let provider = LedgerProvider::open(dir.path()).unwrap();
     let ledger = provider.get(GOLDEN_CHANNEL).unwrap();
     for recorded in blocks() {
@@ -74,6 +78,16 @@ fn replay_gives_the_blocks_the_state_and_the_histories_of_the_real_peer() {
         let again = ledger.commit(from_the_orderer(recorded.clone()), &[]).unwrap();
         assert_eq!(again.block, recorded, "block {number}, committed again after a restart");
     }
+    let report = ledger.verify(dir.path(), |_| ()).unwrap();
+    assert_eq!((report.differences, report.blocks), (vec![], 42), "a second reading of the rules comes to the same");
+}
+
+/// The verdicts outside the ledger are the recorded ones: this node does not serve a channel of that level.
+#[test]
+fn the_ledger_gives_the_blocks_of_a_fabric_2_5_peer_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Golden::V2_5.replay(&LedgerProvider::open(dir.path()).unwrap(), 40).unwrap();
+    assert_eq!((ledger.height().unwrap(), ledger.last_config_block_number()), (40, 39));
 }
 
 #[test]

@@ -1,111 +1,180 @@
-//! kill -9 in the middle of a stream of invokes, twenty times: what a client saw committed is there afterwards.
+//! kill -9 of the real program at 200 random moments: while it opens its ledgers, orders, commits, answers, joins channels.
+//! After each, on a copy of what the dead node has left: every transaction whose commit a client saw is there, once, and
+//! the whole ledger is what a replay of its blocks makes of it.
 
-use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use selvedge::msp::{Signer, SigningIdentity, development};
-use selvedge::testing::{Client, Plugin, core_yaml};
+use anyhow::Context;
+use selvedge::ledger::LedgerProvider;
+use selvedge::testing::{Client, NodeFolder, Plugin};
 use selvedge_proto::protos::TxValidationCode;
 
-const KILLS: usize = 20;
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Nodes side by side; a start waits for the disk more than it computes.
+const NODES: u64 = 4;
+const KILLS: u64 = 50;
+/// A node is killed up to so long after it serves, or, each fourth time, after its process was made.
+const SERVING: Duration = Duration::from_millis(400);
+const STARTING: Duration = Duration::from_millis(40);
+/// In one of so many rounds a channel is joined.
+const JOIN_EACH: u64 = 10;
 
-struct NodeProcess(Child);
+/// What clients were told.
+#[derive(Default)]
+struct Told {
+    /// Ids of assets and their values.
+    committed: BTreeMap<String, u32>,
+    joined: BTreeSet<String>,
+    /// The highest chain that was seen.
+    height: u64,
+}
 
-impl Drop for NodeProcess {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// SplitMix64, so that a failure can be run again.
+struct Random(u64);
+
+impl Random {
+    fn up_to(&mut self, most: Duration) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        most.mul_f64((mixed >> 11) as f64 / (1_u64 << 53) as f64)
     }
 }
 
-fn start(folder: &Path) -> anyhow::Result<NodeProcess> {
-    let child = Command::new(env!("CARGO_BIN_EXE_selvedge"))
-        .args(["node", "start"])
-        .current_dir(folder)
-        .env("FABRIC_LOGGING_SPEC", "warning")
-        .stderr(Stdio::inherit())
-        .spawn()
-        .context("the node cannot be started")?;
-    Ok(NodeProcess(child))
-}
-
-async fn connect(folder: &Path, address: &str) -> anyhow::Result<Client> {
-    let started = Instant::now();
-    loop {
-        let tried = async {
-            let made = development::ensure(&folder.join("data/development"), "SampleOrg")?;
-            let signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.user, &made.mspid)?);
-            Client::connect(address, signer, "mychannel").await
-        };
-        match tried.await {
-            Ok(client) => return Ok(client),
-            Err(error) if started.elapsed() > START_TIMEOUT => bail!("the node does not serve: {error:#}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+/// Submits until the node is gone; what was seen committed.
+async fn submit(client: Client, prefix: String) -> Vec<(String, u32)> {
+    let mut seen = Vec::new();
+    for value in 0_u32.. {
+        let id = format!("{prefix}-{value}");
+        match client.submit("asset", &["create", &id, "Ada", &value.to_string()]).await {
+            Ok(TxValidationCode::Valid) => seen.push((id, value)),
+            Ok(_) => {}
+            Err(_) => break,
         }
     }
+    seen
 }
 
-/// Three different ports that are free now.
-fn free_addresses() -> anyhow::Result<Vec<String>> {
-    let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_kills_in_a_stream_of_invokes() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let addresses = free_addresses()?;
-    let yaml = core_yaml(&[Plugin::guest("asset", "asset")?], "ADDRESS")?;
-    let yaml = addresses.iter().fold(yaml, |yaml, address| yaml.replacen("ADDRESS", address, 1));
-    let yaml = format!("{yaml}network:\n  development:\n    batchTimeout: 5ms\n");
-    std::fs::write(folder.path().join("core.yaml"), yaml)?;
-
-    let mut committed: BTreeMap<String, u32> = BTreeMap::new();
-    for round in 0..KILLS {
-        let node = start(folder.path())?;
-        let client = connect(folder.path(), &addresses[0]).await?;
-        for (id, value) in &committed {
-            let record = client.query("asset", &["read", id]).await.with_context(|| format!("round {round}, {id}"))?;
-            assert_eq!(record, format!(r#"{{"id":"{id}","owner":"Ada","value":{value}}}"#), "round {round}");
-        }
-        let streams: Vec<_> = (0..4)
-            .map(|stream| {
-                let client = client.clone();
-                tokio::spawn(async move {
-                    let mut seen = Vec::new();
-                    for value in 0_u32.. {
-                        let id = format!("k{round}-{stream}-{value}");
-                        match client.submit("asset", &["create", &id, "Ada", &value.to_string()]).await {
-                            Ok(TxValidationCode::Valid) => seen.push((id, value)),
-                            Ok(_) => {}
-                            Err(_) => break,
-                        }
-                    }
-                    seen
-                })
-            })
-            .collect();
-        // Another moment in each round: in the midst of ordering, committing, answering.
-        tokio::time::sleep(Duration::from_millis(120 + 13 * round as u64)).await;
-        drop(node);
-        for stream in streams {
-            committed.extend(stream.await?);
-        }
+async fn round(node: &NodeFolder, number: u64, random: &mut Random, told: &mut Told) -> anyhow::Result<()> {
+    let mut process = node.start(program())?;
+    if number % 4 == 3 {
+        tokio::time::sleep(random.up_to(STARTING)).await;
+        return process.kill();
     }
-    println!("{} transactions were seen committed in {KILLS} rounds", committed.len());
-    assert!(committed.len() > KILLS, "only {} transactions were seen committed", committed.len());
+    let client = node.connect(&mut process, "mychannel").await?;
+    let streams: Vec<_> =
+        (0..4).map(|stream| tokio::spawn(submit(client.clone(), format!("k{number}-{stream}")))).collect();
+    let joining = (number % JOIN_EACH == 0).then(|| {
+        let (node, channel) = (node.clone(), format!("joined{number}"));
+        tokio::spawn(
+            async move { node.join(&channel).await.is_ok_and(|answer| answer.status == 200).then_some(channel) },
+        )
+    });
+    tokio::time::sleep(random.up_to(SERVING)).await;
+    process.kill()?;
+    for stream in streams {
+        told.committed.extend(stream.await?);
+    }
+    if let Some(joining) = joining {
+        told.joined.extend(joining.await?);
+    }
+    Ok(())
+}
 
-    let _node = start(folder.path())?;
-    let client = connect(folder.path(), &addresses[0]).await?;
-    for (id, value) in &committed {
-        let record = client.query("asset", &["read", id]).await.with_context(|| id.clone())?;
+/// Looks at a copy, so that the node meets what the dead one has left.
+fn check(node: &NodeFolder, told: &mut Told) -> anyhow::Result<()> {
+    let copy = tempfile::tempdir()?;
+    copy_files(&node.ledgers(), copy.path())?;
+    let ledgers = LedgerProvider::open(copy.path())?;
+    assert_eq!(ledgers.failure(), None);
+    for channel in &told.joined {
+        assert!(ledgers.get(channel).is_some(), "{channel} was joined and is not there");
+    }
+    for channel in ledgers.channels() {
+        let ledger = ledgers.get(&channel).context("it is named")?;
+        let report = ledger.verify(copy.path(), |_| ())?;
+        assert!(report.is_good(), "{channel}: {:#?}", report.differences);
+    }
+    let Some(ledger) = ledgers.get("mychannel") else {
+        assert!(told.committed.is_empty(), "the channel is gone");
+        return Ok(());
+    };
+    let height = ledger.height()?;
+    assert!(height >= told.height, "{} blocks were there, now {height}", told.height);
+    told.height = height;
+    for (id, value) in &told.committed {
+        let record = ledger
+            .new_query_executor()
+            .get_state("asset", id)?
+            .with_context(|| format!("{id} was committed and is gone"))?;
         assert_eq!(record, format!(r#"{{"id":"{id}","owner":"Ada","value":{value}}}"#));
+        let mut history = ledger.new_history_query_executor()?.get_history_for_key("asset", id)?;
+        let first = history.next()?.with_context(|| format!("{id} has no history"))?;
+        let transaction = ledger.transaction_by_id(&first.tx_id)?.context("it is indexed")?;
+        assert_eq!(transaction.validation_code, TxValidationCode::Valid as i32, "{id}");
+        assert_eq!(history.next()?, None, "{id} was created twice");
     }
+    Ok(())
+}
+
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if !from.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
+    command.args(["node", "start"]);
+    command
+}
+
+async fn kill_again_and_again(seed: u64) -> anyhow::Result<Told> {
+    let folder = tempfile::tempdir()?;
+    let more = "network:\n  development:\n    batchTimeout: 5ms\n";
+    let node = NodeFolder::new(folder.path(), &[Plugin::guest("asset", "asset")?], more)?;
+    let (mut random, mut told) = (Random(seed), Told::default());
+    for number in 0..KILLS {
+        let ran = round(&node, number, &mut random, &mut told).await;
+        ran.with_context(|| format!("node {seed}, round {number}"))?;
+        let checked = tokio::task::block_in_place(|| check(&node, &mut told));
+        checked.with_context(|| format!("node {seed}, after kill {number}"))?;
+    }
+    // The node itself goes on with what is left.
+    let mut process = node.start(program())?;
+    let client = node.connect(&mut process, "mychannel").await?;
+    assert!(client.height().await? >= told.height);
+    let code = client.submit("asset", &["create", "the-last", "Ada", "1"]).await?;
+    assert_eq!(code, TxValidationCode::Valid);
+    let chain = LedgerProvider::open(&node.ledgers());
+    assert!(chain.is_err(), "the node that runs has the folder");
+    Ok(told)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_hundred_kills_in_a_stream_of_invokes() -> anyhow::Result<()> {
+    let began = Instant::now();
+    let nodes: Vec<_> = (0..NODES).map(|seed| tokio::spawn(kill_again_and_again(seed))).collect();
+    let (mut committed, mut blocks, mut joined) = (0, 0, 0);
+    for node in nodes {
+        let told = node.await??;
+        committed += told.committed.len();
+        blocks += told.height;
+        joined += told.joined.len();
+    }
+    let (kills, took) = (NODES * KILLS, began.elapsed());
+    println!(
+        "{kills} kills in {took:?}: {committed} transactions seen committed, {blocks} blocks, {joined} channels joined"
+    );
+    assert!(committed as u64 > kills, "only {committed} transactions were seen committed");
+    assert!(joined > 0, "no channel was joined");
     Ok(())
 }

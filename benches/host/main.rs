@@ -1,21 +1,27 @@
 //! What the sandbox costs, as ratios against a native baseline in the same run (`cargo xtask bench [PART ...]`).
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
-//! parts: `transactions`, `proposals`, `budget` (of a proposal), `queries` (rich ones), `signatures`, `launch`, `memory`; all of them without an
-//! argument.
+//! parts: `transactions`, `proposals`, `budget` (of a proposal), `queries` (rich ones), `signatures`, `launch`, `memory`, and of the ledger
+//! `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte, after a kill); all of
+//! them without an argument.
 
 mod budget;
 mod canned;
+mod commit;
 mod launch;
 mod load;
 mod measure;
 mod memory;
 mod native;
+mod network;
 mod node;
 mod proposals;
 mod queries;
+mod reopen;
+mod replay;
 mod sandbox;
 mod signatures;
+mod simulation;
 mod transactions;
 
 fn main() -> anyhow::Result<()> {
@@ -24,6 +30,11 @@ fn main() -> anyhow::Result<()> {
         && argument == canned::ARGUMENT
     {
         return canned::serve(file.as_ref());
+    }
+    if let [argument, folder] = args.as_slice()
+        && argument == reopen::ARGUMENT
+    {
+        return reopen::write_until_killed(folder.as_ref());
     }
     let parts: Vec<_> = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
@@ -49,6 +60,18 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("memory") {
         memory::run()?;
+    }
+    if wanted("commit") {
+        commit::run()?;
+    }
+    if wanted("simulation") {
+        simulation::run()?;
+    }
+    if wanted("replay") {
+        replay::run()?;
+    }
+    if wanted("open") {
+        reopen::run()?;
     }
     Ok(())
 }

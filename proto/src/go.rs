@@ -27,6 +27,18 @@ pub trait DecodeAsGo: Message + Default {
 
 impl<M: Message + Default> DecodeAsGo for M {}
 
+/// Whether a message holds field `tag`, of bytes or text, if only an empty one. Go tells that from a missing one, prost does
+/// not. Bytes that are no message hold nothing after the place where they end to be one.
+pub fn holds_field(message: &[u8], tag: u32) -> bool {
+    let mut rest = message;
+    while let Some(found) = field(&mut rest) {
+        if found == (tag, WireType::LengthDelimited) {
+            return true;
+        }
+    }
+    false
+}
+
 /// How many messages deep the field of an unexpected wire type is, counted from 1; none for an error of another kind.
 /// prost tells by its text only: `Payload.header: Header.channel_header: invalid wire type: ...`.
 fn depth_of_wire_type(error: &DecodeError) -> Option<usize> {
@@ -122,6 +134,14 @@ mod tests {
         let odd = [&MISFIT[..], &action.encode_to_vec()].concat();
         let bytes = [within(&odd, &[1]), within(&action.encode_to_vec(), &[1])].concat();
         assert_eq!(Transaction::decode_as_go(bytes.as_slice()).expect("as Go").actions, [action.clone(), action]);
+    }
+
+    #[test]
+    fn an_empty_field_is_there_and_a_missing_one_is_not() {
+        assert!(holds_field(&[0x12, 0], 2) && holds_field(&[0x0a, 1, b'x', 0x12, 0], 2));
+        assert!(!holds_field(&[], 2) && !holds_field(&[0x0a, 2, 0x12, 0], 2), "within another field it is none");
+        assert!(!holds_field(&[0x10, 0], 2), "a number is another field for Go");
+        assert!(!holds_field(&[0xff, 0x12, 0], 2));
     }
 
     #[test]

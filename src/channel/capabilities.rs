@@ -186,27 +186,18 @@ impl ApplicationCapabilities {
         self.from("V1_2") || self.0.any(&[PRIVATE_DATA_EXPERIMENTAL])
     }
 
-    /// An upgrade may change a chaincode's collections (from V1_2 on).
-    pub fn collection_upgrade(&self) -> bool {
-        self.from("V1_2")
-    }
-
-    /// The stricter validation of 1.1.
+    /// The stricter validation of 1.1: an upgrade has to satisfy the new instantiation policy too.
     pub fn v1_1_validation(&self) -> bool {
         self.from("V1_1")
     }
 
-    /// The stricter validation of 1.2.
+    /// The stricter validation of 1.2: the chaincode that was called has its say even if it writes nothing, events are looked
+    /// at, and collections too.
     pub fn v1_2_validation(&self) -> bool {
         self.from("V1_2")
     }
 
-    /// The validation of 1.3, with policies of single keys.
-    pub fn v1_3_validation(&self) -> bool {
-        self.from("V1_3")
-    }
-
-    /// Keys have endorsement policies of their own (from V1_3 on).
+    /// Keys have endorsement policies of their own, and changes of metadata are writes (from V1_3 on).
     pub fn key_level_endorsement(&self) -> bool {
         self.from("V1_3")
     }
@@ -214,11 +205,6 @@ impl ApplicationCapabilities {
     /// Private data of invalid transactions is kept (from V1_4_2 on).
     pub fn store_pvt_data_of_invalid_tx(&self) -> bool {
         self.from("V1_4_2")
-    }
-
-    /// The chaincode lifecycle and the validation of Fabric 2 (from V2_0 on). This node has neither.
-    pub fn lifecycle_v2_0(&self) -> bool {
-        self.from("V2_0")
     }
 
     /// Private data may be purged (from V2_5 on).
@@ -245,15 +231,13 @@ mod tests {
         let v1_1 = application(&["V1_1"]);
         assert!(v1_1.forbid_duplicate_txid_in_block() && v1_1.v1_1_validation() && !v1_1.acls());
         let v1_2 = application(&["V1_2"]);
-        assert!(
-            v1_2.acls() && v1_2.collection_upgrade() && v1_2.private_channel_data() && !v1_2.key_level_endorsement()
-        );
+        assert!(v1_2.acls() && v1_2.v1_2_validation() && v1_2.private_channel_data() && !v1_2.key_level_endorsement());
         let v1_3 = application(&["V1_3"]);
-        assert!(v1_3.v1_3_validation() && v1_3.key_level_endorsement() && !v1_3.store_pvt_data_of_invalid_tx());
+        assert!(v1_3.key_level_endorsement() && !v1_3.store_pvt_data_of_invalid_tx());
         let v1_4_2 = application(&["V1_4_2"]);
-        assert!(v1_4_2.store_pvt_data_of_invalid_tx() && v1_4_2.v1_1_validation() && !v1_4_2.lifecycle_v2_0());
+        assert!(v1_4_2.store_pvt_data_of_invalid_tx() && v1_4_2.v1_1_validation() && !v1_4_2.purge_private_data());
         let v2_5 = application(&["V2_5"]);
-        assert!(v2_5.purge_private_data() && v2_5.lifecycle_v2_0() && v2_5.acls());
+        assert!(v2_5.purge_private_data() && v2_5.acls());
         let experiment = application(&[PRIVATE_DATA_EXPERIMENTAL]);
         assert!(experiment.private_channel_data() && !experiment.acls());
     }

@@ -3,49 +3,65 @@
 //! Committing is in `commit.rs`. Invariant: readers take the snapshot of the last finished commit and hold no lock while
 //! they read, so nobody waits for a commit and no commit waits for a reader.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use bytes::Bytes;
 use prost::Message;
 use redb::Database;
 use selvedge_proto::common::{Block, BlockchainInfo, Envelope};
 use selvedge_proto::protos::ProcessedTransaction;
 use tokio::sync::watch;
 
-use super::commit::Writer;
-use super::state::{CommittedState, public_key};
+use super::guard::{GuardedDatabase, guarded};
 use super::state_database::CouchDb;
 use super::store::Snapshot;
-use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, TxSimulator};
+use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, QueryExecutor, TxSimulator};
 
 /// Page cache of one channel. A peer is a member of a handful of channels, and the hot part of a state is small; redb's
 /// own default is 1 GiB for each database.
-const CACHE_BYTES: usize = 64 << 20;
+pub(super) const CACHE_BYTES: usize = 64 << 20;
 
 /// The ledger of one channel. One writer, any number of readers.
 pub struct Ledger {
     pub(super) channel: String,
-    pub(super) database: Database,
-    pub(super) writer: Mutex<Writer>,
+    pub(super) database: GuardedDatabase,
+    /// Held by the one who commits.
+    pub(super) writer: Mutex<()>,
     pub(super) height: watch::Sender<u64>,
     /// None: it stands for goleveldb.
     pub(super) couchdb: OnceLock<CouchDb>,
+    /// Why no more blocks are taken.
+    halted: OnceLock<String>,
     /// None: no private data is kept, all of it is missing.
     pub(super) private: OnceLock<Arc<PrivateDataSupport>>,
     current: RwLock<Arc<Snapshot>>,
 }
 
 impl Ledger {
-    /// Makes the database of a channel with its block 0.
+    /// Makes the database of a channel with its block 0, in a file that only the node's user may read.
     pub(super) fn create(path: &Path, channel: &str, genesis: &Block) -> Result<(), LedgerError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|source| LedgerError::Io { action: "make", path: path.to_owned(), source })?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
         super::commit::write_genesis(&database, channel, genesis)
     }
 
-    /// Opens the database of a channel that was joined before.
+    /// Opens the database of a channel that was joined before, and reads what the channel cannot do without.
     pub(super) fn open(path: &Path, channel: &str) -> Result<Self, LedgerError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+        let open = || {
+            let ledger = Self::over(Database::builder().set_cache_size(CACHE_BYTES).open(path)?, channel)?;
+            let snapshot = ledger.snapshot();
+            snapshot.indexed_block(snapshot.tip.last_config)?;
+            Ok(ledger)
+        };
+        guarded(open).map_err(|error| error.of_opening(path))
+    }
+
+    /// The ledger in a database that holds at least block 0.
+    pub(super) fn over(database: Database, channel: &str) -> Result<Self, LedgerError> {
+        let database = GuardedDatabase::new(database);
         let snapshot = Arc::new(Snapshot::open(&database)?);
         Ok(Self {
             channel: channel.to_owned(),
@@ -53,6 +69,7 @@ impl Ledger {
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
             couchdb: OnceLock::new(),
+            halted: OnceLock::new(),
             private: OnceLock::new(),
             database,
         })
@@ -140,12 +157,9 @@ impl Ledger {
         Ok(self.snapshot().transaction(txid)?.is_some())
     }
 
-    /// A committed value outside any simulation, as validation needs it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn get_state(&self, namespace: &str, key: &str) -> Result<Option<Bytes>, LedgerError> {
-        Ok(self.snapshot().get(&public_key(namespace, key.as_bytes()))?.map(|found| found.value))
+    /// Reads the newest state outside any simulation, as validation does.
+    pub fn new_query_executor(&self) -> QueryExecutor {
+        QueryExecutor::new(self.snapshot())
     }
 
     /// A simulator over the newest state. It sees that state until its end, and no commit waits for it.
@@ -164,7 +178,19 @@ impl Ledger {
         Ok(HistoryQueryExecutor::new(self.snapshot()))
     }
 
-    /// The height after each commit. A receiver that is slow sees the newest one.
+    /// Why the channel takes no more blocks until the node is started again, if it does not.
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.get().map(String::as_str)
+    }
+
+    /// Takes no more blocks. Those who wait for one are told.
+    pub(crate) fn halt(&self, reason: String) {
+        tracing::error!(channel = self.channel, error = reason, "the channel is halted");
+        let _ = self.halted.set(reason);
+        self.height.send_modify(|_| ());
+    }
+
+    /// The height after each commit. A receiver that is slow sees the newest one. When the channel is halted it is told, too.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.height.subscribe()
     }
@@ -174,7 +200,10 @@ impl Ledger {
     }
 
     pub(super) fn set_snapshot(&self, snapshot: Snapshot) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        let snapshot = Arc::new(snapshot);
+        let old = std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), snapshot);
+        // Closing a snapshot takes locks of the database, and those who ask for the new one need not wait for that.
+        drop(old);
     }
 }
 

@@ -1,17 +1,18 @@
-//! Committing a block: duplicates, MVCC, then one durable transaction (Fabric: `kvLedger.CommitLegacy`, `txmgr`).
+//! Committing a block: MVCC, then one durable transaction (Fabric: `kvLedger.CommitLegacy`, `txmgr`).
 //!
-//! Signatures, policies and definitions were judged before; their codes come in. Invariant: a fault of the store is never
+//! Signatures, duplicates, policies and definitions were judged before; their codes come in. Invariant: a fault of the store is never
 //! turned into an invalid code. It halts the channel, because a block judged without the state would fork the node.
 
-use std::collections::HashSet;
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadableTable};
+use redb::{Database, WriteTransaction};
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
+use super::guard::guarded;
 use super::private_commit::PrivateCommit;
 use super::rich_query::couchdb_rules::check_write;
 use super::rich_query::store::Part;
@@ -23,13 +24,7 @@ use super::updates::{Update, UpdateBatch};
 use super::{Ledger, LedgerError, StateDatabase, block, mvcc};
 
 /// Where the channel's configuration stands, in the namespace without a name.
-const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
-
-/// What the one who commits keeps to itself.
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    halted: Option<String>,
-}
+pub(super) const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
 
 /// A block that is durable.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,18 +33,30 @@ pub struct CommittedBlock {
     pub block: Block,
     /// The verdict over each of its transactions.
     pub codes: Vec<TxValidationCode>,
+    /// What it took; nothing for a block that was committed before.
+    pub times: CommitTimes,
+}
+
+/// How long the steps of a commit took (Fabric: the times in the line of `kvLedger.CommitLegacy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitTimes {
+    /// Hashes, duplicates, MVCC and phantoms.
+    pub state_validation: Duration,
+    /// Block, indexes, state and history into the tables, in memory.
+    pub write: Duration,
+    /// Until the disk had them.
+    pub sync: Duration,
 }
 
 impl CommittedBlock {
-    fn new(block: Block) -> Self {
-        Self { codes: block::validation_codes(&block), block }
+    fn new(block: Block, times: CommitTimes) -> Self {
+        Self { codes: block::validation_codes(&block), block, times }
     }
 }
 
 impl Ledger {
     /// Appends `block`, durably. `validation` is the verdict of the checks outside, one code for each transaction
-    /// (`NOT_VALIDATED` counts as invalid); duplicates, MVCC and phantoms are judged here. Where a duplicate fails a check
-    /// that Fabric makes after the look-up of the id, it gets Fabric's code, `DUPLICATE_TXID`.
+    /// (`NOT_VALIDATED` counts as invalid), as [`crate::validation`] comes to it; MVCC and phantoms are judged here.
     ///
     /// A block that was committed before is not committed again: the same one succeeds, another is refused.
     ///
@@ -74,16 +81,15 @@ impl Ledger {
         validation: &[TxValidationCode],
         durable: impl FnOnce(&[TxValidationCode]),
     ) -> Result<CommittedBlock, LedgerError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &writer.halted {
-            return Err(LedgerError::Halted { channel: self.channel.clone(), reason: reason.clone() });
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = self.halted() {
+            return Err(LedgerError::Halted { channel: self.channel.clone(), reason: reason.to_owned() });
         }
-        let result = self.append(block, validation, durable);
+        let result = guarded(|| self.append(block, validation, durable));
         if let Err(fault) = &result
             && fault.is_fault()
         {
-            tracing::error!(channel = self.channel, error = %fault, "the channel is halted");
-            writer.halted = Some(fault.to_string());
+            self.halt(fault.to_string());
         }
         result
     }
@@ -94,6 +100,7 @@ impl Ledger {
         validation: &[TxValidationCode],
         durable: impl FnOnce(&[TxValidationCode]),
     ) -> Result<CommittedBlock, LedgerError> {
+        let started = Instant::now();
         let snapshot = self.snapshot();
         let number = check_block(&self.channel, &block, &snapshot.tip)?;
         if number < snapshot.tip.height {
@@ -104,29 +111,33 @@ impl Ledger {
             let reason = format!("it has {transactions} transactions, but {} validation codes came", validation.len());
             return Err(bad_block(&self.channel, number, reason));
         }
-        let known = |txid: &str| Ok(snapshot.transaction(txid)?.is_some());
-        let verdict = judge(&block, number, validation, &*snapshot, known, self.state_database())?;
+        let verdict = judge(&block, number, validation, &*snapshot, self.state_database())?;
         let block = finish(block, &verdict, &snapshot.tip);
         let support = self.private.get().map(|support| &**support);
         let private =
             PrivateCommit::gather(&self.channel, support, &block, &verdict.codes, &verdict.updates, &snapshot)?;
-        write(&self.database, &block, number, &verdict, &private, &self.indexing(&snapshot))?;
+        let judged = Instant::now();
+        let indexing = self.indexing(&snapshot);
+        let transaction = write(&self.database, &block, number, &verdict, &private, &indexing)?;
+        let written = Instant::now();
+        transaction.commit()?;
+        let times =
+            CommitTimes { state_validation: judged - started, write: written - judged, sync: written.elapsed() };
         durable(&verdict.codes);
         if let Some(support) = support {
             support.committed(&self.channel, number, &private);
         }
 
-        let snapshot = Snapshot::open(&self.database)?;
-        let height = snapshot.tip.height;
-        self.set_snapshot(snapshot);
-        self.height.send_replace(height);
-        Ok(CommittedBlock::new(block))
+        let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
+        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config))?);
+        self.height.send_replace(number + 1);
+        Ok(CommittedBlock::new(block, times))
     }
 
     fn committed_before(&self, snapshot: &Snapshot, block: &Block, number: u64) -> Result<CommittedBlock, LedgerError> {
         let committed = snapshot.indexed_block(number)?;
         if committed.header == block.header {
-            return Ok(CommittedBlock::new(committed));
+            return Ok(CommittedBlock::new(committed, CommitTimes::default()));
         }
         Err(bad_block(&self.channel, number, "another block of this number is committed already".into()))
     }
@@ -137,9 +148,10 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let tip = Tip::default();
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
-    let verdict = judge(genesis, number, &valid, &NoState, |_| Ok(false), StateDatabase::GoLevelDb)?;
+    let verdict = judge(genesis, number, &valid, &NoState, StateDatabase::GoLevelDb)?;
     let block = finish(genesis.clone(), &verdict, &tip);
-    write(database, &block, number, &verdict, &PrivateCommit::default(), &Indexing::default())
+    write(database, &block, number, &verdict, &PrivateCommit::default(), &Indexing::default())?.commit()?;
+    Ok(())
 }
 
 fn bad_block(channel: &str, number: u64, reason: String) -> LedgerError {
@@ -185,7 +197,6 @@ fn judge(
     number: u64,
     validation: &[TxValidationCode],
     committed: &impl CommittedState,
-    known: impl Fn(&str) -> Result<bool, LedgerError>,
     database: StateDatabase,
 ) -> Result<Verdict, LedgerError> {
     let data = block.data.as_ref().map_or(&[][..], |data| &data.data);
@@ -197,7 +208,6 @@ fn judge(
         has_config: false,
         database,
     };
-    let mut seen = HashSet::new();
     for (index, (envelope, outside)) in data.iter().zip(validation).enumerate() {
         let version = Version { block: number, tx: index as u64 };
         let transaction = BlockTransaction::decode(envelope);
@@ -205,7 +215,7 @@ fn judge(
             // The checks outside let no such envelope pass; if one did, its verdict must not depend on us.
             None if *outside == TxValidationCode::Valid => TxValidationCode::InvalidOtherReason,
             None => *outside,
-            Some(transaction) => verdict.judge_one(transaction, *outside, version, committed, &known, &mut seen)?,
+            Some(transaction) => verdict.judge_one(transaction, *outside, version, committed)?,
         };
         verdict.codes.push(code);
         verdict.txids.push(transaction.map(|transaction| transaction.header.tx_id).unwrap_or_default());
@@ -220,25 +230,12 @@ impl Verdict {
         outside: TxValidationCode,
         version: Version,
         committed: &impl CommittedState,
-        known: impl Fn(&str) -> Result<bool, LedgerError>,
-        seen: &mut HashSet<String>,
     ) -> Result<TxValidationCode, LedgerError> {
         match transaction.header_type() {
-            Some(HeaderType::EndorserTransaction) => {}
             _ if outside != TxValidationCode::Valid => return Ok(outside),
+            Some(HeaderType::EndorserTransaction) => {}
             Some(HeaderType::Config) => return Ok(self.apply_config(transaction, version)),
             _ => return Ok(TxValidationCode::UnsupportedTxPayload),
-        }
-        let txid = &transaction.header.tx_id;
-        if after_id_lookup(outside) && known(txid)? {
-            return Ok(TxValidationCode::DuplicateTxid);
-        }
-        if outside != TxValidationCode::Valid {
-            return Ok(outside);
-        }
-        // A transaction that the checks outside let pass takes the id, even if MVCC turns it down.
-        if !seen.insert(txid.clone()) {
-            return Ok(TxValidationCode::DuplicateTxid);
         }
         let sets = match endorsed_rwset(transaction) {
             Ok(sets) => sets,
@@ -266,6 +263,23 @@ impl Verdict {
         TxValidationCode::Valid
     }
 
+    /// Each id with its first place in the block and the verdict there. Sorted, because neighbours share pages.
+    fn first_occurrences(&self) -> Vec<(&str, u32, u8)> {
+        let places = (0..).zip(self.txids.iter().zip(&self.codes));
+        let places = places.map(|(index, (txid, code))| (txid.as_str(), index, *code as i32 as u8));
+        let mut ids: Vec<_> = places.filter(|(txid, ..)| !txid.is_empty()).collect();
+        ids.sort_unstable();
+        ids.dedup_by_key(|(txid, ..)| *txid);
+        ids
+    }
+
+    /// The history in the order of its table.
+    fn sorted_history(&self) -> Vec<&(String, String, u64)> {
+        let mut history: Vec<_> = self.history.iter().collect();
+        history.sort_unstable();
+        history
+    }
+
     fn remember(&mut self, sets: Vec<NamespaceRwSet>, tx: u64) {
         for set in sets {
             self.history.extend(set.public.writes.into_iter().map(|write| (set.namespace.clone(), write.key, tx)));
@@ -276,24 +290,6 @@ impl Verdict {
 /// Whether a peer with CouchDB could write what the set says.
 fn couchdb_takes(set: &NamespaceRwSet) -> bool {
     set.public.writes.iter().all(|write| check_write(&write.key, &write.value).is_ok())
-}
-
-/// Whether the check that gave this code comes after the look-up of the transaction id in Fabric.
-fn after_id_lookup(code: TxValidationCode) -> bool {
-    use TxValidationCode as Code;
-    !matches!(
-        code,
-        Code::NilEnvelope
-            | Code::BadPayload
-            | Code::BadCommonHeader
-            | Code::BadCreatorSignature
-            | Code::InvalidEndorserTransaction
-            | Code::UnsupportedTxPayload
-            | Code::BadProposalTxid
-            | Code::UnknownTxType
-            | Code::TargetChainNotFound
-            | Code::NotValidated
-    )
 }
 
 /// Fills in what the committer adds to a block's metadata.
@@ -308,7 +304,7 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
     block
 }
 
-/// Block, indexes, state, history and private data in one transaction, durable on return.
+/// Block, indexes, state, history and private data in one transaction, which is durable once it is committed.
 fn write(
     database: &Database,
     block: &Block,
@@ -316,7 +312,7 @@ fn write(
     verdict: &Verdict,
     private: &PrivateCommit,
     indexing: &Indexing<'_>,
-) -> Result<(), LedgerError> {
+) -> Result<WriteTransaction, LedgerError> {
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
@@ -324,15 +320,16 @@ fn write(
     {
         let header = block.header.clone().unwrap_or_default();
         let mut blocks = transaction.open_table(store::BLOCKS)?;
-        blocks.insert(number, block.encode_to_vec().as_slice())?;
+        store::insert_block(&mut blocks, number, block)?;
         let mut by_hash = transaction.open_table(store::BLOCK_BY_HASH)?;
         by_hash.insert(block::header_hash(&header).as_slice(), number)?;
 
         let mut transactions = transaction.open_table(store::TRANSACTIONS)?;
-        for (index, (txid, code)) in verdict.txids.iter().zip(&verdict.codes).enumerate() {
-            // The id stays with its first occurrence.
-            if !txid.is_empty() && transactions.get(txid.as_str())?.is_none() {
-                transactions.insert(txid.as_str(), (number, index as u32, *code as i32 as u8))?;
+        for (txid, index, code) in verdict.first_occurrences() {
+            // On the ledger, too, the id stays with its first occurrence.
+            let before = transactions.insert(txid, (number, index, code))?.map(|place| place.value());
+            if let Some(before) = before {
+                transactions.insert(txid, before)?;
             }
         }
         let mut state = transaction.open_table(store::STATE)?;
@@ -349,7 +346,7 @@ fn write(
         }
         private.write(&transaction, number, &verdict.updates, &mut state, &mut indexed)?;
         let mut history = transaction.open_table(store::HISTORY)?;
-        for (namespace, key, tx) in &verdict.history {
+        for (namespace, key, tx) in verdict.sorted_history() {
             history.insert((namespace.as_str(), key.as_str(), number, *tx), ())?;
         }
         let mut channel = transaction.open_table(store::CHANNEL)?;
@@ -359,8 +356,7 @@ fn write(
     }
     indexed.finish(&transaction, number + 1)?;
     indexing.define_deployed(&transaction, &verdict.updates, number + 1)?;
-    transaction.commit()?;
-    Ok(())
+    Ok(transaction)
 }
 
 #[cfg(test)]

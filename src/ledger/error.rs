@@ -3,7 +3,7 @@
 //! Texts that Fabric's clients and chaincodes see are Fabric's, the misspelt ones too. Invariant: a fault of the store is
 //! [`LedgerError::Storage`] (or [`LedgerError::Corrupted`]), never an invalid code in a block.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Version;
 use super::rich_query::{CouchDbRule, RichQueryError};
@@ -15,11 +15,26 @@ pub enum LedgerError {
     /// The database failed.
     #[error("the ledger's database failed: {0}")]
     Storage(#[source] Box<redb::Error>),
+    /// The database takes nothing more since an earlier failure, not even reads.
+    #[error(
+        "the ledger's database is closed since its disk failed; the log and /healthz say how. Start the node again"
+    )]
+    Closed,
     /// What is in the database is not what was written there.
-    #[error("the ledger's database is damaged: {0}; restore the data directory from a copy or join the channel anew")]
+    #[error(
+        "the ledger's database is damaged: {0}; restore the channel's file from a copy, or move it away and join the channel anew"
+    )]
     Corrupted(String),
+    /// The channel is on disk, and could not be opened when the node started.
+    #[error("the ledger of channel {channel} could not be opened: {reason}")]
+    Unopened {
+        /// The channel.
+        channel: String,
+        /// Why not.
+        reason: String,
+    },
     /// A file of the data directory failed.
-    #[error("the ledger cannot {action} {}: {source}; see peer.fileSystemPath", path.display())]
+    #[error("the ledger (below peer.fileSystemPath) cannot {action} {}: {source}", path.display())]
     Io {
         /// What was being done, as in "open".
         action: &'static str,
@@ -44,6 +59,17 @@ pub enum LedgerError {
         found: String,
         /// What this version writes.
         supported: &'static str,
+    },
+    /// The file of the transient store is no database any more.
+    #[error(
+        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here          and is not committed yet is lost then",
+        path.display()
+    )]
+    TransientStore {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: String,
     },
     /// Not a name for a channel.
     #[error(
@@ -132,9 +158,24 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// The same where opening a channel's file failed: what is wrong with the file is told apart from what is wrong with the
+    /// system.
+    pub(super) fn of_opening(self, path: &Path) -> Self {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+
+        let Self::Storage(failed) = self else { return self };
+        match *failed {
+            redb::Error::Io(source) if !matches!(source.kind(), InvalidData | UnexpectedEof) => {
+                Self::Io { action: "open", path: path.to_owned(), source }
+            }
+            redb::Error::DatabaseAlreadyOpen => Self::Storage(failed),
+            damage => Self::Corrupted(format!("{}: {damage}", path.display())),
+        }
+    }
+
     /// Whether the store failed, so that nothing can be said about the block at hand.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Storage(_) | Self::Corrupted(_) | Self::Io { .. })
+        matches!(self, Self::Storage(_) | Self::Closed | Self::Corrupted(_) | Self::Io { .. })
     }
 }
 
@@ -150,7 +191,10 @@ macro_rules! from_redb {
     ($($error:ty),*) => {$(
         impl From<$error> for LedgerError {
             fn from(error: $error) -> Self {
-                Self::Storage(Box::new(error.into()))
+                match error.into() {
+                    redb::Error::PreviousIo => Self::Closed,
+                    error => Self::Storage(Box::new(error)),
+                }
             }
         }
     )*};

@@ -9,8 +9,8 @@
 //! | [`TransientStore`] | `core/transientstore` |
 //! | [`block`] | `protoutil`, hashes and metadata slots |
 //!
-//! What it leaves to others: signatures, endorsement policies and the definitions of chaincodes are checked outside; a
-//! commit takes their verdicts and adds duplicates, MVCC and phantoms. Which collections are this peer's, it asks
+//! What it leaves to others: signatures, duplicates, endorsement policies and the definitions of chaincodes are checked
+//! outside; a commit takes their verdicts and adds MVCC and phantoms. Which collections are this peer's, it asks
 //! ([`PrivateDataRules`]).
 //!
 //! Invariant: a block, the state and history that follow from it and its place in the indexes are one durable
@@ -20,7 +20,10 @@ pub mod block;
 mod channel_ledger;
 pub mod collections;
 mod commit;
+#[cfg(test)]
+mod durability;
 mod error;
+mod guard;
 mod history;
 mod mvcc;
 mod private_commit;
@@ -31,9 +34,12 @@ mod private_store;
 #[cfg(test)]
 pub(crate) mod private_testing;
 mod provider;
+mod query_executor;
 mod range_query;
 pub mod rich_query;
 mod rwset;
+#[cfg(test)]
+mod serial_model;
 mod simulator;
 mod state;
 mod state_database;
@@ -43,20 +49,23 @@ pub(crate) mod testing;
 pub mod transaction;
 mod transient;
 mod updates;
+mod verify;
 
 use std::sync::{Arc, Mutex};
 
 pub use channel_ledger::Ledger;
-pub use commit::CommittedBlock;
+pub use commit::{CommitTimes, CommittedBlock};
 pub use error::LedgerError;
 pub use history::{HistoryIterator, HistoryQueryExecutor};
 pub use private_commit::{PrivateDataRules, PrivateDataSupport};
 pub use private_store::MissingPrivateData;
 pub use provider::LedgerProvider;
+pub use query_executor::QueryExecutor;
 pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
 pub use state::Version;
 pub use state_database::StateDatabase;
 pub use transient::TransientStore;
+pub use verify::{VerifyProgress, VerifyReport};
 
 /// A simulator as the chaincodes of one transaction share it. Executions of a transaction never run side by side, so
 /// nobody waits for this lock.

@@ -21,7 +21,7 @@ use selvedge_proto::rwset::{TxPvtReadWriteSet, TxReadWriteSet};
 use super::collections::{Collections, LSCC, collections_key};
 use super::private_expiry::{self, StateTable};
 use super::private_rwset::digest;
-use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
+use super::private_store::{self, MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
 use super::rich_query::store::{IndexWriter, Part};
 use super::state::{CommittedState, Space, StateValue, Version, public_key};
 use super::store::Snapshot;
@@ -59,7 +59,8 @@ impl PrivateDataSupport {
     /// Lets go of what a durable block has no more use for. A failure is the next block's to make good.
     pub(super) fn committed(&self, channel: &str, number: u64, private: &PrivateCommit) {
         let mut purged = Ok(());
-        if !private.sets.is_empty() {
+        // Who is no member may have endorsed it too.
+        if !private.sets.is_empty() || !private.missing.is_empty() {
             purged = self.transient.purge_by_txids(channel, &private.txids);
         }
         if number > self.retention && number.is_multiple_of(self.retention) {
@@ -254,7 +255,10 @@ impl PrivateCommit {
         state: &mut StateTable<'_>,
         indexed: &mut IndexWriter<'_>,
     ) -> Result<(), LedgerError> {
-        {
+        if number == 0 {
+            private_store::create(transaction)?;
+        }
+        if !self.sets.is_empty() || !self.missing.is_empty() {
             let mut values = transaction.open_table(PRIVATE_STATE)?;
             for (key, update) in &self.values {
                 let new = match update {
@@ -275,10 +279,10 @@ impl PrivateCommit {
             for ((tx, chaincode, collection), eligible) in &self.missing {
                 missing.insert((number, *tx, chaincode.as_str(), collection.as_str()), eligible)?;
             }
+            let all = self.sets.keys().chain(self.missing.keys());
+            private_expiry::schedule_sets(transaction, number, all, &self.collections)?;
         }
         private_expiry::schedule_keys(transaction, number, updates, &self.collections, &self.plain_keys)?;
-        let sets = self.sets.keys().chain(self.missing.keys());
-        private_expiry::schedule_set(transaction, number, sets, &self.collections)?;
         private_expiry::expire(transaction, number, state, indexed)
     }
 }
@@ -290,14 +294,15 @@ fn passed_validation(code: TxValidationCode) -> bool {
 }
 
 /// A collection that a transaction wrote to, and the hash of what it wrote.
-struct Written {
-    chaincode: String,
-    collection: String,
-    hash: Bytes,
+pub(super) struct Written {
+    pub chaincode: String,
+    pub collection: String,
+    /// Of the marshalled set.
+    pub hash: Bytes,
 }
 
 /// None where the transaction does not decode: that is for its verdict to say.
-fn written_collections(transaction: &BlockTransaction) -> Vec<Written> {
+pub(super) fn written_collections(transaction: &BlockTransaction) -> Vec<Written> {
     let action = transaction.chaincode_actions().ok().and_then(|actions| actions.into_iter().next());
     let set = action.and_then(|action| TxReadWriteSet::decode_as_go(action.results).ok()).unwrap_or_default();
     let mut written = Vec::new();

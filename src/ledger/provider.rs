@@ -4,7 +4,8 @@
 //! file has its final name, which is after block 0 is durable in it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -28,6 +29,7 @@ pub struct LedgerProvider {
     dir: PathBuf,
     pub(super) ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
     pub(super) couchdb: OnceLock<CouchDb>,
+    unopened: BTreeMap<String, String>,
     private: OnceLock<Arc<PrivateDataSupport>>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
     joining: Mutex<()>,
@@ -35,23 +37,28 @@ pub struct LedgerProvider {
 }
 
 impl LedgerProvider {
-    /// Opens the directory and the channels in it; makes it where it does not exist.
+    /// Opens the directory and the channels in it; makes it where it does not exist. A channel that cannot be opened is left
+    /// out, and the log says why.
     ///
     /// # Errors
-    /// When another node has it open, when its format is not ours, or when a file or a database fails.
+    /// When another node has it open, when its format is not ours, or when the directory or a file of its own fails.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        fs::create_dir_all(dir).map_err(|source| io("make the directory", dir, source))?;
+        make_dir(dir).map_err(|source| io("make the directory", dir, source))?;
         let lock = lock(dir)?;
         let files = files(dir)?;
         check_format(dir, &files)?;
-        let mut ledgers = BTreeMap::new();
+        let (mut ledgers, mut unopened) = (BTreeMap::new(), BTreeMap::new());
         for path in files {
             let channel = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some(UNFINISHED) => fs::remove_file(&path).map_err(|source| io("remove", &path, source))?,
-                Some(DATABASE) => {
-                    ledgers.insert(channel.to_owned(), Arc::new(Ledger::open(&path, channel)?));
-                }
+                Some(DATABASE) => match Ledger::open(&path, channel) {
+                    Ok(ledger) => drop(ledgers.insert(channel.to_owned(), Arc::new(ledger))),
+                    Err(error) => {
+                        tracing::error!("Failed to load ledger {channel}({error})");
+                        unopened.insert(channel.to_owned(), error.to_string());
+                    }
+                },
                 _ => {}
             }
         }
@@ -59,6 +66,7 @@ impl LedgerProvider {
             dir: dir.to_owned(),
             ledgers: Mutex::new(ledgers),
             couchdb: OnceLock::new(),
+            unopened,
             private: OnceLock::new(),
             joining: Mutex::default(),
             _lock: lock,
@@ -85,6 +93,9 @@ impl LedgerProvider {
         let _joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
         if self.get(channel).is_some() {
             return Err(LedgerError::LedgerExists);
+        }
+        if let Some(reason) = self.unopened.get(channel) {
+            return Err(LedgerError::Unopened { channel: channel.to_owned(), reason: reason.clone() });
         }
         // Not with_extension, which would take what follows a dot in the channel's name for one.
         let unfinished = self.dir.join(format!("{channel}.{UNFINISHED}"));
@@ -123,7 +134,23 @@ impl LedgerProvider {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
     }
 
-    /// The names of all channels, sorted.
+    /// The channels on disk that could not be opened, and why.
+    pub fn unopened(&self) -> &BTreeMap<String, String> {
+        &self.unopened
+    }
+
+    /// What an operator has to see to: channels that could not be opened, and channels that are halted.
+    pub fn failure(&self) -> Option<String> {
+        let unopened = self.unopened.iter();
+        let unopened = unopened.map(|(channel, reason)| format!("channel {channel} could not be opened: {reason}"));
+        let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let halted = ledgers.iter().filter_map(|(channel, ledger)| Some((channel, ledger.halted()?)));
+        let halted = halted.map(|(channel, reason)| format!("channel {channel} is halted: {reason}"));
+        let failures: Vec<_> = unopened.chain(halted).collect();
+        (!failures.is_empty()).then(|| failures.join("; "))
+    }
+
+    /// The names of all channels that are open, sorted.
     pub fn channels(&self) -> Vec<String> {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
@@ -137,6 +164,21 @@ fn lock(dir: &Path) -> Result<File, LedgerError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LedgerError::DirectoryInUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    }
+}
+
+/// Makes a directory, and those above it, for the node's user alone, so that a crash does not take them with all that is in
+/// them.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if dir.is_dir() {
+        return Ok(());
+    }
+    make_dir(parent)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) if !dir.is_dir() => Err(std::io::ErrorKind::NotADirectory.into()),
+        _ => File::open(parent)?.sync_all(),
     }
 }
 
@@ -213,6 +255,80 @@ mod tests {
         fs::remove_file(dir.path().join(FORMAT_FILE)).unwrap();
         fs::write(dir.path().join("mychannel.redb"), "").unwrap();
         assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::UnknownFormat { .. })));
+    }
+
+    #[test]
+    fn a_damaged_channel_is_left_out_and_the_others_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        provider.create("good", &genesis()).unwrap();
+        provider.create("bad", &genesis()).unwrap();
+        assert_eq!(provider.failure(), None);
+        drop(provider);
+        let whole = fs::read(dir.path().join("bad.redb")).unwrap();
+        let with = |at: usize, bytes: &[u8]| {
+            let mut damaged = whole.clone();
+            damaged[at..at + bytes.len()].copy_from_slice(bytes);
+            damaged
+        };
+        let magic = "Not a redb database: magic number mismatch";
+        for (content, reason) in [
+            (Vec::new(), "Database file is empty and creating a new database was not requested"),
+            (b"redb\x1a".to_vec(), magic),
+            (with(0, b"x"), magic),
+            (whole[..whole.len() / 2].to_vec(), ""),
+            (whole[..4096].to_vec(), ""),
+            (with(64, &[0xff; 256]), ""),
+            (with(4096, &vec![0xff; whole.len() - 4096]), ""),
+            (vec![0x55; whole.len()], magic),
+        ] {
+            fs::write(dir.path().join("bad.redb"), content).unwrap();
+            let provider = LedgerProvider::open(dir.path()).unwrap();
+            assert_eq!(provider.channels(), ["good"], "{reason}");
+            let said = provider.unopened().get("bad").expect("it is named");
+            assert!(said.starts_with("the ledger's database is damaged: ") && said.contains(reason), "{said}");
+            assert_eq!(provider.failure(), Some(format!("channel bad could not be opened: {said}")));
+            let refused = provider.create("bad", &genesis()).unwrap_err().to_string();
+            assert_eq!(refused, format!("the ledger of channel bad could not be opened: {said}"));
+        }
+        fs::write(dir.path().join("bad.redb"), whole).unwrap();
+        assert_eq!(LedgerProvider::open(dir.path()).unwrap().channels(), ["bad", "good"]);
+    }
+
+    #[test]
+    fn what_is_made_is_for_the_nodes_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let ledgers = dir.path().join("data/ledgers");
+        LedgerProvider::open(&ledgers).unwrap().create("mychannel", &genesis()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir.path().join("data")), 0o700);
+        assert_eq!(mode(&ledgers), 0o700);
+        assert_eq!(mode(&ledgers.join("mychannel.redb")), 0o600);
+    }
+
+    /// Whatever a kill leaves of a channel that is being made: every moment is a prefix of its unfinished file, or the whole
+    /// file under its final name.
+    #[test]
+    fn a_channel_whose_making_was_interrupted_is_not_there_or_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        LedgerProvider::open(dir.path()).unwrap().create("whole", &genesis()).unwrap();
+        let whole = fs::read(dir.path().join("whole.redb")).unwrap();
+        for length in [0, 1, 320, 4096, whole.len() / 2, whole.len()] {
+            fs::write(dir.path().join("half.unfinished"), &whole[..length]).unwrap();
+            let provider = LedgerProvider::open(dir.path()).unwrap();
+            assert_eq!(provider.channels(), ["whole"], "{length} bytes");
+            assert!(!dir.path().join("half.unfinished").exists());
+            // Left behind while the node runs, too.
+            fs::write(dir.path().join("half.unfinished"), &whole[..length]).unwrap();
+            provider.create("half", &genesis()).unwrap();
+            drop(provider);
+            fs::remove_file(dir.path().join("half.redb")).unwrap();
+        }
+        fs::rename(dir.path().join("whole.redb"), dir.path().join("other.redb")).unwrap();
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        assert_eq!(provider.get("other").unwrap().height().unwrap(), 1);
     }
 
     #[test]

@@ -122,6 +122,11 @@ pub(super) type VersionedKey = (Vec<u8>, Version);
 pub(super) trait CommittedState {
     fn get(&self, key: &[u8]) -> Result<Option<StateValue>, LedgerError>;
 
+    /// The metadata of a value alone; empty where there is no value.
+    fn metadata(&self, key: &[u8]) -> Result<Bytes, LedgerError> {
+        Ok(self.get(key)?.map(|found| found.metadata).unwrap_or_default())
+    }
+
     fn version(&self, key: &[u8]) -> Result<Option<Version>, LedgerError>;
 
     /// The keys of `[from, to)`, or `[from, to]`, in order.

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 use redb::ReadableTable;
 
 use super::collections::{Collections, LSCC, collections_key};
+use super::guard::guarded;
 use super::rich_query::deployed;
 use super::rich_query::store::{self, Definitions, IndexWriter, IndexedSpace};
 use super::rich_query::{DeployedIndexes, PackagedIndex};
@@ -45,11 +46,18 @@ impl LedgerProvider {
     /// what is deployed are taken from the installed packages; this may take as long as reading the state.
     ///
     /// # Errors
-    /// When a database fails.
+    /// None now: a channel whose database fails is halted.
     pub fn use_couchdb(&self, packages: Arc<dyn DeployedIndexes>) -> Result<(), LedgerError> {
         let couchdb = self.couchdb.get_or_init(|| CouchDb { packages });
         let ledgers: Vec<_> = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        ledgers.iter().try_for_each(|ledger| ledger.use_couchdb(couchdb))
+        for ledger in ledgers {
+            // A channel whose database is damaged is halted; the others are served.
+            match ledger.use_couchdb(couchdb) {
+                Err(fault) if fault.is_fault() => ledger.halt(fault.to_string()),
+                result => result?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -79,6 +87,10 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub fn define_indexes(&self, chaincode: &str, indexes: &[PackagedIndex]) -> Result<bool, LedgerError> {
+        guarded(|| self.define_guarded(chaincode, indexes))
+    }
+
+    fn define_guarded(&self, chaincode: &str, indexes: &[PackagedIndex]) -> Result<bool, LedgerError> {
         // Nobody commits meanwhile.
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = self.database.begin_write()?;
@@ -94,6 +106,10 @@ impl Ledger {
 
     pub(super) fn use_couchdb(&self, couchdb: &CouchDb) -> Result<(), LedgerError> {
         self.couchdb.get_or_init(|| couchdb.clone());
+        guarded(|| self.bring_indexes_up(couchdb))
+    }
+
+    fn bring_indexes_up(&self, couchdb: &CouchDb) -> Result<(), LedgerError> {
         let snapshot = self.snapshot();
         let (channel, height) = (&self.channel, snapshot.tip.height);
         let mut transaction = self.database.begin_write()?;

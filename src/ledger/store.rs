@@ -7,8 +7,9 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
+use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 use super::block;
@@ -16,7 +17,7 @@ use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, SetKey};
 use super::rich_query::store::IndexSnapshot;
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
-/// Number -> marshalled block.
+/// Number -> checksum, marshalled block: see [`insert_block`].
 pub(super) const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 /// Header hash -> number.
 pub(super) const BLOCK_BY_HASH: TableDefinition<'_, &[u8], u64> = TableDefinition::new("block_by_hash");
@@ -68,33 +69,22 @@ pub(super) struct Snapshot {
     pub tip: Tip,
     pub state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub history: ReadOnlyTable<HistoryKey, ()>,
+    pub blocks: ReadOnlyTable<u64, &'static [u8]>,
+    pub block_by_hash: ReadOnlyTable<&'static [u8], u64>,
+    pub transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
     pub private_state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub private_sets: ReadOnlyTable<SetKey, &'static [u8]>,
     pub missing_sets: ReadOnlyTable<SetKey, bool>,
     pub indexes: IndexSnapshot,
-    blocks: ReadOnlyTable<u64, &'static [u8]>,
-    block_by_hash: ReadOnlyTable<&'static [u8], u64>,
-    transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
 }
 
 impl Snapshot {
     /// The newest height of a database that holds at least block 0.
     pub(super) fn open(database: &Database) -> Result<Self, LedgerError> {
-        let read: ReadTransaction = database.begin_read()?;
-        let mut snapshot = Self {
-            tip: Tip::default(),
-            state: read.open_table(STATE)?,
-            history: read.open_table(HISTORY)?,
-            private_state: read.open_table(PRIVATE_STATE)?,
-            private_sets: read.open_table(PRIVATE_SETS)?,
-            missing_sets: read.open_table(MISSING_SETS)?,
-            indexes: IndexSnapshot::open(&read)?,
-            blocks: read.open_table(BLOCKS)?,
-            block_by_hash: read.open_table(BLOCK_BY_HASH)?,
-            transactions: read.open_table(TRANSACTIONS)?,
-        };
+        let read = database.begin_read()?;
+        let mut snapshot = Self::of(&read, Tip::default())?;
         let newest = match snapshot.blocks.last()? {
-            Some((_, row)) => decode_block(row.value())?,
+            Some((number, row)) => decode_block(number.value(), row.value())?,
             None => return Err(LedgerError::Corrupted("it holds no block".into())),
         };
         let last_config = read.open_table(CHANNEL)?.get(LAST_CONFIG)?.map_or(0, |row| row.value());
@@ -102,10 +92,30 @@ impl Snapshot {
         Ok(snapshot)
     }
 
+    /// The height that a commit has just reached, with its tip: what is known need not be read from the disk and decoded.
+    pub(super) fn after(database: &Database, tip: Tip) -> Result<Self, LedgerError> {
+        Self::of(&database.begin_read()?, tip)
+    }
+
+    fn of(read: &ReadTransaction, tip: Tip) -> Result<Self, LedgerError> {
+        Ok(Self {
+            tip,
+            state: read.open_table(STATE)?,
+            history: read.open_table(HISTORY)?,
+            blocks: read.open_table(BLOCKS)?,
+            block_by_hash: read.open_table(BLOCK_BY_HASH)?,
+            transactions: read.open_table(TRANSACTIONS)?,
+            private_state: read.open_table(PRIVATE_STATE)?,
+            private_sets: read.open_table(PRIVATE_SETS)?,
+            missing_sets: read.open_table(MISSING_SETS)?,
+            indexes: IndexSnapshot::open(read)?,
+        })
+    }
+
     /// The block of that number; `u64::MAX` is the newest.
     pub(super) fn block(&self, number: u64) -> Result<Option<Block>, LedgerError> {
         let number = if number == u64::MAX { self.tip.height - 1 } else { number };
-        self.blocks.get(number)?.map(|row| decode_block(row.value())).transpose()
+        self.blocks.get(number)?.map(|row| decode_block(number, row.value())).transpose()
     }
 
     /// A block that an index names.
@@ -132,6 +142,11 @@ impl Snapshot {
 impl CommittedState for Snapshot {
     fn get(&self, key: &[u8]) -> Result<Option<StateValue>, LedgerError> {
         self.state.get(key)?.map(|row| Ok(StateRow::decode(row.value())?.to_value())).transpose()
+    }
+
+    fn metadata(&self, key: &[u8]) -> Result<Bytes, LedgerError> {
+        let row = self.state.get(key)?;
+        row.map_or(Ok(Bytes::new()), |row| Ok(Bytes::copy_from_slice(StateRow::decode(row.value())?.metadata)))
     }
 
     fn version(&self, key: &[u8]) -> Result<Option<Version>, LedgerError> {
@@ -164,8 +179,40 @@ pub(super) fn state_range(
     Ok(table.range::<&[u8]>((Bound::Included(from), to))?)
 }
 
-pub(super) fn decode_block(bytes: &[u8]) -> Result<Block, LedgerError> {
-    let undecodable = |error| LedgerError::Corrupted(format!("a block does not decode: {error}"));
+type BlocksMut<'t> = Table<'t, u64, &'static [u8]>;
+
+/// Bytes of a block's checksum: enough against accidents, which is what it is for.
+const CHECKSUM: usize = 8;
+
+/// Writes a block's row, in its place: it has megabytes. The checksum is there because the database does not look whether a
+/// page is still what was written, and the block's own hashes do not cover its flags and signatures.
+pub(super) fn insert_block(blocks: &mut BlocksMut<'_>, number: u64, block: &Block) -> Result<(), LedgerError> {
+    let mut row = blocks.insert_reserve(number, CHECKSUM + block.encoded_len())?;
+    let (sum, bytes) = row.as_mut().split_at_mut(CHECKSUM);
+    block.encode_raw(&mut &mut *bytes);
+    sum.copy_from_slice(&checksum(number, bytes));
+    Ok(())
+}
+
+/// The block of that number, if its row is what was written.
+pub(super) fn decode_block(number: u64, row: &[u8]) -> Result<Block, LedgerError> {
+    let damaged = |what: String| LedgerError::Corrupted(format!("block {number} {what}"));
+    let Some((expected, bytes)) = row.split_first_chunk::<CHECKSUM>() else {
+        return Err(damaged(format!("has a row of {} bytes", row.len())));
+    };
+    if checksum(number, bytes) != *expected {
+        return Err(damaged("does not match its checksum".into()));
+    }
     // One copy out of the page; the block's fields are slices of it.
-    Block::decode(Bytes::copy_from_slice(bytes)).map_err(undecodable)
+    Block::decode(Bytes::copy_from_slice(bytes)).map_err(|error| damaged(format!("does not decode: {error}")))
+}
+
+fn checksum(number: u64, bytes: &[u8]) -> [u8; CHECKSUM] {
+    let mut hash = Sha256::new();
+    hash.update(number.to_be_bytes());
+    hash.update(bytes);
+    let hash: [u8; 32] = hash.finalize().into();
+    let mut checksum = [0; CHECKSUM];
+    checksum.copy_from_slice(&hash[..CHECKSUM]);
+    checksum
 }

@@ -12,14 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
+use super::guard::{GuardedDatabase, guarded};
 
-/// Channel, transaction id, hash of the private set -> height, marshalled `TxPvtReadWriteSetWithConfigInfo`.
-const SETS: TableDefinition<'_, (&str, &str, &[u8]), (u64, &[u8])> = TableDefinition::new("sets");
+/// Channel, transaction id, hash of the private set.
+type SetKey = (&'static str, &'static str, &'static [u8]);
+/// -> height, marshalled `TxPvtReadWriteSetWithConfigInfo`.
+const SETS: TableDefinition<'_, SetKey, (u64, &[u8])> = TableDefinition::new("sets");
 /// Channel, height, transaction id, hash of the private set.
 const BY_HEIGHT: TableDefinition<'_, (&str, u64, &str, &[u8]), ()> = TableDefinition::new("by_height");
 
@@ -29,7 +32,7 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The transient store of all channels of a node.
 pub struct TransientStore {
-    database: Database,
+    database: GuardedDatabase,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
     /// Held by whoever writes a batch.
@@ -66,11 +69,19 @@ impl TransientStore {
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         let made = fs::create_dir_all(dir);
         made.map_err(|source| LedgerError::Io { action: "make the directory", path: dir.to_owned(), source })?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(dir.join(FILE))?;
-        let transaction = database.begin_write()?;
-        transaction.open_table(SETS)?;
-        transaction.open_table(BY_HEIGHT)?;
-        transaction.commit()?;
+        let path = dir.join(FILE);
+        let open = || {
+            let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create(&path)?);
+            let transaction = database.begin_write()?;
+            transaction.open_table(SETS)?;
+            transaction.open_table(BY_HEIGHT)?;
+            transaction.commit()?;
+            Ok(database)
+        };
+        let database = guarded(open).map_err(|error| match error.of_opening(&path) {
+            LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.clone(), damage },
+            other => other,
+        })?;
         Ok(Self { database, waiting: Mutex::default(), writing: Mutex::default() })
     }
 
@@ -97,11 +108,12 @@ impl TransientStore {
         match mine {
             Outcome::Durable => return Ok(()),
             // Others' sets are in that batch too: this one alone says what is wrong with it.
-            Outcome::Failed => return self.write(&[&set]),
+            Outcome::Failed => return guarded(|| self.write(&[&set])),
             Outcome::Waiting => {}
         }
         let batch = std::mem::take(&mut *lock(&self.waiting));
-        let written = self.write(&batch.iter().map(|waiting| &waiting.set).collect::<Vec<_>>());
+        let sets: Vec<_> = batch.iter().map(|waiting| &waiting.set).collect();
+        let written = guarded(|| self.write(&sets));
         for waiting in &batch {
             *lock(&waiting.outcome) = if written.is_ok() { Outcome::Durable } else { Outcome::Failed };
         }
@@ -114,6 +126,10 @@ impl TransientStore {
     /// # Errors
     /// When the database fails, or a set does not decode.
     pub fn private_data(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
+        guarded(|| self.find(channel, txid))
+    }
+
+    fn find(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
         let sets = self.database.begin_read()?.open_table(SETS)?;
         let mut found = Vec::new();
         for row in sets.range((channel, txid, &[][..])..)? {
@@ -138,18 +154,15 @@ impl TransientStore {
         channel: &str,
         txids: impl IntoIterator<Item = &'a String>,
     ) -> Result<(), LedgerError> {
-        self.purge(|transaction| {
-            let mut sets = transaction.open_table(SETS)?;
-            let mut by_height = transaction.open_table(BY_HEIGHT)?;
-            for txid in txids {
-                let of_txid = (channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]);
-                for row in sets.extract_from_if(of_txid, |_, _| true)? {
-                    let (key, value) = row?;
-                    by_height.remove((channel, value.value().0, txid.as_str(), key.value().2))?;
-                }
+        let sets = self.database.begin_read()?.open_table(SETS)?;
+        let mut gone = Vec::new();
+        for txid in txids {
+            for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
+                let (key, value) = row?;
+                gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
             }
-            Ok(())
-        })
+        }
+        self.purge(channel, &gone)
     }
 
     /// Lets go of what was endorsed below a height.
@@ -157,17 +170,14 @@ impl TransientStore {
     /// # Errors
     /// When the database fails.
     pub fn purge_by_height(&self, channel: &str, height: u64) -> Result<(), LedgerError> {
-        self.purge(|transaction| {
-            let mut sets = transaction.open_table(SETS)?;
-            let mut by_height = transaction.open_table(BY_HEIGHT)?;
-            let below = (channel, 0, "", &[][..])..(channel, height, "", &[][..]);
-            for row in by_height.extract_from_if(below, |_, ()| true)? {
-                let (key, ()) = (row?.0, ());
-                let (_, _, txid, hash) = key.value();
-                sets.remove((channel, txid, hash))?;
-            }
-            Ok(())
-        })
+        let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
+        let mut gone = Vec::new();
+        for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
+            let (key, ()) = (row?.0, ());
+            let (_, height, txid, hash) = key.value();
+            gone.push((txid.to_owned(), hash.to_vec(), height));
+        }
+        self.purge(channel, &gone)
     }
 
     /// The lowest height of what is kept of a channel; none where nothing is.
@@ -203,11 +213,23 @@ impl TransientStore {
         Ok(())
     }
 
-    /// Without waiting for the disk: the next set that is kept takes the purge along.
-    fn purge(&self, remove: impl FnOnce(&WriteTransaction) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+    /// Without waiting for the disk: the next set that is kept takes the purge along. What was endorsed again meanwhile,
+    /// at another height, stays.
+    fn purge(&self, channel: &str, gone: &[(String, Vec<u8>, u64)]) -> Result<(), LedgerError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::None)?;
-        remove(&transaction)?;
+        {
+            let mut sets = transaction.open_table(SETS)?;
+            let mut by_height = transaction.open_table(BY_HEIGHT)?;
+            for (txid, hash, height) in gone {
+                if by_height.remove((channel, *height, txid.as_str(), hash.as_slice()))?.is_some() {
+                    sets.remove((channel, txid.as_str(), hash.as_slice()))?;
+                }
+            }
+        }
         transaction.commit()?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use prost::Message;
+use prost::encoding::{self, WireType};
 use selvedge_proto::kvrwset::{KvMetadataEntry, KvMetadataWrite};
 use sha2::{Digest, Sha256};
 
@@ -125,7 +126,11 @@ impl UpdateBatch {
         let update = match value {
             None => Update::Delete(version),
             Some(value) => {
-                let metadata = self.latest(space, key, committed)?.map(|latest| latest.metadata).unwrap_or_default();
+                let metadata = match self.get(space, key) {
+                    Some(Update::Put(latest)) => latest.metadata.clone(),
+                    Some(Update::Delete(_)) => Bytes::new(),
+                    None => committed.metadata(&space.table_key(key))?,
+                };
                 Update::Put(StateValue { version, metadata, value: value.clone() })
             }
         };
@@ -176,39 +181,57 @@ impl UpdateBatch {
     /// The commit hash of a block: over its filter, these changes and the commit hash before (empty for the first).
     pub(super) fn commit_hash(&self, filter: &[u8], previous: &[u8]) -> [u8; 32] {
         let mut length = Vec::new();
-        prost::encoding::encode_varint(filter.len() as u64, &mut length);
+        encoding::encode_varint(filter.len() as u64, &mut length);
         let mut hash = Sha256::new();
         hash.update(length);
         hash.update(filter);
-        hash.update(self.deterministic_bytes());
+        self.deterministic_bytes(&mut |bytes| hash.update(bytes));
         hash.update(previous);
         hash.finalize().into()
     }
 
-    /// All changes but the channel's configuration; a name is written for the first key of its run only.
-    fn deterministic_bytes(&self) -> Vec<u8> {
-        let mut batch = KvWritesBatch::default();
+    /// All changes but the channel's configuration, as Fabric marshals them (`KVWritesBatchProto`: each one in field 1, with
+    /// namespace, collection, key, is_delete, value and version in its own fields 1 to 6). A name is written for the first
+    /// key of its run only.
+    fn deterministic_bytes(&self, out: &mut impl FnMut(&[u8])) {
+        let (mut entry, mut start) = (Vec::new(), Vec::new());
         for (namespace, collections) in self.namespaces.iter().filter(|(namespace, _)| !namespace.is_empty()) {
-            let mut namespace = Some(namespace);
+            let mut namespace = namespace.as_str();
             for (collection, keys) in collections {
-                let mut collection = Some(collection);
+                let mut collection = collection.as_str();
                 for (key, update) in keys {
-                    let (version, value) = match update {
-                        Update::Put(value) => (value.version, Some(value.value.clone())),
-                        Update::Delete(version) => (*version, None),
+                    entry.clear();
+                    field(&mut entry, 1, std::mem::take(&mut namespace).as_bytes());
+                    field(&mut entry, 2, std::mem::take(&mut collection).as_bytes());
+                    field(&mut entry, 3, key);
+                    let version = match update {
+                        Update::Put(put) => {
+                            field(&mut entry, 5, &put.value);
+                            put.version
+                        }
+                        Update::Delete(version) => {
+                            encoding::bool::encode(4, &true, &mut entry);
+                            *version
+                        }
                     };
-                    batch.kv_writes.push(KvWriteEntry {
-                        namespace: namespace.take().cloned().unwrap_or_default(),
-                        collection: collection.take().cloned().unwrap_or_default(),
-                        key: key.clone(),
-                        is_delete: value.is_none(),
-                        value: value.unwrap_or_default(),
-                        version: [ordered(version.block), ordered(version.tx)].concat(),
-                    });
+                    field(&mut entry, 6, &[ordered(version.block), ordered(version.tx)].concat());
+                    start.clear();
+                    encoding::encode_key(1, WireType::LengthDelimited, &mut start);
+                    encoding::encode_varint(entry.len() as u64, &mut start);
+                    out(&start);
+                    out(&entry);
                 }
             }
         }
-        batch.encode_to_vec()
+    }
+}
+
+/// A field of text or bytes, which is not there when it is empty.
+fn field(out: &mut Vec<u8>, tag: u32, content: &[u8]) {
+    if !content.is_empty() {
+        encoding::encode_key(tag, WireType::LengthDelimited, out);
+        encoding::encode_varint(content.len() as u64, out);
+        out.extend_from_slice(content);
     }
 }
 
@@ -219,26 +242,4 @@ fn ordered(number: u64) -> Vec<u8> {
     let mut out = vec![(bytes.len() - skip) as u8];
     out.extend_from_slice(&bytes[skip..]);
     out
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct KvWritesBatch {
-    #[prost(message, repeated, tag = "1")]
-    kv_writes: Vec<KvWriteEntry>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct KvWriteEntry {
-    #[prost(string, tag = "1")]
-    namespace: String,
-    #[prost(string, tag = "2")]
-    collection: String,
-    #[prost(bytes = "vec", tag = "3")]
-    key: Vec<u8>,
-    #[prost(bool, tag = "4")]
-    is_delete: bool,
-    #[prost(bytes = "bytes", tag = "5")]
-    value: Bytes,
-    #[prost(bytes = "vec", tag = "6")]
-    version: Vec<u8>,
 }

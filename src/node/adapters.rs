@@ -9,21 +9,29 @@ use selvedge_proto::protos::SignedProposal;
 use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
 use crate::channel::{AclChecker, Channels, resource};
+use crate::ledger::LedgerProvider;
 use crate::operations::HealthCheck;
 use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
-pub(super) struct Access(pub(super) AclChecker);
+pub(super) struct Access {
+    pub(super) acl: AclChecker,
+    pub(super) channels: Arc<Channels>,
+}
 
 impl AccessControl for Access {
     fn check(&self, resource: &str, channel: &str, signed: &SignedProposal) -> Result<(), Denied> {
-        self.0.check(resource, channel, signed).map_err(|error| Denied(error.to_string()))
+        self.acl.check(resource, channel, signed).map_err(|error| Denied(error.to_string()))
     }
 }
 
 impl DeliverAccess for Access {
+    fn is_open(&self, channel: &str) -> bool {
+        self.channels.get(channel).is_some()
+    }
+
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String> {
-        self.0.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
+        self.acl.check_envelope(resource, channel, envelope).map_err(|error| error.to_string())
     }
 }
 
@@ -43,6 +51,7 @@ impl ApplicationConfig for ChannelCapabilities {
 
 /// Where the channels of this node are ordered, for those who may read the channel's blocks from an orderer.
 pub(super) struct Directory {
+    pub(super) ledgers: Arc<LedgerProvider>,
     pub(super) channels: Arc<Channels>,
     pub(super) acl: AclChecker,
 }
@@ -52,6 +61,10 @@ impl OrdererDirectory for Directory {
         let bundle = self.channels.get(channel)?;
         self.acl.check_envelope(resource::ORDERER_DELIVER, channel, envelope).ok()?;
         Some(ordering_service(&bundle))
+    }
+
+    fn is_unopened(&self, channel: &str) -> bool {
+        self.ledgers.unopened().contains_key(channel)
     }
 }
 
@@ -65,5 +78,15 @@ impl HealthCheck for OrderersWork {
             Some(reason) => Err(reason),
             None => Ok(()),
         }
+    }
+}
+
+/// Whether every channel on disk is open and takes blocks.
+pub(super) struct LedgersWork(pub(super) Arc<LedgerProvider>);
+
+#[async_trait]
+impl HealthCheck for LedgersWork {
+    async fn check(&self) -> Result<(), String> {
+        self.0.failure().map_or(Ok(()), Err)
     }
 }

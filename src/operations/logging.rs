@@ -37,7 +37,9 @@ impl LogControl {
     pub fn install(spec: &str) -> Result<Self, LogSpecError> {
         let spec: LogSpec = spec.parse()?;
         let (filter, handle) = reload::Layer::new(spec.targets());
-        let lines = layer().event_format(FabricFormat::default()).with_ansi(false).with_writer(std::io::stderr);
+        // A line that cannot be written, because the disk is full, is lost. Told on standard error, that would be a panic.
+        let lines = layer().log_internal_errors(false).event_format(FabricFormat::default());
+        let lines = lines.with_ansi(false).with_writer(std::io::stderr);
         let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
         // The handle outlives its subscriber in tests only.
         Ok(Self::new(spec, move |targets| drop(handle.reload(targets))))

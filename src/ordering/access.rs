@@ -4,14 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_proto::common::{Block, Envelope};
-use selvedge_proto::protos::TxValidationCode;
+use selvedge_proto::common::Envelope;
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
 use crate::ledger::{Ledger, LedgerError};
 
 /// Decides who may send and receive.
 pub trait DeliverAccess: Send + Sync {
+    /// Whether the node serves the channel. One whose configuration it cannot use is on disk and not served.
+    fn is_open(&self, channel: &str) -> bool;
+
     /// Whether the creator of `envelope` may use `resource` (of [`crate::channel::resource`]) on the channel, and signed
     /// the envelope.
     ///
@@ -40,11 +42,7 @@ pub trait OrdererDirectory: Send + Sync {
     /// Where the channel's ordering service listens, as `host:port`; none if the node is not in the channel, or whoever
     /// signed `envelope` is not to know.
     fn orderer_addresses(&self, channel: &str, envelope: &Envelope) -> Option<Vec<String>>;
-}
 
-/// Judges the transactions of a block before it is committed.
-pub trait BlockValidator: Send + Sync {
-    /// One code for each transaction: form, creator's signature, transaction id, endorsements. Duplicates, MVCC and phantoms
-    /// are the ledger's. Runs on a blocking thread.
-    fn validate(&self, channel: &str, block: &Block) -> Vec<TxValidationCode>;
+    /// Whether the node has the channel on disk and could not open it when it started.
+    fn is_unopened(&self, channel: &str) -> bool;
 }

@@ -10,14 +10,14 @@ use selvedge_proto::common::{Block, BlockMetadataIndex, Envelope, Status};
 use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcast;
 use selvedge_proto::orderer::deliver_response::Type;
 use selvedge_proto::orderer::{BroadcastResponse, DeliverResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{Deliverer, Orderer, OrdererDirectory};
+use super::{ChannelCreation, Deliverer, Orderer, OrdererDirectory};
 use crate::channel::resource;
 use crate::ledger::transaction::BlockTransaction;
 use crate::ledger::{Ledger, LedgerError, block};
@@ -67,12 +67,19 @@ pub struct AtomicBroadcastService {
     orderers: Arc<Orderers>,
     directory: Arc<dyn OrdererDirectory>,
     deliverer: Arc<Deliverer>,
+    creation: Option<Arc<ChannelCreation>>,
 }
 
 impl AtomicBroadcastService {
     /// Orders with `orderers` and streams what `deliverer` reads. `directory` knows where the other channels are ordered.
     pub fn new(orderers: Arc<Orderers>, directory: Arc<dyn OrdererDirectory>, deliverer: Arc<Deliverer>) -> Self {
-        Self { orderers, directory, deliverer }
+        Self { orderers, directory, deliverer, creation: None }
+    }
+
+    /// Has channels made by `creation`; without it there are those that the peer joins.
+    pub fn creating(mut self, creation: Arc<ChannelCreation>) -> Self {
+        self.creation = Some(creation);
+        self
     }
 
     /// Answers one envelope, wherever it comes from.
@@ -84,11 +91,30 @@ impl AtomicBroadcastService {
         let channel = &transaction.header.channel_id;
         match self.orderers.get(channel) {
             Some(orderer) => orderer.broadcast(envelope).await,
+            None if self.directory.is_unopened(channel) => response(
+                Status::ServiceUnavailable,
+                format!("channel {channel} could not be opened when the node started; its log and /healthz say why"),
+            ),
             None => match self.directory.orderer_addresses(channel, &envelope) {
                 Some(addresses) => response(Status::NotFound, ordered_elsewhere(channel, &addresses)),
-                None => response(Status::NotFound, "channel does not exist"),
+                None => match &self.creation {
+                    Some(creation) => process(Arc::clone(creation), envelope, transaction).await,
+                    None => response(Status::NotFound, "channel does not exist"),
+                },
             },
         }
+    }
+}
+
+async fn process(
+    creation: Arc<ChannelCreation>,
+    envelope: Envelope,
+    transaction: BlockTransaction,
+) -> BroadcastResponse {
+    match tokio::task::spawn_blocking(move || creation.process(&envelope, &transaction)).await {
+        Ok(Ok(())) => response(Status::Success, ""),
+        Ok(Err(refusal)) => response(refusal.status, refusal.info),
+        Err(panic) => response(Status::InternalServerError, format!("creating the channel panicked: {panic}")),
     }
 }
 
@@ -133,27 +159,43 @@ impl AtomicBroadcast for AtomicBroadcastService {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverStream>, tonic::Status> {
-        Ok(Response::new(stream(&self.deliverer, OrdererBlocks, request)))
+        let form = OrdererBlocks { orderers: Arc::clone(&self.orderers) };
+        stream(&self.deliverer, form, request)
     }
 }
 
 /// Blocks as an orderer has them: without what a committer adds.
-#[derive(Clone, Copy)]
-pub(super) struct OrdererBlocks;
+#[derive(Clone)]
+pub(super) struct OrdererBlocks {
+    orderers: Arc<Orderers>,
+}
 
 impl Form for OrdererBlocks {
     type Response = DeliverResponse;
+    const SERVICE: &'static str = "/orderer.AtomicBroadcast";
     const RESOURCE: &'static str = resource::ORDERER_DELIVER;
 
-    fn block(&self, _: &Ledger, _: &Envelope, mut block: Block) -> Result<DeliverResponse, LedgerError> {
-        block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
-        block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
-        Ok(DeliverResponse { r#type: Some(Type::Block(block)) })
+    fn halt(&self, channel: &str) -> Option<watch::Receiver<()>> {
+        Some(self.orderers.get(channel)?.halt())
+    }
+
+    fn created(&self, block: &Block) -> Option<DeliverResponse> {
+        Some(ordered(block.clone()))
+    }
+
+    fn block(&self, _: &Ledger, _: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
+        Ok(ordered(block))
     }
 
     fn status(status: Status) -> DeliverResponse {
         DeliverResponse { r#type: Some(Type::Status(status as i32)) }
     }
+}
+
+fn ordered(mut block: Block) -> DeliverResponse {
+    block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
+    block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
+    DeliverResponse { r#type: Some(Type::Block(block)) }
 }
 
 #[cfg(test)]

@@ -1,26 +1,30 @@
 //! Streams blocks to a client (Fabric: `common/deliver`).
 //!
 //! Which form the blocks take is for the services. Invariants: one read for each block, so that a long stream pins no
-//! snapshot; a client that goes away ends its task.
+//! snapshot; of the blocks of a stream that nobody reads, no more than a few are in memory; a client that goes away ends
+//! its task.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use selvedge_proto::common::{Block, Envelope, Status};
-use selvedge_proto::orderer::seek_info::SeekBehavior;
-use tokio::sync::{mpsc, watch};
+use selvedge_proto::orderer::seek_info::{SeekBehavior, SeekErrorResponse};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 
+use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
-use super::{DeliverAccess, TlsBinding};
+use super::{CreatedChannels, DeliverAccess, DeliverMetrics, TlsBinding, created_channel};
 use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
 
-/// Responses that may wait for a slow client: enough to read one block while another is sent, and few because a block may
-/// be large.
-pub(super) const RESPONSES: usize = 2;
+/// Responses that may wait for a slow client: one is read while another is sent, and no more because a block may be large.
+pub(super) const RESPONSES: usize = 1;
+
+/// Streams that may be open: `peer.limits.concurrency.deliverService` in the core.yaml of Fabric 2.x.
+const DEFAULT_CONCURRENCY: usize = 2500;
 
 /// What can be set about Deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +33,15 @@ pub struct DeliverConfig {
     pub time_window: Duration,
     /// What requests must say about their connection.
     pub binding: TlsBinding,
+    /// How many streams may be open.
+    pub concurrency: usize,
 }
 
 impl Default for DeliverConfig {
-    /// Fabric's time window.
+    /// What Fabric's core.yaml says.
     fn default() -> Self {
-        Self { time_window: Duration::from_secs(15 * 60), binding: TlsBinding::None }
+        let time_window = Duration::from_secs(15 * 60);
+        Self { time_window, binding: TlsBinding::None, concurrency: DEFAULT_CONCURRENCY }
     }
 }
 
@@ -43,13 +50,39 @@ pub struct Deliverer {
     ledgers: Arc<LedgerProvider>,
     access: Arc<dyn DeliverAccess>,
     config: DeliverConfig,
+    metrics: DeliverMetrics,
+    slots: Arc<Semaphore>,
+    created: Option<Arc<CreatedChannels>>,
     closing: watch::Sender<bool>,
 }
 
 impl Deliverer {
     /// Serves the channels of `ledgers` to those whom `access` lets.
-    pub fn new(ledgers: Arc<LedgerProvider>, access: Arc<dyn DeliverAccess>, config: DeliverConfig) -> Self {
-        Self { ledgers, access, config, closing: watch::Sender::new(false) }
+    pub fn new(
+        ledgers: Arc<LedgerProvider>,
+        access: Arc<dyn DeliverAccess>,
+        config: DeliverConfig,
+        metrics: DeliverMetrics,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(config.concurrency));
+        Self { ledgers, access, config, metrics, slots, created: None, closing: watch::Sender::new(false) }
+    }
+
+    /// A place for one more stream, free again when it is dropped.
+    pub(super) fn slot(&self, service: &str) -> Result<OwnedSemaphorePermit, tonic::Status> {
+        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            let limit = self.config.concurrency;
+            let refusal = format!("too many requests for {service}, exceeding concurrency limit ({limit})");
+            tracing::error!("{refusal}");
+            // As Fabric's interceptor, which gives its error no code.
+            tonic::Status::unknown(refusal)
+        })
+    }
+
+    /// Serves block 0 of the channels in `created`, too, to those who ask the orderer.
+    pub fn with_created(mut self, created: Arc<CreatedChannels>) -> Self {
+        self.created = Some(created);
+        self
     }
 
     /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
@@ -69,6 +102,7 @@ impl Deliverer {
         F: Form,
         S: Stream<Item = Result<Envelope, tonic::Status>> + Unpin,
     {
+        let _open = self.metrics.stream();
         let mut closing = self.closing.subscribe();
         let closed = async { closing.wait_for(|closing| *closing).await.is_ok() };
         let serve = async {
@@ -76,7 +110,7 @@ impl Deliverer {
                 let status = match self.answer(&form, certificate.as_ref(), &request, &responses).await {
                     Ok(()) => Status::Success,
                     Err(End::Refused(refusal)) => {
-                        tracing::warn!(resource = F::RESOURCE, status = ?refusal.status, "{}", refusal.reason);
+                        refusal.log(F::RESOURCE);
                         refusal.status
                     }
                     Err(End::Gone) => return,
@@ -105,9 +139,24 @@ impl Deliverer {
         let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
         self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
-        let not_found = || Refusal::new(Status::NotFound, format!("channel {channel:?} is not joined"));
-        let ledger = self.ledgers.get(channel).ok_or_else(not_found)?;
+        let joined = self.ledgers.get(channel);
+        if joined.is_none()
+            && let Some(created) = self.created.as_ref().and_then(|created| created.get(channel))
+            && let Some(block) = form.created(&created.block)
+        {
+            return created_channel::answer::<F>(block, &created, envelope, &request, responses).await;
+        }
+        let ledger = joined.filter(|_| self.access.is_open(channel));
+        let ledger = ledger.ok_or_else(|| Refusal::no_channel(channel))?;
+        let mut metrics = self.metrics.request(channel, F::BLOCK_FORM);
         let info = seek::info(&request)?;
+        let mut halt = match info.error_response() {
+            SeekErrorResponse::Strict => form.halt(channel),
+            SeekErrorResponse::BestEffort => None,
+        };
+        if halt.as_ref().is_some_and(|halt| halt.has_changed().is_err()) {
+            return Err(Refusal::halted(channel).into());
+        }
         let mut session = Session::new(&*self.access, F::RESOURCE, envelope, &ledger)?;
         session.check()?;
         let mut height = ledger.subscribe();
@@ -118,12 +167,34 @@ impl Deliverer {
             if !exists && behavior == SeekBehavior::FailIfNotReady {
                 return Err(Refusal::new(Status::NotFound, format!("block {number} does not exist yet")).into());
             }
-            height.wait_for(|height| *height > number).await.map_err(|_| End::Gone)?;
+            // A channel that takes no more blocks has those that it has. After them there is nothing to wait for.
+            let there_or_never = |height: &u64| *height > number || ledger.halted().is_some();
+            tokio::select! {
+                biased;
+                grown = height.wait_for(there_or_never) => drop(grown.map_err(|_| End::Gone)?),
+                () = halted(&mut halt) => return Err(Refusal::halted(channel).into()),
+            }
+            if *height.borrow() <= number {
+                let reason = ledger.halted().unwrap_or_default();
+                let reason = format!("channel {channel} is halted: {reason}");
+                return Err(Refusal::new(Status::ServiceUnavailable, reason).into());
+            }
+            // A block is read when there is room for it, and for who has the right to it by then.
+            let room = responses.reserve().await.map_err(|_| End::Gone)?;
             session.check()?;
-            let response = read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?;
-            responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
+            room.send(Ok(read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?));
+            metrics.block_sent();
         }
+        metrics.succeeded();
         Ok(())
+    }
+}
+
+/// Resolves when what orders the channel has stopped; never where nobody says so.
+async fn halted(halt: &mut Option<watch::Receiver<()>>) {
+    match halt {
+        Some(halt) => while halt.changed().await.is_ok() {},
+        None => std::future::pending().await,
     }
 }
 
@@ -139,7 +210,19 @@ pub(super) type Sent<R> = Result<R, tonic::Status>;
 /// The form in which a service delivers blocks.
 pub(super) trait Form: Clone + Send + Sync + 'static {
     type Response: Send + 'static;
+    const SERVICE: &'static str = "/protos.Deliver";
     const RESOURCE: &'static str;
+    const BLOCK_FORM: BlockForm = BlockForm::Whole;
+
+    /// Closed when what orders the channel has stopped. A peer knows nothing of that: there is none.
+    fn halt(&self, _channel: &str) -> Option<watch::Receiver<()>> {
+        None
+    }
+
+    /// The response for block 0 of a channel that is created and not joined yet. A peer knows nothing of that: there is none.
+    fn created(&self, _block: &Block) -> Option<Self::Response> {
+        None
+    }
 
     /// The response for a committed block to whoever sent `request`.
     ///
@@ -165,7 +248,7 @@ async fn read<F: Form>(form: F, ledger: Arc<Ledger>, request: Envelope, number: 
 }
 
 /// How an answer ends early.
-enum End {
+pub(super) enum End {
     Refused(Refusal),
     Gone,
 }

@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, RESPONSES, Sent};
+use super::deliver_metrics::BlockForm;
 use super::{Deliverer, PrivateDataAccess, filtered_block};
 use crate::channel::resource;
 use crate::ledger::{Ledger, LedgerError};
@@ -43,14 +44,14 @@ impl Deliver for DeliverService {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverStream>, tonic::Status> {
-        Ok(Response::new(stream(&self.deliverer, FullBlocks, request)))
+        stream(&self.deliverer, FullBlocks, request)
     }
 
     async fn deliver_filtered(
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverFilteredStream>, tonic::Status> {
-        Ok(Response::new(stream(&self.deliverer, FilteredBlocks, request)))
+        stream(&self.deliverer, FilteredBlocks, request)
     }
 
     async fn deliver_with_private_data(
@@ -58,21 +59,25 @@ impl Deliver for DeliverService {
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverWithPrivateDataStream>, tonic::Status> {
         let form = BlocksWithPrivateData(Arc::clone(&self.private_data));
-        Ok(Response::new(stream(&self.deliverer, form, request)))
+        stream(&self.deliverer, form, request)
     }
 }
 
-/// Serves a stream in a task of its own, which ends with the client.
+/// Serves a stream in a task of its own, which ends with the client; refuses it where too many are open.
 pub(super) fn stream<F: Form>(
     deliverer: &Arc<Deliverer>,
     form: F,
     request: Request<Streaming<Envelope>>,
-) -> ReceiverStream<Sent<F::Response>> {
+) -> Result<Response<ReceiverStream<Sent<F::Response>>>, tonic::Status> {
+    let slot = deliverer.slot(F::SERVICE)?;
     let (responses, stream) = mpsc::channel(RESPONSES);
     let deliverer = Arc::clone(deliverer);
     let certificate = TlsInfo::client_cert_hash_of(&request);
-    tokio::spawn(async move { deliverer.serve(form, certificate, request.into_inner(), responses).await });
-    ReceiverStream::new(stream)
+    tokio::spawn(async move {
+        deliverer.serve(form, certificate, request.into_inner(), responses).await;
+        drop(slot);
+    });
+    Ok(Response::new(ReceiverStream::new(stream)))
 }
 
 #[derive(Clone, Copy)]
@@ -97,6 +102,7 @@ pub(super) struct FilteredBlocks;
 impl Form for FilteredBlocks {
     type Response = DeliverResponse;
     const RESOURCE: &'static str = resource::FILTERED_BLOCK_EVENT;
+    const BLOCK_FORM: BlockForm = BlockForm::Filtered;
 
     fn block(&self, ledger: &Ledger, _: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
         Ok(DeliverResponse { r#type: Some(Type::FilteredBlock(filtered_block(ledger.channel_id(), &block))) })

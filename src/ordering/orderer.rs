@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use prost::Message;
 use selvedge_proto::common::{Envelope, HeaderType, Status};
 use selvedge_proto::orderer::BroadcastResponse;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::BlockValidator;
 use super::batch::{self, Batch, BatchCutter};
 use super::block_writer::{BlockWriter, Content};
 use super::processor::{ChannelProcessor, Processor, Refusal};
@@ -22,6 +21,7 @@ use crate::committer::Committer;
 use crate::ledger::Ledger;
 use crate::ledger::transaction::BlockTransaction;
 use crate::msp::Signer;
+use crate::validation::BlockValidator;
 
 /// Envelopes that may wait for the batch being committed. Clients beyond them wait for a place.
 const QUEUE: usize = 1024;
@@ -39,6 +39,7 @@ pub struct Orderer {
     queue: Mutex<Option<mpsc::Sender<Queued>>>,
     room: Arc<Semaphore>,
     failure: Arc<OnceLock<String>>,
+    halt: watch::Receiver<()>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -74,16 +75,18 @@ impl Orderer {
         let (queue, messages) = mpsc::channel(QUEUE);
         let failure = Arc::new(OnceLock::new());
         let channel = committer.ledger().channel_id().to_owned();
+        let (alive, halt) = watch::channel(());
         let owner = Owner {
             messages,
             cutter: BatchCutter::new(processor.batch_config()),
             writer: Arc::new(BlockWriter::new(committer, signer)),
             processor: Arc::clone(&processor),
             failure: Arc::clone(&failure),
+            _alive: alive,
         };
         let task = Mutex::new(Some(tokio::spawn(owner.run())));
         let (queue, room) = (Mutex::new(Some(queue)), Arc::new(Semaphore::new(QUEUE_KIB)));
-        Self { channel, processor, queue, room, failure, task }
+        Self { channel, processor, queue, room, failure, halt, task }
     }
 
     /// Checks and queues an envelope. SUCCESS means that it will be in a block, unless a configuration that comes first
@@ -148,6 +151,11 @@ impl Orderer {
         })
     }
 
+    /// Closed when the orderer has stopped, for whatever reason (Fabric: `consensus.Chain.Errored`).
+    pub(super) fn halt(&self) -> watch::Receiver<()> {
+        self.halt.clone()
+    }
+
     /// Takes no more envelopes, orders and commits those that are queued, and returns when they are durable.
     pub async fn shutdown(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -176,6 +184,8 @@ struct Owner {
     processor: Arc<dyn Processor>,
     writer: Arc<BlockWriter>,
     failure: Arc<OnceLock<String>>,
+    /// Dropped with the task, which closes `halt`.
+    _alive: watch::Sender<()>,
 }
 
 impl Owner {

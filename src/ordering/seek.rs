@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use selvedge_proto::common::{ChannelHeader, Envelope, Status};
+use selvedge_proto::orderer::SeekInfo;
 use selvedge_proto::orderer::seek_info::SeekBehavior;
 use selvedge_proto::orderer::seek_position::Type as Position;
-use selvedge_proto::orderer::{SeekInfo, SeekPosition};
+use tracing::Level;
 
 use crate::ledger::transaction::BlockTransaction;
 
@@ -48,37 +49,38 @@ pub(super) fn info(request: &BlockTransaction) -> Result<SeekInfo, Refusal> {
 /// Works out the span over a chain of `height` blocks.
 pub(super) fn span(seek: &SeekInfo, height: u64) -> Result<Span, Refusal> {
     let behavior = seek.behavior();
-    let (Some(start), Some(stop)) = (position(seek.start.as_ref()), position(seek.stop.as_ref())) else {
+    let (Some(start), Some(stop)) = (&seek.start, &seek.stop) else {
         return Err(Refusal::bad("it has no start or no stop"));
     };
+    let nowhere = |reason: String| Refusal::new(Status::NotFound, reason);
     let newest = height.saturating_sub(1);
-    let first = match &start {
-        Position::Oldest(_) => 0,
-        Position::Newest(_) => newest,
+    let first = match &start.r#type {
+        Some(Position::Oldest(_)) => 0,
+        Some(Position::Newest(_)) => newest,
         // Fabric waits for the next block, but for none after that.
-        Position::Specified(at) if at.number > height => {
-            let reason = format!("it starts at block {}, the next one is {height}", at.number);
-            return Err(Refusal::new(Status::NotFound, reason));
+        Some(Position::Specified(at)) if at.number > height => {
+            return Err(nowhere(format!("it starts at block {}, the next one is {height}", at.number)));
         }
-        Position::Specified(at) => at.number,
-        Position::NextCommit(_) => height,
+        Some(Position::Specified(at)) => at.number,
+        // Fabric 2.x; to 1.4 a start of no kind.
+        Some(Position::NextCommit(_)) => height,
+        None => return Err(nowhere("it has a start of no kind".into())),
     };
-    let last = match &stop {
+    let last = match &stop.r#type {
         // Newest to newest is one block, even when another comes in between.
-        stop if *stop == start => first,
-        Position::Oldest(_) => first,
-        Position::Newest(_) => newest,
-        Position::Specified(at) => at.number,
-        Position::NextCommit(_) => height,
+        _ if stop == start => first,
+        Some(Position::Oldest(_)) => first,
+        // Fabric looks for an end before the start only where that has a number, and else never comes to an end.
+        Some(Position::Newest(_)) if newest < first => u64::MAX,
+        Some(Position::Newest(_)) => newest,
+        Some(Position::Specified(at)) if at.number < first => {
+            return Err(Refusal::bad(format!("start number {first} greater than stop number {}", at.number)));
+        }
+        Some(Position::Specified(at)) => at.number,
+        Some(Position::NextCommit(_)) => height,
+        None => return Err(Refusal::bad("it has a stop of no kind")),
     };
-    if last < first {
-        return Err(Refusal::bad("its stop is before its start"));
-    }
     Ok(Span { first, last, behavior })
-}
-
-fn position(position: Option<&SeekPosition>) -> Option<Position> {
-    position?.r#type
 }
 
 /// Letters of a reason that the log shows. Names and hashes in it are the client's, and nobody has looked at the client's
@@ -90,6 +92,8 @@ pub(super) const LONGEST_REASON: usize = 1000;
 pub(super) struct Refusal {
     pub status: Status,
     pub reason: String,
+    /// Clients ask for a channel again and again until it is there: as in Fabric, that is not worth a line.
+    level: Level,
 }
 
 impl Refusal {
@@ -99,10 +103,26 @@ impl Refusal {
             reason.truncate(end);
             reason.push_str(" ...");
         }
-        Self { status, reason }
+        Self { status, reason, level: Level::WARN }
     }
 
     pub(super) fn bad(reason: impl Into<String>) -> Self {
         Self::new(Status::BadRequest, reason)
+    }
+
+    pub(super) fn no_channel(channel: &str) -> Self {
+        Self { level: Level::DEBUG, ..Self::new(Status::NotFound, format!("channel {channel:?} is not served here")) }
+    }
+
+    pub(super) fn halted(channel: &str) -> Self {
+        Self::new(Status::ServiceUnavailable, format!("the orderer of channel {channel} has stopped"))
+    }
+
+    pub(super) fn log(&self, resource: &str) {
+        let Self { status, reason, .. } = self;
+        match self.level {
+            Level::DEBUG => tracing::debug!(resource, ?status, "{reason}"),
+            _ => tracing::warn!(resource, ?status, "{reason}"),
+        }
     }
 }

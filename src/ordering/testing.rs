@@ -15,11 +15,12 @@ use selvedge_proto::protos::TxValidationCode;
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
 use super::processor::{Processor, Refusal};
-use super::{BatchConfig, BlockValidator, DeliverAccess, Orderer, OrdererDirectory, PrivateDataAccess};
+use super::{BatchConfig, DeliverAccess, Orderer, OrdererDirectory, PrivateDataAccess};
 use crate::committer::Committer;
 use crate::ledger::testing::{TestChannel, envelope};
 use crate::ledger::{Ledger, LedgerError};
 use crate::msp::{MspError, Signer};
+use crate::validation::{BlockValidator, ValidationError};
 
 /// The signature is the message, so that a test can look at it.
 pub(super) struct PlainSigner;
@@ -37,8 +38,8 @@ impl Signer for PlainSigner {
 pub(super) struct AllValid;
 
 impl BlockValidator for AllValid {
-    fn validate(&self, _channel: &str, block: &Block) -> Vec<TxValidationCode> {
-        vec![TxValidationCode::Valid; block.data.as_ref().map_or(0, |data| data.data.len())]
+    fn validate(&self, _: &Ledger, block: &Block) -> Result<Vec<TxValidationCode>, ValidationError> {
+        Ok(vec![TxValidationCode::Valid; block.data.as_ref().map_or(0, |data| data.data.len())])
     }
 }
 
@@ -57,6 +58,10 @@ impl Gate {
 }
 
 impl DeliverAccess for Gate {
+    fn is_open(&self, channel: &str) -> bool {
+        channel == TestChannel::NAME
+    }
+
     fn check(&self, resource: &str, _channel: &str, _envelope: &Envelope) -> Result<(), String> {
         if self.0.load(Ordering::SeqCst) { Err(format!("no {resource} today: permission denied")) } else { Ok(()) }
     }
@@ -76,11 +81,18 @@ impl PrivateDataAccess for Gate {
 impl Gate {
     /// The channel that is ordered elsewhere.
     pub(super) const ELSEWHERE: &str = "elsewhere";
+
+    /// The channel that could not be opened.
+    pub(super) const UNOPENED: &str = "unopened";
 }
 
 impl OrdererDirectory for Gate {
     fn orderer_addresses(&self, channel: &str, _envelope: &Envelope) -> Option<Vec<String>> {
         (channel == Self::ELSEWHERE).then(|| vec!["a:7050".to_owned(), "b:7050".to_owned()])
+    }
+
+    fn is_unopened(&self, channel: &str) -> bool {
+        channel == Self::UNOPENED
     }
 }
 

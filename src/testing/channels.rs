@@ -16,7 +16,21 @@ use super::{Boxed, Client, TestPeer};
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::client::NewProposal;
 use crate::msp::Signer;
+use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
+
+/// Block 0 of a channel of that development organisation.
+pub(super) fn genesis(made: &DevelopmentMsp, channel: &str) -> anyhow::Result<Bytes> {
+    let ordering = OrderingSettings {
+        addresses: vec!["127.0.0.1:7050".into()],
+        max_message_count: 10,
+        absolute_max_bytes: 10 << 20,
+        preferred_max_bytes: 1 << 20,
+        batch_timeout: Duration::from_millis(200),
+    };
+    let organisation = verifying_config(&made.organisation, &made.mspid)?;
+    Ok(development_block(channel, &organisation, &ordering)?.encode_to_vec().into())
+}
 
 impl TestPeer {
     /// A client on a channel, in anybody's name.
@@ -32,16 +46,7 @@ impl TestPeer {
     /// # Errors
     /// When the name is not one.
     pub fn genesis(&self, channel: &str) -> anyhow::Result<Bytes> {
-        let made = self.development()?;
-        let ordering = OrderingSettings {
-            addresses: vec!["127.0.0.1:7050".into()],
-            max_message_count: 10,
-            absolute_max_bytes: 10 << 20,
-            preferred_max_bytes: 1 << 20,
-            batch_timeout: Duration::from_millis(200),
-        };
-        let organisation = verifying_config(&made.organisation, &made.mspid)?;
-        Ok(development_block(channel, &organisation, &ordering)?.encode_to_vec().into())
+        genesis(&self.development()?, channel)
     }
 
     /// What a chaincode answers to a proposal without a channel, whatever its status.

@@ -8,7 +8,8 @@ use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::MAX_MESSAGE_SIZE;
-use selvedge_proto::common::Status;
+use selvedge_proto::common::{Envelope, Status};
+use selvedge_proto::orderer::BroadcastResponse;
 use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::protos::deliver_client::DeliverClient;
 use selvedge_proto::protos::deliver_response::Type;
@@ -59,8 +60,10 @@ impl Client {
                 let Some(Type::FilteredBlock(block)) = message.r#type else { break };
                 let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 for transaction in block.filtered_transactions {
-                    if let Some(waiter) = waiting.remove(&transaction.txid) {
-                        let _ = waiter.send(transaction.tx_validation_code());
+                    let Some(waiter) = waiting.remove(&transaction.txid) else { continue };
+                    // A code that nobody knows is not VALID: without a word, whoever waits fails.
+                    if let Ok(code) = TxValidationCode::try_from(transaction.tx_validation_code) {
+                        let _ = waiter.send(code);
                     }
                 }
             }
@@ -116,6 +119,34 @@ impl Client {
         })
     }
 
+    /// Has a call endorsed: the transaction's id, and what the orderer is to get.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub fn transaction<'a>(
+        &'a self,
+        chaincode: &'a str,
+        args: &'a [&'a str],
+    ) -> Boxed<'a, anyhow::Result<(String, Envelope)>> {
+        Box::pin(async move {
+            let proposal = self.proposal(chaincode, args)?;
+            let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
+            Ok((proposal.txid, create_signed_tx(&proposal.proposal, &*self.signer, &[answer])?))
+        })
+    }
+
+    /// What the orderer answers to an envelope.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn broadcast(&self, envelope: Envelope) -> Boxed<'_, anyhow::Result<BroadcastResponse>> {
+        Box::pin(async move {
+            let mut broadcast = AtomicBroadcastClient::new(self.connection.clone());
+            let mut answers = broadcast.broadcast(tokio_stream::once(envelope)).await?.into_inner();
+            answers.message().await?.context("the orderer gave no answer")
+        })
+    }
+
     /// Has a call endorsed and ordered; resolves with its validation code once it is committed.
     ///
     /// # Errors
@@ -126,21 +157,17 @@ impl Client {
         args: &'a [&'a str],
     ) -> Boxed<'a, anyhow::Result<TxValidationCode>> {
         Box::pin(async move {
-            let proposal = self.proposal(chaincode, args)?;
-            let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
-            let envelope = create_signed_tx(&proposal.proposal, &*self.signer, &[answer])?;
+            let (txid, envelope) = self.transaction(chaincode, args).await?;
             let (waiter, committed) = oneshot::channel();
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(proposal.txid.clone(), waiter);
-            let mut broadcast = AtomicBroadcastClient::new(self.connection.clone());
-            let mut answers = broadcast.broadcast(tokio_stream::once(envelope)).await?.into_inner();
-            let answer = answers.message().await?.context("the orderer gave no answer")?;
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(txid, waiter);
+            let answer = self.broadcast(envelope).await?;
             if answer.status() != Status::Success {
                 bail!("the orderer refused: {} {}", answer.status().as_str_name(), answer.info);
             }
             tokio::time::timeout(COMMIT_TIMEOUT, committed)
                 .await
                 .context("no word of the commit")?
-                .context("the stream of blocks ended before the commit")
+                .context("the stream of blocks ended before the commit, or told an unknown validation code")
         })
     }
 

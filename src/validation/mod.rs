@@ -1,19 +1,59 @@
 //! Validation of a block's transactions before the ledger's own checks (Fabric 1.4: `core/committer/txvalidator`,
-//! `core/common/validation`).
+//! `core/common/validation`, `core/handlers/validation/builtin`).
 //!
-//! Checked here: that a transaction is whole, that its creator signed it and belongs to the channel, that id and
-//! proposal hash are right, that a member of the channel endorsed its results, and that the results stay out of
-//! namespaces that are none of their chaincode's business. Duplicates and read conflicts are the ledger's; a
-//! chaincode's own endorsement policy, its version and the rules for `lscc` deploy and upgrade come with `lscc`. Whether a
+//! | here | in Fabric |
+//! |---|---|
+//! | `transaction` | `core/common/validation.ValidateTransaction` |
+//! | `action` | `txvalidator.VsccValidatorImpl.VSCCValidateTx`, what needs no state of it |
+//! | `block`, `judge` | `txvalidator.TxValidator`, `VsccValidatorImpl`: ids, definitions, versions |
+//! | `key_level` | `core/common/validation/statebased` |
+//! | `lscc`, `collections` | `builtin/v13.ValidateLSCCInvocation` (that of `v12` is the same) |
+//! | `after` | `markTXIdDuplicates`, `invalidTXsForUpgradeCC` |
+//!
+//! A block is judged in two phases. The first looks at each transaction by itself, all of them side by side: form, creator,
+//! and every endorser's signature, once. The second goes through them in order, against the state before the block: ids,
+//! definitions, policies over the endorsers whose signatures fit. Read conflicts and phantoms are the ledger's. Whether a
 //! configuration may follow the present one is for [`crate::committer`] to say: a wrong one stops the channel.
 //!
-//! Invariant: a verdict depends on the block and the channel's configuration only, so that all peers come to the same.
+//! Where Fabric differs: there the transaction of a system chaincode may write to any namespace if one member of the
+//! channel endorsed it. Here what it writes elsewhere is judged as for any other chaincode: see [`judge`].
+//!
+//! Invariant: a verdict depends on the block, the channel's configuration and the state before the block only, so that all
+//! peers come to the same. Where one of them cannot be read there is no verdict: a [`ValidationError`] halts the channel.
 
+mod action;
+mod after;
 mod block;
-mod results;
+mod collections;
+mod error;
+mod judge;
+mod key_level;
+mod lscc;
+mod orderer_signatures;
+mod signed_chain;
+mod state;
 mod transaction;
+mod verdict;
+
+use selvedge_proto::common::Block;
+use selvedge_proto::protos::TxValidationCode;
+
+use crate::ledger::Ledger;
 
 pub use block::TransactionValidator;
+pub use error::{Fault, ValidationError};
+pub use orderer_signatures::{BlockVerificationError, verify_block};
+pub use signed_chain::{SignedChainReport, verify_signatures};
+
+/// Judges the transactions of a block before it is committed.
+pub trait BlockValidator: Send + Sync {
+    /// One code for each transaction of the block that is to be the next of `ledger`; whether it can be that, the ledger
+    /// says. Read conflicts and phantoms are left to the ledger. Runs long; not for an async thread.
+    ///
+    /// # Errors
+    /// When a transaction cannot be judged. That says nothing about it, and the channel cannot go on.
+    fn validate(&self, ledger: &Ledger, block: &Block) -> Result<Vec<TxValidationCode>, ValidationError>;
+}
 
 #[cfg(test)]
 mod tests;

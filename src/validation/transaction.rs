@@ -1,19 +1,20 @@
-//! One transaction (Fabric: `core/common/validation.ValidateTransaction`, `txvalidator.VsccValidatorImpl`).
+//! One transaction by itself (Fabric: `core/common/validation.ValidateTransaction`).
 //!
-//! The order of the checks is Fabric's: a transaction with two faults has to get the same code everywhere.
+//! The order of the checks is Fabric's: a transaction with two faults has to get the same code everywhere. What comes after
+//! the look-up of the id on the ledger is found here too, and kept until the id was looked up.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
-use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeEvent, ChaincodeHeaderExtension,
-    ProposalResponsePayload, Transaction, TxValidationCode,
-};
+use selvedge_proto::protos::{ChaincodeActionPayload, ProposalResponsePayload, Transaction, TxValidationCode as Code};
 
-use super::results::check_results;
+use super::action::Action;
+use super::verdict::Invalid;
 use crate::chaincode::SystemChaincodes;
+use crate::channel::capabilities::ApplicationCapabilities;
 use crate::endorser::hash;
 use crate::msp::MspManager;
 
@@ -21,115 +22,148 @@ use crate::msp::MspManager;
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
     pub(super) channel: &'a str,
-    pub(super) msps: &'a MspManager,
+    pub(super) msps: &'a Arc<MspManager>,
     pub(super) application_msps: &'a BTreeSet<&'a str>,
+    pub(super) capabilities: &'a ApplicationCapabilities,
     pub(super) system_chaincodes: &'a dyn SystemChaincodes,
 }
 
+/// What can be said of a transaction without the state.
+#[derive(Debug)]
+pub(super) enum Examined {
+    /// It is invalid, whatever is on the ledger.
+    Invalid(Invalid),
+    /// It brings a configuration.
+    Config,
+    /// It calls a chaincode.
+    Endorser(EndorserTransaction),
+}
+
+/// A transaction that calls a chaincode.
+#[derive(Debug)]
+pub(super) struct EndorserTransaction {
+    pub(super) txid: String,
+    /// What it did, or what is wrong with it unless the id is on the ledger.
+    pub(super) action: Result<Box<Action>, Invalid>,
+}
+
+/// The action of a transaction, as the endorsers signed it.
+pub(super) struct Endorsed {
+    /// The call.
+    pub(super) payload: ChaincodeActionPayload,
+    /// What is in the signed `payload.action.proposal_response_payload`.
+    pub(super) response: ProposalResponsePayload,
+}
+
 impl Rules<'_> {
-    /// The code of a transaction, as far as this module can tell.
-    pub(super) fn judge(&self, envelope: &Bytes) -> TxValidationCode {
-        match self.check(envelope) {
-            Ok(()) => TxValidationCode::Valid,
-            Err(code) => code,
-        }
+    pub(super) fn examine(&self, envelope: &Bytes) -> Examined {
+        self.check(envelope).unwrap_or_else(Examined::Invalid)
     }
 
-    fn check(&self, envelope: &Bytes) -> Result<(), TxValidationCode> {
-        let envelope = Envelope::decode_as_go(envelope.clone()).or(Err(TxValidationCode::InvalidOtherReason))?;
-        let payload = Payload::decode_as_go(envelope.payload.clone()).or(Err(TxValidationCode::BadPayload))?;
+    fn check(&self, envelope: &Bytes) -> Result<Examined, Invalid> {
+        let envelope = Envelope::decode_as_go(envelope.clone())
+            .map_err(Invalid::undecodable(Code::InvalidOtherReason, "the envelope"))?;
+        let payload = Payload::decode_as_go(envelope.payload.clone())
+            .map_err(Invalid::undecodable(Code::BadPayload, "the payload"))?;
         let header = payload.header.unwrap_or_default();
-        let (channel_header, signature_header) = check_headers(&header).ok_or(TxValidationCode::BadCommonHeader)?;
-        self.msps
-            .deserialize(&signature_header.creator)
-            .and_then(|creator| creator.verify(&envelope.payload, &envelope.signature))
-            .or(Err(TxValidationCode::BadCreatorSignature))?;
+        let (channel_header, signature_header) =
+            check_headers(&header).map_err(|reason| Invalid::new(Code::BadCommonHeader, reason))?;
+        let bad_creator =
+            |error: crate::msp::MspError| Invalid::new(Code::BadCreatorSignature, format!("its creator: {error}"));
+        let creator = self.msps.deserialize(&signature_header.creator).map_err(bad_creator)?;
+        creator.verify(&envelope.payload, &envelope.signature).map_err(bad_creator)?;
+
         match HeaderType::try_from(channel_header.r#type) {
             Ok(HeaderType::EndorserTransaction) => {
-                if channel_header.tx_id != hash::transaction_id(&signature_header.nonce, &signature_header.creator) {
-                    return Err(TxValidationCode::BadProposalTxid);
-                }
-                let action =
-                    endorsed_action(&header, payload.data).ok_or(TxValidationCode::InvalidEndorserTransaction)?;
+                check_txid(&channel_header, &signature_header)?;
+                let endorsed = endorsed_action(&header, payload.data)
+                    .map_err(|reason| Invalid::new(Code::InvalidEndorserTransaction, reason))?;
                 self.check_channel(&channel_header)?;
-                self.check_action(&channel_header, &action)
+                let action = Action::read(self, &channel_header.extension, endorsed, creator).map(Box::new);
+                Ok(Examined::Endorser(EndorserTransaction { txid: channel_header.tx_id, action }))
             }
             Ok(HeaderType::Config) => {
                 // A configuration that is none stops the channel, which is for the committer: it may not be marked invalid.
                 if payload.data.is_empty() {
-                    return Err(TxValidationCode::InvalidConfigTransaction);
+                    return Err(Invalid::new(Code::InvalidConfigTransaction, "there is no configuration in it"));
                 }
-                self.check_channel(&channel_header)
+                self.check_channel(&channel_header)?;
+                Ok(Examined::Config)
             }
-            _ => Err(TxValidationCode::UnsupportedTxPayload),
+            // Fabric 1.4 knows the type, looks at the id and goes no further.
+            Ok(HeaderType::TokenTransaction) => {
+                check_txid(&channel_header, &signature_header)?;
+                Err(Invalid::new(Code::UnknownTxType, "it is of type TOKEN_TRANSACTION"))
+            }
+            _ => Err(Invalid::new(Code::UnsupportedTxPayload, format!("it is of type {}", channel_header.r#type))),
         }
     }
 
-    fn check_channel(&self, header: &ChannelHeader) -> Result<(), TxValidationCode> {
-        if header.channel_id == self.channel { Ok(()) } else { Err(TxValidationCode::TargetChainNotFound) }
-    }
-
-    fn check_action(&self, header: &ChannelHeader, endorsed: &ChaincodeEndorsedAction) -> Result<(), TxValidationCode> {
-        let extension = ChaincodeHeaderExtension::decode_as_go(header.extension.clone())
-            .or(Err(TxValidationCode::BadHeaderExtension))?;
-        let response = ProposalResponsePayload::decode_as_go(endorsed.proposal_response_payload.clone())
-            .or(Err(TxValidationCode::BadResponsePayload))?;
-        let action = ChaincodeAction::decode_as_go(response.extension).or(Err(TxValidationCode::BadResponsePayload))?;
-        let name = check_names(&extension, &action);
-        // A read-write set that cannot be decoded comes before a wrong name.
-        check_results(name.as_deref(), &action.results, self.system_chaincodes)?;
-        self.check_endorsements(endorsed)
-    }
-
-    /// Until definitions come with `lscc`, every chaincode has the policy that `lscc` gives by default: one member of
-    /// any application organisation. A signature that does not fit counts for nothing, but spoils nothing either.
-    fn check_endorsements(&self, endorsed: &ChaincodeEndorsedAction) -> Result<(), TxValidationCode> {
-        let endorsed_by_member = endorsed.endorsements.iter().any(|endorsement| {
-            let message = [&endorsed.proposal_response_payload[..], &endorsement.endorser].concat();
-            self.msps.deserialize(&endorsement.endorser).is_ok_and(|endorser| {
-                self.application_msps.contains(endorser.mspid())
-                    && endorser.verify(&message, &endorsement.signature).is_ok()
-            })
-        });
-        if endorsed_by_member { Ok(()) } else { Err(TxValidationCode::EndorsementPolicyFailure) }
+    fn check_channel(&self, header: &ChannelHeader) -> Result<(), Invalid> {
+        if header.channel_id == self.channel {
+            return Ok(());
+        }
+        Err(Invalid::new(Code::TargetChainNotFound, format!("it is for channel {:?}", header.channel_id)))
     }
 }
 
-fn check_headers(header: &Header) -> Option<(ChannelHeader, SignatureHeader)> {
+fn check_headers(header: &Header) -> Result<(ChannelHeader, SignatureHeader), String> {
     use HeaderType::{Config, ConfigUpdate, EndorserTransaction, TokenTransaction};
-    let channel_header = ChannelHeader::decode_as_go(header.channel_header.clone()).ok()?;
-    let signature_header = SignatureHeader::decode_as_go(header.signature_header.clone()).ok()?;
-    let known = matches!(
-        HeaderType::try_from(channel_header.r#type),
-        Ok(EndorserTransaction | ConfigUpdate | Config | TokenTransaction)
-    );
-    let whole = known && channel_header.epoch == 0 && is_whole(&signature_header);
-    whole.then_some((channel_header, signature_header))
+    let channel_header = ChannelHeader::decode_as_go(header.channel_header.clone())
+        .map_err(|cause| format!("the channel header does not decode: {cause}"))?;
+    let signature_header = signature_header(&header.signature_header)?;
+    let kind = HeaderType::try_from(channel_header.r#type);
+    if !matches!(kind, Ok(EndorserTransaction | ConfigUpdate | Config | TokenTransaction)) {
+        return Err(format!("invalid header type {}", channel_header.r#type));
+    }
+    if channel_header.epoch != 0 {
+        return Err(format!("invalid Epoch in ChannelHeader. Expected 0, got [{}]", channel_header.epoch));
+    }
+    check_whole(&signature_header)?;
+    Ok((channel_header, signature_header))
 }
 
-fn is_whole(header: &SignatureHeader) -> bool {
-    !header.nonce.is_empty() && !header.creator.is_empty()
+fn signature_header(bytes: &Bytes) -> Result<SignatureHeader, String> {
+    SignatureHeader::decode_as_go(bytes.clone())
+        .map_err(|cause| format!("the signature header does not decode: {cause}"))
+}
+
+fn check_whole(header: &SignatureHeader) -> Result<(), String> {
+    if header.nonce.is_empty() {
+        return Err("invalid nonce specified in the header".into());
+    }
+    if header.creator.is_empty() {
+        return Err("invalid creator specified in the header".into());
+    }
+    Ok(())
+}
+
+fn check_txid(channel_header: &ChannelHeader, signature_header: &SignatureHeader) -> Result<(), Invalid> {
+    let expected = hash::transaction_id(&signature_header.nonce, &signature_header.creator);
+    if channel_header.tx_id == expected {
+        return Ok(());
+    }
+    let reason = format!("invalid txid. got [{}], expected [{expected}]", channel_header.tx_id);
+    Err(Invalid::new(Code::BadProposalTxid, reason))
 }
 
 /// The transaction's only action, if the endorsers endorsed this very proposal.
-fn endorsed_action(header: &Header, data: Bytes) -> Option<ChaincodeEndorsedAction> {
-    let transaction = Transaction::decode_as_go(data).ok()?;
-    let [action] = &transaction.actions[..] else { return None };
-    let action_header = SignatureHeader::decode_as_go(action.header.clone()).ok()?;
-    let payload = ChaincodeActionPayload::decode_as_go(action.payload.clone()).ok()?;
-    let endorsed = payload.action?;
-    let response = ProposalResponsePayload::decode_as_go(endorsed.proposal_response_payload.clone()).ok()?;
-    let proposal_hash =
-        hash::proposal_hash(&header.channel_header, &action.header, &payload.chaincode_proposal_payload);
-    (is_whole(&action_header) && response.proposal_hash[..] == proposal_hash).then_some(endorsed)
-}
-
-/// The chaincode's name, if action, header and event agree on it and there is a version.
-fn check_names(extension: &ChaincodeHeaderExtension, action: &ChaincodeAction) -> Option<String> {
-    let invoked = extension.chaincode_id.as_ref()?;
-    let ran = action.chaincode_id.as_ref()?;
-    let event = ChaincodeEvent::decode_as_go(action.events.clone()).ok()?;
-    let event_fits = action.events.is_empty() || event.chaincode_id == invoked.name;
-    let fits = !invoked.name.is_empty() && ran.name == invoked.name && !ran.version.is_empty() && event_fits;
-    fits.then(|| ran.name.clone())
+fn endorsed_action(header: &Header, data: Bytes) -> Result<Endorsed, String> {
+    let undecodable = |what: &'static str| move |cause: prost::DecodeError| format!("{what} does not decode: {cause}");
+    let mut transaction = Transaction::decode_as_go(data).map_err(undecodable("the transaction"))?;
+    let count = transaction.actions.len();
+    let (Some(action), 1) = (transaction.actions.pop(), count) else {
+        return Err(format!("only one action per transaction is supported, tx contains {count}"));
+    };
+    check_whole(&signature_header(&action.header)?)?;
+    let payload = ChaincodeActionPayload::decode_as_go(action.payload).map_err(undecodable("the action"))?;
+    let endorsed = payload.action.as_ref().ok_or("the action has no endorsed part")?;
+    let response = ProposalResponsePayload::decode_as_go(endorsed.proposal_response_payload.clone())
+        .map_err(undecodable("the proposal response"))?;
+    // The proposal's header is stitched together of the transaction's channel header and the action's signature header.
+    let expected = hash::proposal_hash(&header.channel_header, &action.header, &payload.chaincode_proposal_payload);
+    if response.proposal_hash[..] != expected {
+        return Err("proposal hash does not match".into());
+    }
+    Ok(Endorsed { payload, response })
 }

@@ -6,7 +6,7 @@ mod bench;
 mod check;
 mod demo;
 mod guests;
-mod node_chaincode;
+mod node_programs;
 mod setup;
 mod test;
 
@@ -24,7 +24,7 @@ cargo xtask demo [--keep]  a node, a chaincode and a misbehaving one; --keep lea
 cargo xtask bench [ARGS]   benchmarks; ARGS go to them
 cargo xtask build          the node and the chaincodes of this repository
 cargo xtask guests         these chaincodes only; prints their paths
-cargo xtask node           the chaincodes for Node.js that tests run
+cargo xtask node           what the tests run on Node.js: chaincode, and an application
 cargo xtask guest DIR      a chaincode outside this repository; prints its path";
 
 fn main() -> ExitCode {
@@ -53,7 +53,7 @@ fn run() -> Result<()> {
             }
             Ok(())
         }
-        ["node"] => workspace.build_node_chaincodes(),
+        ["node"] => workspace.install_node_programs(),
         ["guest", dir] => {
             println!("{}", guests::build_crate(Path::new(dir), &workspace.target.join("guests"))?.display());
             Ok(())

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{guests, node_chaincode};
+use crate::{guests, node_programs};
 
 /// This repository and where it is built.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
 }
+
+/// The examples as processes of their own: their crates leave that out unless it is asked for.
+pub(crate) const NATIVE: [&str; 2] = ["--features", "asset/native"];
 
 /// What the node and the chaincodes were built into.
 pub(crate) struct Built {
@@ -47,17 +50,25 @@ impl Workspace {
         guests::build(&self.root, &self.release())
     }
 
-    /// Everything that a node needs to run.
+    /// Everything that a node needs to run, and the examples as processes.
     pub(crate) fn build_all(&self) -> Result<Built> {
         require_compiler()?;
         self.build_guests()?;
-        run(&mut self.cargo(&["build", "--release", "--locked", "--bin", "selvedge"]))?;
+        // Together, so that what both depend on is built once.
+        let programs = ["-p", "selvedge", "-p", "asset", "--bin", "selvedge", "--bin", "asset"];
+        run(self.cargo(&["build", "--release", "--locked"]).args(programs).args(NATIVE))?;
         Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
     }
 
-    /// The chaincodes of the tests that run on other shims.
-    pub(crate) fn build_node_chaincodes(&self) -> Result<()> {
-        node_chaincode::build(&self.root, &self.release())
+    /// What tests run on Node.js.
+    pub(crate) fn install_node_programs(&self) -> Result<()> {
+        node_programs::chaincodes(&self.root, &self.release())?;
+        self.install_application().map(drop)
+    }
+
+    /// The application on `fabric-network`: its script.
+    pub(crate) fn install_application(&self) -> Result<PathBuf> {
+        node_programs::application(&self.root, &self.release())
     }
 
     fn release(&self) -> PathBuf {

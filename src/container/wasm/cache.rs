@@ -75,10 +75,14 @@ impl ModuleCache {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let temporary = path.with_extension(format!("{}-{number}.new", std::process::id()));
-        let mut file = owner_only().create(true).truncate(true).open(&temporary)?;
-        file.write_all(tag.as_ref())?;
-        file.write_all(&compiled)?;
-        fs::rename(temporary, path)
+        let write = || {
+            let mut file = owner_only().create(true).truncate(true).open(&temporary)?;
+            file.write_all(tag.as_ref())?;
+            file.write_all(&compiled)?;
+            fs::rename(&temporary, path)
+        };
+        // A full disk has no use for half a module.
+        write().inspect_err(|_| drop(fs::remove_file(&temporary)))
     }
 
     fn path(&self, engine: &Engine, digest: &Digest256) -> PathBuf {

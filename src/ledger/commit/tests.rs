@@ -35,37 +35,25 @@ fn a_block_that_does_not_follow_is_refused_and_the_right_one_still_goes() {
     refused(&channel, Block::default(), &[]);
 
     let committed = channel.ledger.commit(good.clone(), &[Code::Valid]).unwrap();
-    assert_eq!(channel.ledger.commit(good.clone(), &[]).unwrap(), committed, "the same block again");
+    let again = channel.ledger.commit(good.clone(), &[]).unwrap();
+    assert_eq!((again.block, again.codes), (committed.block, committed.codes), "the same block again");
     let text = refused(&channel, change(|header| header.previous_hash = Bytes::new()), &[Code::Valid]);
     assert!(text.ends_with("another block of this number is committed already"), "{text}");
     assert_eq!(channel.ledger.height().unwrap(), 2);
 }
 
 #[test]
-fn an_id_belongs_to_its_first_transaction_in_the_block_and_on_the_ledger() {
+fn the_index_of_ids_names_the_first_transaction_of_an_id() {
     let channel = TestChannel::new();
     let commit = |transactions: &[(&str, Code)]| {
         let block = channel.next_block(transactions.iter().map(|(txid, _)| transaction(txid)).collect());
         let codes: Vec<_> = transactions.iter().map(|(_, code)| *code).collect();
-        channel.ledger.commit(block, &codes).unwrap().codes
+        assert_eq!(channel.ledger.commit(block, &codes).unwrap().codes, codes, "they were judged outside");
     };
-    assert_eq!(
-        commit(&[("a", Code::BadCreatorSignature), ("a", Code::Valid), ("a", Code::Valid), ("b", Code::Valid)]),
-        [Code::BadCreatorSignature, Code::Valid, Code::DuplicateTxid, Code::Valid],
-        "a transaction that was invalid before does not take the id in its block"
-    );
+    commit(&[("a", Code::BadCreatorSignature), ("a", Code::Valid), ("a", Code::DuplicateTxid), ("b", Code::Valid)]);
     let found = channel.ledger.transaction_by_id("a").unwrap().unwrap();
-    assert_eq!(found.validation_code, Code::BadCreatorSignature as i32, "the index names the first occurrence");
-    assert_eq!(
-        commit(&[
-            ("b", Code::Valid),
-            ("b", Code::EndorsementPolicyFailure),
-            ("b", Code::BadCreatorSignature),
-            ("c", Code::EndorsementPolicyFailure),
-        ]),
-        [Code::DuplicateTxid, Code::DuplicateTxid, Code::BadCreatorSignature, Code::EndorsementPolicyFailure],
-        "Fabric looks the id up after the creator's signature and before the policy"
-    );
+    assert_eq!(found.validation_code, Code::BadCreatorSignature as i32);
+    commit(&[("b", Code::DuplicateTxid), ("c", Code::EndorsementPolicyFailure)]);
     assert!(channel.ledger.contains_transaction("c").unwrap() && !channel.ledger.contains_transaction("d").unwrap());
     assert_eq!(channel.ledger.block_by_txid("b").unwrap().unwrap().header.unwrap().number, 1);
 }

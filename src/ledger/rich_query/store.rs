@@ -239,9 +239,10 @@ fn key_from(row: &[u8], begin: usize) -> Result<String, LedgerError> {
     key.map(str::to_owned).ok_or_else(|| LedgerError::Corrupted("a key that is not UTF-8".into()))
 }
 
-/// Keeps the rows of all indexes while a block is written.
+/// Keeps the rows of all indexes while a block is written; by default of none.
+#[derive(Default)]
 pub(in crate::ledger) struct IndexWriter<'a> {
-    definitions: &'a Definitions,
+    definitions: Option<&'a Definitions>,
     rows: Option<redb::Table<'a, &'static [u8], u32>>,
 }
 
@@ -252,7 +253,7 @@ impl<'a> IndexWriter<'a> {
         definitions: &'a Definitions,
     ) -> Result<Self, LedgerError> {
         let rows = if definitions.is_empty() { None } else { Some(transaction.open_table(INDEX_ROWS)?) };
-        Ok(Self { definitions, rows })
+        Ok(Self { definitions: Some(definitions), rows })
     }
 
     /// A key of a table had the value `old` and gets `new`, each in the table's form.
@@ -265,7 +266,7 @@ impl<'a> IndexWriter<'a> {
     ) -> Result<(), LedgerError> {
         let Some(rows) = &mut self.rows else { return Ok(()) };
         let Some((space, key)) = IndexedSpace::of(part, table_key) else { return Ok(()) };
-        let Some(indexes) = self.definitions.get(&space) else { return Ok(()) };
+        let Some(indexes) = self.definitions.and_then(|definitions| definitions.get(&space)) else { return Ok(()) };
         let parse = |row: Option<&[u8]>| match row {
             Some(row) => Ok(document(key, StateRow::decode(row)?.value)),
             None => Ok::<_, LedgerError>(None),

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use prost::Message;
+use selvedge_proto::common::Payload;
+use selvedge_proto::orderer::SeekInfo;
 use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
 use selvedge_proto::orderer::seek_info::SeekBehavior::BlockUntilReady;
+use selvedge_proto::orderer::seek_info::SeekErrorResponse;
 use selvedge_proto::protos;
 use selvedge_proto::protos::deliver_client::DeliverClient;
 use selvedge_proto::protos::deliver_server::DeliverServer;
@@ -15,15 +18,25 @@ use tonic::transport::{Channel, Server};
 use super::*;
 use crate::ledger::testing::{TestChannel, endorser_transaction};
 use crate::ordering::testing::{AllValid, Gate, Rules, at, newest, orderer, seek};
-use crate::ordering::{BatchConfig, DeliverConfig, DeliverService};
+use crate::ordering::{BatchConfig, DeliverConfig, DeliverMetrics, DeliverService};
 
 async fn serve(channel: &TestChannel, rules: Option<Arc<Rules>>) -> Channel {
+    serve_until(channel, rules).await.0
+}
+
+/// The orderers, too, for who stops them.
+async fn serve_until(channel: &TestChannel, rules: Option<Arc<Rules>>) -> (Channel, Arc<Orderers>) {
     let config = BatchConfig { batch_timeout: Duration::from_millis(5), ..BatchConfig::default() };
     let orderers = Arc::new(Orderers::default());
     let orderer = orderer(channel, rules.unwrap_or_else(|| Rules::new(config)), Arc::new(AllValid));
     orderers.insert(TestChannel::NAME, Arc::new(orderer));
-    let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), Gate::new(), DeliverConfig::default()));
-    let broadcast = AtomicBroadcastService::new(orderers, Gate::new(), Arc::clone(&deliverer));
+    let deliverer = Arc::new(Deliverer::new(
+        Arc::clone(&channel.provider),
+        Gate::new(),
+        DeliverConfig::default(),
+        DeliverMetrics::default(),
+    ));
+    let broadcast = AtomicBroadcastService::new(Arc::clone(&orderers), Gate::new(), Arc::clone(&deliverer));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -32,7 +45,7 @@ async fn serve(channel: &TestChannel, rules: Option<Arc<Rules>>) -> Channel {
         .add_service(DeliverServer::new(DeliverService::new(deliverer, Gate::new())))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
-    Channel::from_shared(address).unwrap().connect().await.unwrap()
+    (Channel::from_shared(address).unwrap().connect().await.unwrap(), orderers)
 }
 
 fn transaction(txid: &str) -> Envelope {
@@ -88,6 +101,8 @@ async fn a_channel_that_is_ordered_elsewhere_says_where() {
     let text = "channel elsewhere is not ordered by this node; send its transactions to its ordering service at \
                 a:7050, b:7050";
     assert_eq!(answer(Gate::ELSEWHERE).await, response(Status::NotFound, text));
+    let text = "channel unopened could not be opened when the node started; its log and /healthz say why";
+    assert_eq!(answer(Gate::UNOPENED).await, response(Status::ServiceUnavailable, text));
     assert_eq!(answer("nowhere").await, response(Status::NotFound, "channel does not exist"));
 }
 
@@ -103,4 +118,30 @@ async fn the_first_refusal_ends_the_stream() {
     assert_eq!(answer, response(Status::Forbidden, "no x today: permission denied"));
     assert_eq!(answers.message().await.unwrap(), None);
     assert_eq!(channel.ledger.height().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_an_orderer_that_stops_ends_unless_the_client_wants_what_there_is() {
+    let channel = TestChannel::new();
+    let (connection, orderers) = serve_until(&channel, None).await;
+    let first = async |errors: SeekErrorResponse| {
+        let mut envelope = seek(TestChannel::NAME, newest(), at(u64::MAX), BlockUntilReady);
+        let mut payload = Payload::decode(envelope.payload).unwrap();
+        let info = SeekInfo { error_response: errors as i32, ..SeekInfo::decode(payload.data).unwrap() };
+        payload.data = info.encode_to_vec().into();
+        envelope.payload = payload.encode_to_vec().into();
+        let mut client = AtomicBroadcastClient::new(connection.clone());
+        let mut blocks = client.deliver(tokio_stream::once(envelope)).await.unwrap().into_inner();
+        (blocks.message().await.unwrap().unwrap().r#type.unwrap(), blocks)
+    };
+    let unavailable = Some(Type::Status(Status::ServiceUnavailable as i32));
+    let (block, mut waiting) = first(SeekErrorResponse::Strict).await;
+    assert!(matches!(block, Type::Block(_)), "{block:?}");
+    // Whoever asks now has to find it among those that there are.
+    let orderer = orderers.get(TestChannel::NAME).unwrap();
+    orderer.shutdown().await;
+    assert_eq!(waiting.message().await.unwrap().unwrap().r#type, unavailable);
+    assert_eq!(Some(first(SeekErrorResponse::Strict).await.0), unavailable);
+    let (block, _) = first(SeekErrorResponse::BestEffort).await;
+    assert!(matches!(block, Type::Block(_)), "{block:?}");
 }

@@ -1,8 +1,10 @@
 use bytes::Bytes;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use prost::Message;
 use selvedge_proto::common::{ChannelHeader, HeaderType, Payload, SerializedIdentity, SignatureHeader};
-use selvedge_proto::orderer::SeekInfo;
 use selvedge_proto::orderer::seek_info::SeekBehavior::{BlockUntilReady, FailIfNotReady};
+use selvedge_proto::orderer::{SeekInfo, SeekPosition};
 use selvedge_proto::protos::deliver_response::Type;
 use selvedge_proto::protos::{DeliverResponse, TxValidationCode};
 use tokio::task::JoinHandle;
@@ -12,6 +14,7 @@ use super::*;
 use crate::ledger::testing::{TestChannel, envelope};
 use crate::ordering::deliver_service::FullBlocks;
 use crate::ordering::testing::{Gate, at, newest, oldest, request, seek};
+use selvedge_proto::orderer::seek_position::Type as Position;
 
 const CHANNEL: &str = TestChannel::NAME;
 
@@ -20,6 +23,7 @@ struct Client {
     responses: mpsc::Receiver<Sent<DeliverResponse>>,
     task: JoinHandle<()>,
     deliverer: Arc<Deliverer>,
+    metrics: Registry,
 }
 
 impl Client {
@@ -34,7 +38,9 @@ impl Client {
         certificate: Option<CertHash>,
     ) -> Self {
         let access = Arc::clone(gate) as Arc<dyn DeliverAccess>;
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), access, config));
+        let mut metrics = Registry::default();
+        let counted = DeliverMetrics::register(&mut metrics);
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&channel.provider), access, config, counted));
         let (requests, stream) = mpsc::channel(4);
         let (sender, responses) = mpsc::channel(RESPONSES);
         let serving = Arc::clone(&deliverer);
@@ -42,7 +48,7 @@ impl Client {
             tokio::spawn(
                 async move { serving.serve(FullBlocks, certificate, ReceiverStream::new(stream), sender).await },
             );
-        Self { requests, responses, task, deliverer }
+        Self { requests, responses, task, deliverer, metrics }
     }
 
     async fn ask(&self, request: Envelope) {
@@ -61,6 +67,13 @@ impl Client {
                 Type::BlockAndPrivateData(_) => "private".into(),
             },
         }
+    }
+
+    /// A line of the metrics: `deliver_streams_opened_total 1`.
+    fn counts(&self, line: &str) -> bool {
+        let mut text = String::new();
+        encode(&mut text, &self.metrics).unwrap();
+        text.lines().any(|found| found == line)
     }
 
     async fn all(&mut self, count: usize) -> Vec<String> {
@@ -94,8 +107,19 @@ async fn a_span_is_delivered_with_success_at_its_end_and_the_stream_takes_the_ne
         client.ask(seek(CHANNEL, start, stop, BlockUntilReady)).await;
         assert_eq!(client.all(expected.len()).await, expected);
     }
-    drop(client.requests);
-    client.task.await.unwrap();
+    let (requests, none) = mpsc::channel(1);
+    client.requests = requests;
+    drop(none);
+    assert_eq!(client.next().await, "end");
+    for line in [
+        "deliver_streams_opened_total 1",
+        "deliver_streams_closed_total 1",
+        "deliver_requests_received_total{channel=\"testchannel\",filtered=\"false\"} 4",
+        "deliver_requests_completed_total{channel=\"testchannel\",filtered=\"false\",success=\"true\"} 4",
+        "deliver_blocks_sent_total{channel=\"testchannel\",filtered=\"false\"} 8",
+    ] {
+        assert!(client.counts(line), "{line}");
+    }
 }
 
 #[tokio::test]
@@ -126,10 +150,76 @@ async fn each_bad_request_gets_its_status_and_ends_the_stream() {
         ("the next block, now", seek(CHANNEL, at(4), at(u64::MAX), FailIfNotReady), "404"),
         ("beyond the next block", seek(CHANNEL, at(5), at(u64::MAX), BlockUntilReady), "404"),
         ("beyond the next block, and backwards", seek(CHANNEL, at(5), at(1), BlockUntilReady), "404"),
+        ("a start of no kind", positions(Some(None), Some(Some(newest()))), "404"),
+        ("a stop of no kind", positions(Some(Some(newest())), Some(None)), "400"),
+        ("no stop, although the start is of no kind", positions(Some(None), None), "400"),
     ] {
         let mut client = Client::new(&channel, &Gate::new());
         client.ask(request).await;
         assert_eq!(client.all(2).await, [status, "end"], "{what}");
+    }
+}
+
+fn positions(start: Option<Option<Position>>, stop: Option<Option<Position>>) -> Envelope {
+    let position = |kind: Option<Option<Position>>| kind.map(|r#type| SeekPosition { r#type });
+    let info = SeekInfo { start: position(start), stop: position(stop), ..Default::default() };
+    request(CHANNEL, SystemTime::now(), info.encode_to_vec().into())
+}
+
+/// Fabric compares only a stop that has a number with the start.
+#[tokio::test]
+async fn from_the_next_block_to_the_newest_has_no_end() {
+    let mut channel = channel();
+    let mut client = Client::new(&channel, &Gate::new());
+    client.ask(seek(CHANNEL, at(4), newest(), BlockUntilReady)).await;
+    // What is the newest is settled when the request is taken up.
+    while !client.counts("deliver_requests_received_total{channel=\"testchannel\",filtered=\"false\"} 1") {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for number in 4..6 {
+        channel.put("cc", &[("k", "v")]);
+        assert_eq!(client.next().await, format!("block {number}"));
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_is_halted_delivers_what_it_has_and_ends_its_streams() {
+    let channel = channel();
+    let mut waiting = Client::new(&channel, &Gate::new());
+    waiting.ask(seek(CHANNEL, at(3), at(u64::MAX), BlockUntilReady)).await;
+    assert_eq!(waiting.next().await, "block 3");
+    channel.ledger.halt("no space left on the device".into());
+    assert_eq!(waiting.all(2).await, ["503", "end"]);
+    let mut later = Client::new(&channel, &Gate::new());
+    later.ask(seek(CHANNEL, at(2), at(u64::MAX), BlockUntilReady)).await;
+    assert_eq!(later.all(4).await, ["block 2", "block 3", "503", "end"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_holds_few_blocks_no_snapshot_and_nobody_up() {
+    let mut channel = channel();
+    for _ in 0..16 {
+        channel.put("cc", &[("k", "v")]);
+    }
+    let before = channel.snapshot();
+    let mut stalled = Client::new(&channel, &Gate::new());
+    stalled.ask(seek(CHANNEL, oldest(), at(u64::MAX), BlockUntilReady)).await;
+    // Its channel is full when the blocks that fit are counted.
+    let sent = format!("deliver_blocks_sent_total{{channel=\"testchannel\",filtered=\"false\"}} {RESPONSES}");
+    while !stalled.counts(&sent) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut reader = Client::new(&channel, &Gate::new());
+    reader.ask(seek(CHANNEL, oldest(), at(u64::MAX), BlockUntilReady)).await;
+    for number in 0..20 {
+        assert_eq!(reader.next().await, format!("block {number}"));
+    }
+    channel.put("cc", &[("k", "v")]);
+    assert_eq!(reader.next().await, "block 20");
+    assert!(before.upgrade().is_none(), "the state of before the last commit is still held");
+    assert!(stalled.counts(&sent), "no more than fits was sent");
+    for number in 0..21 {
+        assert_eq!(stalled.next().await, format!("block {number}"), "nothing is left out for who reads on");
     }
 }
 
@@ -178,10 +268,10 @@ async fn rights_are_checked_at_the_start_and_again_under_a_new_configuration() {
     assert_eq!(client.all(2).await, ["403", "end"]);
 }
 
-/// The request with a creator whose certificate is valid until the end of the year.
-fn created_by(mut request: Envelope, last_year: i32) -> Envelope {
+/// The request with a creator whose certificate is valid until then.
+fn created_by(mut request: Envelope, not_after: SystemTime) -> Envelope {
     let mut params = rcgen::CertificateParams::default();
-    params.not_after = rcgen::date_time_ymd(last_year, 12, 31);
+    params.not_after = not_after.into();
     let pem = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
     let creator = SerializedIdentity { mspid: "m".into(), id_bytes: pem.into() }.encode_to_vec().into();
     let mut payload = Payload::decode(request.payload).unwrap();
@@ -193,20 +283,22 @@ fn created_by(mut request: Envelope, last_year: i32) -> Envelope {
 
 #[tokio::test]
 async fn nothing_is_delivered_to_an_identity_that_has_expired() {
-    let channel = channel();
-    let request = seek(CHANNEL, newest(), newest(), BlockUntilReady);
-    for (last_year, expected) in [(2999, ["block 3", "200"]), (2020, ["403", "end"])] {
-        let mut client = Client::new(&channel, &Gate::new());
-        client.ask(created_by(request.clone(), last_year)).await;
-        assert_eq!(client.all(2).await, expected, "until {last_year}");
+    let mut channel = channel();
+    let request = seek(CHANNEL, newest(), at(u64::MAX), BlockUntilReady);
+    let mut client = Client::new(&channel, &Gate::new());
+    client.ask(created_by(request.clone(), SystemTime::now() - Duration::from_secs(60))).await;
+    assert_eq!(client.all(2).await, ["403", "end"]);
+
+    // While the stream is open, too. A certificate has whole seconds.
+    let end = SystemTime::now() + Duration::from_secs(2);
+    let mut client = Client::new(&channel, &Gate::new());
+    client.ask(created_by(request, end)).await;
+    assert_eq!(client.next().await, "block 3");
+    while SystemTime::now() <= end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // While the stream is open, too.
-    let (gate, request) = (Gate::new(), created_by(request, 2999));
-    let mut session = Session::new(&*gate, FullBlocks::RESOURCE, &request, &channel.ledger).unwrap();
-    session.check().unwrap();
-    session.end = Some(SystemTime::now());
-    let refused = session.check().unwrap_err();
-    assert_eq!((refused.status, refused.reason.as_str()), (Status::Forbidden, "client identity expired 0 s before"));
+    channel.put("cc", &[("k", "v")]);
+    assert_eq!(client.all(2).await, ["403", "end"]);
 }
 
 #[tokio::test]

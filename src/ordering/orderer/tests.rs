@@ -10,6 +10,7 @@ use crate::ledger::testing::{TestChannel, endorser_transaction, envelope};
 use crate::ordering::BatchConfig;
 use crate::ordering::block_writer::NONCE_BYTES;
 use crate::ordering::testing::{AllValid, Rules, orderer};
+use crate::validation::ValidationError;
 
 const PATIENT: BatchConfig = BatchConfig {
     max_message_count: 2,
@@ -152,8 +153,8 @@ async fn what_cannot_be_ordered_is_refused_at_once() {
 async fn an_orderer_whose_ledger_refuses_a_block_stops_and_says_why() {
     struct Mute;
     impl BlockValidator for Mute {
-        fn validate(&self, _: &str, _: &Block) -> Vec<TxValidationCode> {
-            Vec::new()
+        fn validate(&self, _: &Ledger, _: &Block) -> Result<Vec<TxValidationCode>, ValidationError> {
+            Ok(Vec::new())
         }
     }
     let channel = TestChannel::new();
@@ -175,9 +176,9 @@ async fn large_envelopes_wait_for_room_in_the_queue() {
     /// Validates nothing until it is told to.
     struct Patient(Mutex<std::sync::mpsc::Receiver<()>>);
     impl BlockValidator for Patient {
-        fn validate(&self, channel: &str, block: &Block) -> Vec<TxValidationCode> {
+        fn validate(&self, ledger: &Ledger, block: &Block) -> Result<Vec<TxValidationCode>, ValidationError> {
             let _ = self.0.lock().unwrap().recv();
-            AllValid.validate(channel, block)
+            AllValid.validate(ledger, block)
         }
     }
     let channel = TestChannel::new();

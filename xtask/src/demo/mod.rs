@@ -1,8 +1,10 @@
 //! `cargo xtask demo`: the whole thing once, in a temporary directory, with every claim checked.
 //!
-//! Starts a node with two chaincodes of `examples/`, writes and reads, lets one chaincode misbehave while another client
-//! goes on, stops, restarts, and looks whether the state is still there. Exit 0 means that each step did what it says.
+//! Starts a node with two chaincodes of `examples/`, writes and reads by the command line and by an application, lets one
+//! chaincode misbehave while another client goes on, stops, restarts, and looks whether the state is still there. Exit 0
+//! means that each step did what it says.
 
+mod application;
 mod bystander;
 mod node;
 mod transcript;
@@ -42,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, afterwards: Afterwards) -> Result<()> {
     transcript.done("the node and its chaincodes are built", elapsed);
 
     let mut demo = Demo::prepare(&built, afterwards)?;
-    let outcome = play(&mut demo, &transcript).and_then(|()| match afterwards {
+    let outcome = play(workspace, &mut demo, &transcript).and_then(|()| match afterwards {
         Afterwards::Stop => stop(&mut demo, &transcript),
         Afterwards::Keep => Ok(()),
     });
@@ -58,7 +60,7 @@ pub(crate) fn run(workspace: &Workspace, afterwards: Afterwards) -> Result<()> {
     Ok(())
 }
 
-fn play(demo: &mut Demo, transcript: &Transcript) -> Result<()> {
+fn play(workspace: &Workspace, demo: &mut Demo, transcript: &Transcript) -> Result<()> {
     transcript.headline("A node, with free ports, two chaincodes, and 2 s instead of 5 for their transactions");
     let directory = demo.directory.display();
     transcript.command(&format!("export FABRIC_CFG_PATH={directory}; cd $FABRIC_CFG_PATH; cat core.yaml"));
@@ -88,6 +90,7 @@ fn play(demo: &mut Demo, transcript: &Transcript) -> Result<()> {
     transcript.note("asset asks qscc, chaincode to chaincode:");
     let height = read_height(demo, transcript)?;
     ensure!(height == 2, "the ledger has {height} block(s), and one was committed after the genesis block");
+    let height = height + application::show(workspace, demo, transcript, height)?;
 
     transcript.headline("One chaincode misbehaves; another client goes on");
     let bystander = Bystander::start(demo, FIRST_VALUE);
@@ -110,8 +113,8 @@ fn play(demo: &mut Demo, transcript: &Transcript) -> Result<()> {
     stop(demo, transcript)?;
     start(demo, transcript)?;
     read_asset(demo, transcript, FIRST_VALUE + updates)?;
-    let height = read_height(demo, transcript)?;
-    ensure!(height == 2 + updates, "{updates} updates were committed, one in each block");
+    let now = read_height(demo, transcript)?;
+    ensure!(now == height + updates, "{updates} updates were committed, one in each block");
     transcript.note(&format!("all {updates} updates of the other client are there, one in each block"));
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Afterwards;
-use crate::setup::Built;
+use crate::setup::{Built, shown};
 
 /// Compiling three modules on a busy machine takes a while the first time.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -22,6 +22,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Demo {
     pub(super) directory: PathBuf,
     pub(super) operations: String,
+    address: String,
     client: Client,
     afterwards: Afterwards,
     child: Option<Child>,
@@ -45,6 +46,18 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Runs the command to its end.
+    pub(super) fn of(command: &mut Command) -> Result<Self> {
+        let start = Instant::now();
+        let output = command.output().with_context(|| format!("cannot run {}", shown(command)))?;
+        Ok(Self {
+            success: output.status.success(),
+            output: String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+            elapsed: start.elapsed(),
+        })
+    }
+
     /// The output, if the command succeeded.
     pub(super) fn succeeded(&self) -> Result<&str> {
         ensure!(self.success, "the command failed: {}", self.errors.trim());
@@ -60,11 +73,16 @@ impl Demo {
         let core = core_yaml(&listen, &chaincode, &operations, &built.chaincodes);
         fs::write(directory.join("core.yaml"), core).context("cannot write core.yaml")?;
         let client = Client { selvedge: built.selvedge.clone(), directory: directory.clone() };
-        Ok(Self { directory, operations, client, afterwards, child: None })
+        Ok(Self { directory, operations, address: listen, client, afterwards, child: None })
     }
 
     pub(super) fn core_yaml(&self) -> Result<String> {
         fs::read_to_string(self.directory.join("core.yaml")).context("cannot read core.yaml")
+    }
+
+    /// Where clients reach the node.
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(super) fn client(&self) -> Client {
@@ -135,6 +153,15 @@ impl Demo {
         let pid = self.child.take().map_or(0, |child| child.id());
         let programs = self.client.selvedge.parent().unwrap_or(Path::new(".")).display();
         let (directory, log, operations) = (self.directory.display(), self.log_path(), &self.operations);
+        // There only where the step with the application was not left out.
+        let application = match self.directory.join("connection.json").is_file() {
+            true => format!(
+                "(cd {programs}/application; node application.js $FABRIC_CFG_PATH/connection.json \
+                 $FABRIC_CFG_PATH/{} asset update a1 9)\n",
+                super::application::USER
+            ),
+            false => String::new(),
+        };
         let call = |verb: &str, chaincode: &str, args: &[&str]| {
             let args: Vec<String> = args.iter().map(|arg| format!("{arg:?}")).collect();
             format!(
@@ -151,6 +178,7 @@ impl Demo {
              {list}\n\
              {history}\n\
              {forever}\n\
+             {application}\
              curl -s http://{operations}/metrics | grep shim_requests_completed\n\
              tail -n 20 {log}\n\
              \nAnd in the end:\n\n\
@@ -191,14 +219,7 @@ impl Drop for Demo {
 impl Client {
     pub(super) fn run(&self, args: &[String]) -> Result<Answer> {
         let words: Vec<&str> = args.iter().map(String::as_str).collect();
-        let start = Instant::now();
-        let output = self.command(&words).output().context("cannot run selvedge")?;
-        Ok(Answer {
-            success: output.status.success(),
-            output: String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
-            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-            elapsed: start.elapsed(),
-        })
+        Answer::of(&mut self.command(&words))
     }
 
     /// In an environment without settings of the reader's own.

@@ -72,7 +72,8 @@ impl Transcript {
         Ok(answers)
     }
 
-    fn answer(&self, answer: &Answer) {
+    /// What a command said.
+    pub(super) fn answer(&self, answer: &Answer) {
         for text in [&answer.output, &answer.errors] {
             if !text.trim().is_empty() {
                 self.output(text);

@@ -1,4 +1,5 @@
-//! Chaincode for Node.js in `tests/chaincode`: installed with its packages beside the other chaincodes.
+//! Programs for Node.js, installed with their packages beside the node's program: chaincode in `tests/chaincode`, and the
+//! application in `examples`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,20 @@ use anyhow::{Context, Result, bail};
 
 use crate::setup::{run, works};
 
-/// The files of a chaincode; the packages it needs come by the lock file.
+/// The files of a program; the packages it needs come by the lock file.
 const FILES: [&str; 2] = ["package.json", "package-lock.json"];
-/// The first release that has everything the chaincodes use, and that `fabric-shim` 2.5 supports.
+/// The first release that has everything the programs use, and that `fabric-shim` 2.5 supports.
 const OLDEST_NODE: u32 = 18;
 
+/// Installs `examples/application` into `release/application`. Returns the script.
+pub(crate) fn application(root: &Path, release: &Path) -> Result<PathBuf> {
+    let into = release.join("application");
+    install(&root.join("examples/application"), &into)?;
+    Ok(into.join("application.js"))
+}
+
 /// Installs each folder of `tests/chaincode` into `release/chaincode`; what has not changed stays.
-pub(crate) fn build(root: &Path, release: &Path) -> Result<()> {
+pub(crate) fn chaincodes(root: &Path, release: &Path) -> Result<()> {
     let sources = root.join("tests/chaincode");
     for entry in fs::read_dir(&sources).with_context(|| format!("cannot list {}", sources.display()))? {
         let source = entry?.path();
@@ -42,7 +50,8 @@ fn install(source: &Path, into: &Path) -> Result<()> {
     }
     let mut npm = Command::new("npm");
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(into);
-    run(&mut npm).context("the packages of a Node.js chaincode cannot be installed; npm needs its registry")?;
+    run(&mut npm)
+        .with_context(|| format!("the packages of {} cannot be installed; npm needs its registry", source.display()))?;
     fs::create_dir_all(into.join(".installed"))?;
     for file in FILES {
         fs::copy(source.join(file), into.join(".installed").join(file))?;
@@ -68,7 +77,7 @@ fn require_node() -> Result<()> {
     }
     let found = if version.is_empty() { "no Node.js".to_owned() } else { format!("Node.js {version}") };
     bail!(
-        "the tests run chaincode on npm's fabric-shim and need Node.js {OLDEST_NODE} or later with npm; there is {found} \
-         (Debian: apt-get install -y nodejs npm)"
+        "npm's fabric-shim and fabric-network need Node.js {OLDEST_NODE} or later with npm; there is {found} (Debian: apt-get \
+         install -y nodejs npm)"
     )
 }
