@@ -15,7 +15,7 @@ use selvedge_proto::protos::TxValidationCode;
 use super::guard::guarded;
 use super::private_commit::PrivateCommit;
 use super::rich_query::couchdb_rules::check_write;
-use super::rich_query::store::Part;
+use super::rich_query::space::Part;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
 use super::state_database::Indexing;
 use super::store::{self, Snapshot, Tip};

@@ -14,7 +14,7 @@ use selvedge_proto::protos::TxValidationCode;
 
 use crate::ledger::commit::CHANNEL_CONFIG_KEY;
 use crate::ledger::private_commit::CollectionsBefore;
-use crate::ledger::rich_query::store::IndexWriter;
+use crate::ledger::rich_query::keep::IndexWriter;
 use crate::ledger::state::{CommittedState, Space, StateRow, StateValue, Version, VersionedKey};
 use crate::ledger::store::{self, HistoryKey};
 use crate::ledger::transaction::{BlockTransaction, endorsed_rwset};
