@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError};
 use serde::{Deserialize, Serialize};
 
 use super::execute::document;
@@ -16,6 +16,7 @@ use super::limits::MAX_INDEXES;
 use super::rows::{IndexIterator, RowIterator, Rows};
 use super::{IndexFile, collation};
 use crate::ledger::LedgerError;
+use crate::ledger::guard::{GuardedTable, GuardedWrite};
 use crate::ledger::private_store::{PRIVATE_STATE, private_key};
 use crate::ledger::state::{CommittedState, StateRow, StateValue, public_key};
 use crate::ledger::store::{CHANNEL, STATE, Snapshot, state_range};
@@ -242,13 +243,13 @@ fn key_from(row: &[u8], begin: usize) -> Result<String, LedgerError> {
 /// Keeps the rows of all indexes while a block is written.
 pub(in crate::ledger) struct IndexWriter<'a> {
     definitions: &'a Definitions,
-    rows: Option<redb::Table<'a, &'static [u8], u32>>,
+    rows: Option<GuardedTable<'a, &'static [u8], u32>>,
 }
 
 impl<'a> IndexWriter<'a> {
     /// Opens the tables, where there is an index.
     pub(in crate::ledger) fn open(
-        transaction: &'a WriteTransaction,
+        transaction: &'a GuardedWrite,
         definitions: &'a Definitions,
     ) -> Result<Self, LedgerError> {
         let rows = if definitions.is_empty() { None } else { Some(transaction.open_table(INDEX_ROWS)?) };
@@ -289,7 +290,7 @@ impl<'a> IndexWriter<'a> {
     }
 
     /// The state is that of `height` blocks.
-    pub(in crate::ledger) fn finish(self, transaction: &WriteTransaction, height: u64) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn finish(self, transaction: &GuardedWrite, height: u64) -> Result<(), LedgerError> {
         if self.rows.is_some() {
             transaction.open_table(CHANNEL)?.insert(INDEXED_HEIGHT, height)?;
         }
@@ -300,7 +301,7 @@ impl<'a> IndexWriter<'a> {
 /// Gives a chaincode or collection these indexes in place of those it has, and says whether anything changed. New ones get
 /// their rows from the state as the transaction sees it. What is no definition is left out, and the log says so.
 pub(in crate::ledger) fn define(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     channel: &str,
     space: &IndexedSpace,
     files: &[IndexFile],
@@ -340,7 +341,7 @@ pub(in crate::ledger) fn define(
 
 /// The collections of a chaincode that have indexes.
 pub(in crate::ledger) fn indexed_collections(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     chaincode: &str,
 ) -> Result<Vec<String>, LedgerError> {
     let table = transaction.open_table(INDEXES)?;
@@ -387,7 +388,7 @@ fn sort_out(
 }
 
 fn fill(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     rows: &mut redb::Table<'_, &'static [u8], u32>,
     space: &IndexedSpace,
     indexes: &[Index],
@@ -413,7 +414,7 @@ fn fill(
 
 /// Makes all rows anew if the state has moved on without them. Says whether it did.
 pub(in crate::ledger) fn catch_up(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     channel: &str,
     definitions: &Definitions,
     height: u64,
