@@ -20,7 +20,7 @@ use redb::ReadableTableMetadata;
 use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
 
 use self::replay::Replay;
-use super::guard::guarded;
+use super::guard::{GuardedWrite, guarded};
 use super::store::Snapshot;
 use super::{Ledger, LedgerError, block};
 
@@ -104,7 +104,7 @@ impl Ledger {
         let snapshot = self.snapshot();
         let database = scratch::database(scratch)?;
         // Never committed: that would only make the disk work.
-        let transaction = database.begin_write()?;
+        let transaction = GuardedWrite::begin(&database)?;
         let mut replay = Replay::new(&transaction)?;
         let of = snapshot.tip.height;
         let mut report = VerifyReport { height: of, ..VerifyReport::default() };
