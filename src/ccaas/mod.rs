@@ -1,9 +1,9 @@
 //! A wasm chaincode as a service for peers elsewhere: `protos.Chaincode/Connect` (Fabric 2: chaincode as a service).
 //!
 //! It gives networks that keep their Fabric peers the sandbox alone: the same limits, and a fresh instance for each
-//! transaction. Each peer that connects gets a container of its own, whose peer's end is a [`RemotePeer`]: the container
+//! transaction. Each peer that connects gets a container of its own, whose peer's end is a `RemotePeer`: the container
 //! speaks ChaincodeMessage and never learns that the Handler is far away. What Fabric's shim does on its end of a stream
-//! (states, KEEPALIVE) is [`stream`](self::stream)'s.
+//! (states, KEEPALIVE) is `stream`'s.
 //!
 //! Invariant: when a stream ends, however it ends, its transactions are dropped and its container is stopped.
 
