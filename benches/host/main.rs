@@ -1,9 +1,9 @@
 //! What the sandbox costs, as ratios against a native baseline in the same run (`cargo xtask bench [PART ...]`).
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
-//! parts: `transactions`, `proposals`, `budget` (of a proposal), `queries` (rich ones), `signatures`, `launch`, `memory`, and of the ledger
-//! `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte, after a kill); all of
-//! them without an argument.
+//! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
+//! `queries` (rich ones), `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte,
+//! after a kill); all of them without an argument.
 
 mod budget;
 mod canned;

@@ -22,7 +22,7 @@ pub enum LedgerError {
     Closed,
     /// What is in the database is not what was written there.
     #[error(
-        "the ledger's database is damaged: {0}; restore the channel's file from a copy, or move it away and join the channel anew"
+        "the ledger's database is damaged: {0}; put a copy of the data directory back that was made while the node was stopped"
     )]
     Corrupted(String),
     /// The channel is on disk, and could not be opened when the node started.
@@ -62,7 +62,8 @@ pub enum LedgerError {
     },
     /// The file of the transient store is no database any more.
     #[error(
-        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here          and is not committed yet is lost then",
+        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here \
+         and is not committed yet is lost then",
         path.display()
     )]
     TransientStore {

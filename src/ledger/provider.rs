@@ -169,7 +169,7 @@ fn lock(dir: &Path) -> Result<File, LedgerError> {
 
 /// Makes a directory, and those above it, for the node's user alone, so that a crash does not take them with all that is in
 /// them.
-fn make_dir(dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if dir.is_dir() {
         return Ok(());
