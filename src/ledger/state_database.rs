@@ -12,7 +12,9 @@ use redb::ReadableTable;
 use super::collections::{Collections, LSCC, collections_key};
 use super::guard::{GuardedWrite, guarded};
 use super::rich_query::deployed;
-use super::rich_query::store::{self, Definitions, IndexWriter, IndexedSpace};
+use super::rich_query::keep::{self, IndexWriter};
+use super::rich_query::space::IndexedSpace;
+use super::rich_query::store::Definitions;
 use super::rich_query::{DeployedIndexes, PackagedIndex};
 use super::state::{StateRow, public_key, public_range_end};
 use super::store::{STATE, Snapshot};
@@ -99,7 +101,7 @@ impl Ledger {
         let snapshot = self.snapshot();
         let (channel, height) = (&self.channel, snapshot.tip.height);
         self.change_indexes(|transaction| {
-            let mut changed = store::catch_up(transaction, channel, snapshot.indexes.definitions(), height)?;
+            let mut changed = keep::catch_up(transaction, channel, snapshot.indexes.definitions(), height)?;
             for (chaincode, version) in deployments(transaction)? {
                 let files = couchdb.packages.index_files(&chaincode, &version);
                 if let Some(files) = files {
@@ -205,7 +207,7 @@ fn define(
     height: u64,
 ) -> Result<bool, LedgerError> {
     let collections = collections(transaction, chaincode)?;
-    let before = store::indexed_collections(transaction, chaincode)?;
+    let before = keep::indexed_collections(transaction, chaincode)?;
     let mut changed = false;
     for (collection, files) in deployed::by_collection(indexes, &before) {
         let space = match collection {
@@ -219,7 +221,7 @@ fn define(
                 continue;
             }
         };
-        changed |= store::define(transaction, channel, &space, &files, height)?;
+        changed |= keep::define(transaction, channel, &space, &files, height)?;
     }
     Ok(changed)
 }

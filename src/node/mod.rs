@@ -21,11 +21,12 @@ use prometheus_client::registry::Registry as Metrics;
 use tokio::runtime::Handle;
 
 use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, OrderersWork};
+pub(crate) use self::chaincodes::wasm_config;
 use self::channels::{ChannelManager, Joiner};
 use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
-use self::work::WorkRuntime;
+pub(crate) use self::work::WorkRuntime;
 use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
 use crate::channel::{AclChecker, Authenticator, Channels};

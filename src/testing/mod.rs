@@ -30,7 +30,7 @@ pub use package::{chaincode_package, targz};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
-pub use service_connection::connect_service;
+pub use service_connection::{Service, connect_service};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
 pub use tls::{TlsAuthority, TlsPair, TlsPurpose};
