@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, WriteTransaction};
+use redb::Database;
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
-use super::guard::guarded;
+use super::guard::{GuardedWrite, guarded};
 use super::private_commit::PrivateCommit;
 use super::rich_query::couchdb_rules::check_write;
 use super::rich_query::space::Part;
@@ -312,8 +312,8 @@ fn write(
     verdict: &Verdict,
     private: &PrivateCommit,
     indexing: &Indexing<'_>,
-) -> Result<WriteTransaction, LedgerError> {
-    let mut transaction = database.begin_write()?;
+) -> Result<GuardedWrite, LedgerError> {
+    let mut transaction = GuardedWrite::begin(database)?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
     let mut indexed = indexing.open(&transaction)?;

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::WriteTransaction;
 use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{Block, HeaderType};
 use selvedge_proto::kvrwset::{HashedRwSet, KvrwSet};
@@ -19,6 +18,7 @@ use selvedge_proto::protos::{StaticCollectionConfig, TxValidationCode};
 use selvedge_proto::rwset::{TxPvtReadWriteSet, TxReadWriteSet};
 
 use super::collections::{Collections, LSCC, collections_key};
+use super::guard::GuardedWrite;
 use super::private_expiry::{self, StateTable};
 use super::private_rwset::digest;
 use super::private_store::{self, MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
@@ -250,7 +250,7 @@ impl PrivateCommit {
     /// Writes it all, and ends what ends with the block. `state` has the block's updates.
     pub(super) fn write(
         &self,
-        transaction: &WriteTransaction,
+        transaction: &GuardedWrite,
         number: u64,
         updates: &UpdateBatch,
         state: &mut StateTable<'_>,

@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, Table, TableDefinition};
 
 use super::LedgerError;
 use super::collections::expiring_block;
+use super::guard::GuardedWrite;
 use super::private_commit::CollectionsBefore;
 use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE};
 use super::rich_query::keep::IndexWriter;
@@ -32,7 +33,7 @@ pub(super) type StateTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
 /// Plans the end of the hashes that a block writes, and of their values where the plain keys are known.
 pub(super) fn schedule_keys(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     number: u64,
     updates: &UpdateBatch,
     collections: &CollectionsBefore,
@@ -54,7 +55,7 @@ pub(super) fn schedule_keys(
 
 /// Plans the end of a set that a block brings, or lacks.
 pub(super) fn schedule_sets<'a>(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     number: u64,
     sets: impl Iterator<Item = &'a (u64, String, String)>,
     collections: &CollectionsBefore,
@@ -71,7 +72,7 @@ pub(super) fn schedule_sets<'a>(
 
 /// Ends what is to end with block `number`, whose own writes are in `state` already: what the block wrote anew stays.
 pub(super) fn expire(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     number: u64,
     state: &mut StateTable<'_>,
     indexed: &mut IndexWriter<'_>,
@@ -94,7 +95,7 @@ pub(super) fn expire(
 
 /// The same for hashes and values alone.
 pub(super) fn expire_keys(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     number: u64,
     state: &mut StateTable<'_>,
     indexed: &mut IndexWriter<'_>,

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use redb::{TableDefinition, WriteTransaction};
+use redb::TableDefinition;
 use selvedge_proto::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtReadWriteSet};
 
 use super::collections::{Collections, LSCC, collections_key};
+use super::guard::GuardedWrite;
 use super::{HistoryQueryExecutor, Ledger, LedgerError, private_expiry};
 
 /// Chaincode, NUL, collection, NUL, key -> version, no metadata, value.
@@ -24,7 +25,7 @@ pub(super) const MISSING_SETS: TableDefinition<'_, SetKey, bool> = TableDefiniti
 pub(super) type SetKey = (u64, u64, &'static str, &'static str);
 
 /// Makes the tables, which readers expect to be there.
-pub(super) fn create(transaction: &WriteTransaction) -> Result<(), LedgerError> {
+pub(super) fn create(transaction: &GuardedWrite) -> Result<(), LedgerError> {
     transaction.open_table(PRIVATE_STATE)?;
     transaction.open_table(PRIVATE_SETS)?;
     transaction.open_table(MISSING_SETS)?;

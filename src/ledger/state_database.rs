@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use redb::ReadableTable;
 
 use super::collections::{Collections, LSCC, collections_key};
-use super::guard::guarded;
+use super::guard::{GuardedWrite, guarded};
 use super::rich_query::deployed;
 use super::rich_query::keep::{self, IndexWriter};
 use super::rich_query::space::IndexedSpace;
@@ -45,21 +45,19 @@ impl std::fmt::Debug for CouchDb {
 
 impl LedgerProvider {
     /// Has all ledgers, those of later channels too, stand for CouchDB. Once, and before any block is committed.
-    /// Indexes of what is deployed are taken from the installed packages; this may take as long as reading the state.
+    /// Indexes of what is deployed are taken from the installed packages; this may take as long as reading the state. A
+    /// channel whose database fails is halted.
     ///
     /// # Errors
-    /// None now: a channel whose database fails is halted.
+    /// None now.
     pub fn use_couchdb(&self, packages: Arc<dyn DeployedIndexes>) -> Result<(), LedgerError> {
         let couchdb = self.couchdb.get_or_init(|| CouchDb { packages });
         let ledgers: Vec<_> = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        for ledger in ledgers {
-            // A channel whose database is damaged is halted; the others are served.
-            match ledger.use_couchdb(couchdb) {
-                Err(fault) if fault.is_fault() => ledger.halt(fault.to_string()),
-                result => result?,
-            }
-        }
-        Ok(())
+        ledgers.iter().try_for_each(|ledger| match ledger.use_couchdb(couchdb) {
+            // It is halted, and the others are served.
+            Err(fault) if fault.is_fault() => Ok(()),
+            outcome => outcome,
+        })
     }
 }
 
@@ -89,45 +87,54 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub fn define_indexes(&self, chaincode: &str, indexes: &[PackagedIndex]) -> Result<bool, LedgerError> {
-        guarded(|| self.define_guarded(chaincode, indexes))
-    }
-
-    fn define_guarded(&self, chaincode: &str, indexes: &[PackagedIndex]) -> Result<bool, LedgerError> {
         // Nobody commits meanwhile.
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_quick_repair(true);
-        let height = self.snapshot().tip.height;
-        let changed = define(&transaction, &self.channel, chaincode, indexes, height)?;
-        if changed {
-            transaction.commit()?;
-            self.set_snapshot(Snapshot::open(&self.database)?);
+        if let Some(reason) = self.halted() {
+            return Err(LedgerError::Halted { channel: self.channel.clone(), reason: reason.to_owned() });
         }
-        Ok(changed)
+        let height = self.snapshot().tip.height;
+        self.change_indexes(|transaction| define(transaction, &self.channel, chaincode, indexes, height))
     }
 
     pub(super) fn use_couchdb(&self, couchdb: &CouchDb) -> Result<(), LedgerError> {
         self.couchdb.get_or_init(|| couchdb.clone());
-        guarded(|| self.bring_indexes_up(couchdb))
-    }
-
-    fn bring_indexes_up(&self, couchdb: &CouchDb) -> Result<(), LedgerError> {
         let snapshot = self.snapshot();
         let (channel, height) = (&self.channel, snapshot.tip.height);
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_quick_repair(true);
-        let mut changed = keep::catch_up(&transaction, channel, snapshot.indexes.definitions(), height)?;
-        for (chaincode, version) in deployments(&transaction)? {
-            let files = couchdb.packages.index_files(&chaincode, &version);
-            if let Some(files) = files {
-                changed |= define(&transaction, channel, &chaincode, &files, height)?;
+        self.change_indexes(|transaction| {
+            let mut changed = keep::catch_up(transaction, channel, snapshot.indexes.definitions(), height)?;
+            for (chaincode, version) in deployments(transaction)? {
+                let files = couchdb.packages.index_files(&chaincode, &version);
+                if let Some(files) = files {
+                    changed |= define(transaction, channel, &chaincode, &files, height)?;
+                }
             }
-        }
-        if changed {
-            transaction.commit()?;
-            self.set_snapshot(Snapshot::open(&self.database)?);
-        }
+            Ok(changed)
+        })?;
         Ok(())
+    }
+
+    /// Commits what `change` does, if it says that it did something. A failure of the database halts the channel.
+    fn change_indexes(
+        &self,
+        change: impl FnOnce(&GuardedWrite) -> Result<bool, LedgerError>,
+    ) -> Result<bool, LedgerError> {
+        let changed = guarded(|| {
+            let mut transaction = GuardedWrite::begin(&self.database)?;
+            // As after a block, reopening after a crash must not walk the whole database.
+            transaction.set_quick_repair(true);
+            let changed = change(&transaction)?;
+            if changed {
+                transaction.commit()?;
+                self.set_snapshot(Snapshot::open(&self.database)?);
+            }
+            Ok(changed)
+        });
+        if let Err(fault) = &changed
+            && fault.is_fault()
+        {
+            self.halt(fault.to_string());
+        }
+        changed
     }
 }
 
@@ -152,14 +159,14 @@ impl Ledger {
 }
 
 impl Indexing<'_> {
-    pub(super) fn open<'t>(&'t self, transaction: &'t redb::WriteTransaction) -> Result<IndexWriter<'t>, LedgerError> {
+    pub(super) fn open<'t>(&'t self, transaction: &'t GuardedWrite) -> Result<IndexWriter<'t>, LedgerError> {
         IndexWriter::open(transaction, &self.definitions)
     }
 
     /// Defines the indexes of what a block deploys, in the block's own transaction.
     pub(super) fn define_deployed(
         &self,
-        transaction: &redb::WriteTransaction,
+        transaction: &GuardedWrite,
         updates: &UpdateBatch,
         height: u64,
     ) -> Result<(), LedgerError> {
@@ -180,7 +187,7 @@ impl Indexing<'_> {
 }
 
 /// The definitions in lscc's namespace: names and versions.
-fn deployments(transaction: &redb::WriteTransaction) -> Result<Vec<(String, String)>, LedgerError> {
+fn deployments(transaction: &GuardedWrite) -> Result<Vec<(String, String)>, LedgerError> {
     let state = transaction.open_table(STATE)?;
     let (from, to) = (public_key(LSCC, b""), public_range_end(LSCC, ""));
     let mut found = Vec::new();
@@ -193,7 +200,7 @@ fn deployments(transaction: &redb::WriteTransaction) -> Result<Vec<(String, Stri
 }
 
 fn define(
-    transaction: &redb::WriteTransaction,
+    transaction: &GuardedWrite,
     channel: &str,
     chaincode: &str,
     indexes: &[PackagedIndex],
@@ -220,7 +227,7 @@ fn define(
 }
 
 /// A chaincode's collections, as the transaction sees them.
-fn collections(transaction: &redb::WriteTransaction, chaincode: &str) -> Result<Collections, LedgerError> {
+fn collections(transaction: &GuardedWrite, chaincode: &str) -> Result<Collections, LedgerError> {
     let state = transaction.open_table(STATE)?;
     let Some(row) = state.get(public_key(LSCC, collections_key(chaincode).as_bytes()).as_slice())? else {
         return Ok(Collections::default());

@@ -18,7 +18,7 @@ use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
-use super::guard::{GuardedDatabase, guarded};
+use super::guard::{GuardedDatabase, GuardedWrite, guarded};
 use super::provider::make_dir;
 
 /// Channel, transaction id, hash of the private set.
@@ -77,7 +77,7 @@ impl TransientStore {
             let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
             let file = file.map_err(|source| LedgerError::Io { action: "open", path: path.clone(), source })?;
             let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?);
-            let transaction = database.begin_write()?;
+            let transaction = GuardedWrite::begin(&database)?;
             transaction.open_table(SETS)?;
             transaction.open_table(BY_HEIGHT)?;
             transaction.commit()?;
@@ -197,7 +197,7 @@ impl TransientStore {
     }
 
     fn write(&self, batch: &[&Set]) -> Result<(), LedgerError> {
-        let transaction = self.database.begin_write()?;
+        let transaction = GuardedWrite::begin(&self.database)?;
         {
             let mut sets = transaction.open_table(SETS)?;
             let mut by_height = transaction.open_table(BY_HEIGHT)?;
@@ -224,7 +224,7 @@ impl TransientStore {
         if gone.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.database.begin_write()?;
+        let mut transaction = GuardedWrite::begin(&self.database)?;
         transaction.set_durability(Durability::None)?;
         {
             let mut sets = transaction.open_table(SETS)?;

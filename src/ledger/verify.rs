@@ -20,7 +20,7 @@ use redb::ReadableTableMetadata;
 use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
 
 use self::replay::Replay;
-use super::guard::guarded;
+use super::guard::{GuardedWrite, guarded};
 use super::store::Snapshot;
 use super::{Ledger, LedgerError, block};
 
@@ -104,7 +104,7 @@ impl Ledger {
         let snapshot = self.snapshot();
         let database = scratch::database(scratch)?;
         // Never committed: that would only make the disk work.
-        let transaction = database.begin_write()?;
+        let transaction = GuardedWrite::begin(&database)?;
         let mut replay = Replay::new(&transaction)?;
         let of = snapshot.tip.height;
         let mut report = VerifyReport { height: of, ..VerifyReport::default() };
@@ -181,7 +181,7 @@ fn verify_block(
         differs(format!("it has {} transactions and flags for {}", data.data.len(), filter.len()));
     }
     let codes = block::validation_codes(block);
-    let updates = replay.block(number, &data.data, &codes, |what| differs(what))?;
+    let updates = replay.block(number, &data.data, &codes, &mut differs)?;
     let commit_hash =
         Metadata::decode(block::metadata(block, BlockMetadataIndex::CommitHash)).unwrap_or_default().value;
     // A chain that began without commit hashes goes on without.

@@ -2,7 +2,7 @@
 //!
 //! Everything here is part of somebody's transaction, so an index is never at another height than the state.
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 
 use super::IndexFile;
 use super::collation;
@@ -12,6 +12,7 @@ use super::limits::MAX_INDEXES;
 use super::space::{IndexedSpace, Part};
 use super::store::{Definitions, INDEX_ROWS, INDEXED_HEIGHT, INDEXES, StoredIndex, StoredIndexes};
 use crate::ledger::LedgerError;
+use crate::ledger::guard::{GuardedTable, GuardedWrite};
 use crate::ledger::state::{StateRow, public_key};
 use crate::ledger::store::CHANNEL;
 
@@ -19,13 +20,13 @@ use crate::ledger::store::CHANNEL;
 #[derive(Default)]
 pub(in crate::ledger) struct IndexWriter<'a> {
     definitions: Option<&'a Definitions>,
-    rows: Option<redb::Table<'a, &'static [u8], u32>>,
+    rows: Option<GuardedTable<'a, &'static [u8], u32>>,
 }
 
 impl<'a> IndexWriter<'a> {
     /// Opens the tables, where there is an index.
     pub(in crate::ledger) fn open(
-        transaction: &'a WriteTransaction,
+        transaction: &'a GuardedWrite,
         definitions: &'a Definitions,
     ) -> Result<Self, LedgerError> {
         let rows = if definitions.is_empty() { None } else { Some(transaction.open_table(INDEX_ROWS)?) };
@@ -66,7 +67,7 @@ impl<'a> IndexWriter<'a> {
     }
 
     /// The state is that of `height` blocks.
-    pub(in crate::ledger) fn finish(self, transaction: &WriteTransaction, height: u64) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn finish(self, transaction: &GuardedWrite, height: u64) -> Result<(), LedgerError> {
         if self.rows.is_some() {
             transaction.open_table(CHANNEL)?.insert(INDEXED_HEIGHT, height)?;
         }
@@ -77,7 +78,7 @@ impl<'a> IndexWriter<'a> {
 /// Gives a chaincode or collection these indexes in place of those it has, and says whether anything changed. New ones
 /// get their rows from the state as the transaction sees it. What is no definition is left out, and the log says so.
 pub(in crate::ledger) fn define(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     channel: &str,
     space: &IndexedSpace,
     files: &[IndexFile],
@@ -117,7 +118,7 @@ pub(in crate::ledger) fn define(
 
 /// The collections of a chaincode that have indexes.
 pub(in crate::ledger) fn indexed_collections(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     chaincode: &str,
 ) -> Result<Vec<String>, LedgerError> {
     let table = transaction.open_table(INDEXES)?;
@@ -164,7 +165,7 @@ fn sort_out(
 }
 
 fn fill(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     rows: &mut redb::Table<'_, &'static [u8], u32>,
     space: &IndexedSpace,
     indexes: &[Index],
@@ -190,7 +191,7 @@ fn fill(
 
 /// Makes all rows anew if the state has moved on without them. Says whether it did.
 pub(in crate::ledger) fn catch_up(
-    transaction: &WriteTransaction,
+    transaction: &GuardedWrite,
     channel: &str,
     definitions: &Definitions,
     height: u64,

@@ -8,11 +8,12 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::ReadableTable;
 use selvedge_proto::common::HeaderType;
 use selvedge_proto::protos::TxValidationCode;
 
 use crate::ledger::commit::CHANNEL_CONFIG_KEY;
+use crate::ledger::guard::{GuardedTable, GuardedWrite};
 use crate::ledger::private_commit::CollectionsBefore;
 use crate::ledger::rich_query::keep::IndexWriter;
 use crate::ledger::state::{CommittedState, Space, StateRow, StateValue, Version, VersionedKey};
@@ -24,15 +25,15 @@ use crate::ledger::{LedgerError, mvcc, private_expiry};
 /// The tables that the blocks so far come to. A table that a commit fills beside these is filled here too, and compared in
 /// `tables.rs`.
 pub(super) struct Replay<'t> {
-    transaction: &'t WriteTransaction,
-    pub state: Table<'t, &'static [u8], &'static [u8]>,
-    pub history: Table<'t, HistoryKey, ()>,
-    pub transactions: Table<'t, &'static str, (u64, u32, u8)>,
+    transaction: &'t GuardedWrite,
+    pub state: GuardedTable<'t, &'static [u8], &'static [u8]>,
+    pub history: GuardedTable<'t, HistoryKey, ()>,
+    pub transactions: GuardedTable<'t, &'static str, (u64, u32, u8)>,
     pub last_config: u64,
 }
 
 impl<'t> Replay<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction) -> Result<Self, LedgerError> {
+    pub(super) fn new(transaction: &'t GuardedWrite) -> Result<Self, LedgerError> {
         Ok(Self {
             transaction,
             state: transaction.open_table(store::STATE)?,

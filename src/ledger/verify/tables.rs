@@ -26,9 +26,9 @@ pub(super) fn compare(
     report.modifications = ledger.history.len()?;
     let of = report.keys + report.modifications + ledger.transactions.len()?;
     let mut rows = Rows { done: 0, of, report, progress };
-    rows.compare(&ledger.transactions, &blocks.transactions, transaction, place)?;
-    rows.compare(&ledger.state, &blocks.state, state_key, state_row)?;
-    rows.compare(&ledger.history, &blocks.history, modification, |()| "there".into())?;
+    rows.compare(&ledger.transactions, &*blocks.transactions, transaction, place)?;
+    rows.compare(&ledger.state, &*blocks.state, state_key, state_row)?;
+    rows.compare(&ledger.history, &*blocks.history, modification, |()| "there".into())?;
     (rows.progress)(VerifyProgress::Rows { done: of, of });
     Ok(())
 }
