@@ -67,7 +67,7 @@ async fn round(node: &NodeFolder, number: u64, random: &mut Random, told: &mut T
     let client = node.connect(&mut process, "mychannel").await?;
     let streams: Vec<_> =
         (0..4).map(|stream| tokio::spawn(submit(client.clone(), format!("k{number}-{stream}")))).collect();
-    let joining = (number % JOIN_EACH == 0).then(|| {
+    let joining = number.is_multiple_of(JOIN_EACH).then(|| {
         let (node, channel) = (node.clone(), format!("joined{number}"));
         tokio::spawn(
             async move { node.join(&channel).await.is_ok_and(|answer| answer.status == 200).then_some(channel) },

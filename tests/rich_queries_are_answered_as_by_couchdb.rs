@@ -1,4 +1,5 @@
-//! Chaincode on Fabric's shim and on our SDK asks a node that stands for CouchDB; the indexes come out of an installed package.
+//! Chaincode on Fabric's shim and on our SDK asks a node that stands for CouchDB; the indexes come out of an installed
+//! package.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -313,7 +313,7 @@ fn write(
     private: &PrivateCommit,
     indexing: &Indexing<'_>,
 ) -> Result<GuardedWrite, LedgerError> {
-    let mut transaction = GuardedWrite::begin(&database)?;
+    let mut transaction = GuardedWrite::begin(database)?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
     let mut indexed = indexing.open(&transaction)?;

@@ -58,7 +58,11 @@ impl<T> Drop for Guarded<T> {
             std::mem::forget(inner);
             return;
         }
-        if let Err(error) = guarded(|| Ok(drop(inner))) {
+        let close = || {
+            drop(inner);
+            Ok(())
+        };
+        if let Err(error) = guarded(close) {
             tracing::error!(%error, "a database could not be closed");
         }
     }

@@ -1,9 +1,9 @@
-//! Which of Fabric's state databases this node's ledgers stand for (Fabric: `ledger.state.stateDatabase`), and the indexes
-//! that come with CouchDB.
+//! Which of Fabric's state databases this node's ledgers stand for (Fabric: `ledger.state.stateDatabase`), and the
+//! indexes that come with CouchDB.
 //!
-//! The state itself is the same: what differs is which writes are taken, the form in which JSON is read, and whether rich
-//! queries are answered. So a data directory may be opened as either. Invariant: indexes are those of the state they are
-//! read with; where the state moved on without them, they are made anew before the first query.
+//! The state itself is the same: what differs is which writes are taken, the form in which JSON is read, and whether
+//! rich queries are answered. So a data directory may be opened as either. Invariant: indexes are those of the state
+//! they are read with; where the state moved on without them, they are made anew before the first query.
 
 use std::sync::{Arc, PoisonError};
 
@@ -44,9 +44,9 @@ impl std::fmt::Debug for CouchDb {
 }
 
 impl LedgerProvider {
-    /// Has all ledgers, those of later channels too, stand for CouchDB. Once, and before any block is committed. Indexes of
-    /// what is deployed are taken from the installed packages; this may take as long as reading the state. A channel whose
-    /// database fails is halted.
+    /// Has all ledgers, those of later channels too, stand for CouchDB. Once, and before any block is committed.
+    /// Indexes of what is deployed are taken from the installed packages; this may take as long as reading the state. A
+    /// channel whose database fails is halted.
     ///
     /// # Errors
     /// None now.
@@ -81,8 +81,8 @@ impl Ledger {
         named.collect()
     }
 
-    /// Gives a chaincode these indexes in place of those it has. Returns when they are durable, and whether anything changed.
-    /// What is no definition is left out, and the log says so. Without effect on the answers to queries.
+    /// Gives a chaincode these indexes in place of those it has. Returns when they are durable, and whether anything
+    /// changed. What is no definition is left out, and the log says so. Without effect on the answers to queries.
     ///
     /// # Errors
     /// When the database fails.

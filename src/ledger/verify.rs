@@ -181,7 +181,7 @@ fn verify_block(
         differs(format!("it has {} transactions and flags for {}", data.data.len(), filter.len()));
     }
     let codes = block::validation_codes(block);
-    let updates = replay.block(number, &data.data, &codes, |what| differs(what))?;
+    let updates = replay.block(number, &data.data, &codes, &mut differs)?;
     let commit_hash =
         Metadata::decode(block::metadata(block, BlockMetadataIndex::CommitHash)).unwrap_or_default().value;
     // A chain that began without commit hashes goes on without.

@@ -1,7 +1,7 @@
 //! The index files in a package's code (Fabric: `ccmetadata.TargzMetadataProvider`, `ValidateMetadataFile`).
 //!
-//! Code is a tar, gzipped, whatever its language. Invariant: a hostile package costs a bounded time and little memory: it is
-//! unpacked as a stream, and only index files are kept.
+//! Code is a tar, gzipped, whatever its language. Invariant: a hostile package costs a bounded time and little memory:
+//! it is unpacked as a stream, and only index files are kept.
 
 use std::io::{self, Read};
 
@@ -83,8 +83,8 @@ impl ChaincodePackage {
     }
 }
 
-/// What an index file is for, by its name below [`FOLDER`]: the outer none for what is no index file, the inner one for the
-/// public state.
+/// What an index file is for, by its name below [`FOLDER`]: the outer none for what is no index file, the inner one for
+/// the public state.
 fn collection(name: &str) -> Option<Option<&str>> {
     let is_file = |name: &str| name.contains(".json") && !name.ends_with('/');
     if let Some(file) = name.strip_prefix("indexes/") {

@@ -1,9 +1,9 @@
 //! CouchDB's order of JSON values: null, false, true, numbers, strings, arrays, objects.
 //!
-//! One thing differs: CouchDB sorts strings by ICU's root collation (`a` before `B`), this by code point (`B` before `a`),
-//! which needs no tables, never changes with a library's version, and makes an index a plain range of bytes. Numbers are
-//! compared as doubles. Invariant: the bytes of [`encode`] sort as [`compare`] does, and the encoding of one value is never
-//! the beginning of another's.
+//! One thing differs: CouchDB sorts strings by ICU's root collation (`a` before `B`), this by code point (`B` before
+//! `a`), which needs no tables, never changes with a library's version, and makes an index a plain range of bytes.
+//! Numbers are compared as doubles. Invariant: the bytes of [`encode`] sort as [`compare`] does, and the encoding of
+//! one value is never the beginning of another's.
 
 use std::cmp::Ordering;
 

@@ -1,7 +1,8 @@
 //! Which keys and values a peer with CouchDB takes, and the form in which it gives values back
 //! (Fabric: `statecouchdb.validateKey`, `validateValue`, `couchDocToKeyValue`).
 //!
-//! A write set that breaks them is invalid (code 24) on every peer of such a network, so they are Fabric's to the letter.
+//! A write set that breaks them is invalid (code 24) on every peer of such a network, so they are Fabric's to the
+//! letter.
 
 use bytes::Bytes;
 
@@ -43,7 +44,8 @@ pub fn check_write(key: &str, value: &[u8]) -> Result<(), CouchDbRule> {
     }
 }
 
-/// A value as chaincode reads it: a JSON object in one form, whatever the form it was written in; anything else as it is.
+/// A value as chaincode reads it: a JSON object in one form, whatever the form it was written in; anything else as it
+/// is.
 pub(in crate::ledger) fn as_read(value: &[u8]) -> Bytes {
     match json::document(value) {
         Some((members, true)) => format::object_to_json(&members).into(),

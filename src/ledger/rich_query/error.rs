@@ -77,8 +77,7 @@ impl RichQueryError {
 
 /// Why a file is no definition of an index.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IndexError {
+pub(super) enum IndexError {
     /// It is not JSON.
     #[error("Index metadata file [{file}] is not a valid JSON")]
     NotJson {

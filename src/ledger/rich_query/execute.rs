@@ -1,9 +1,9 @@
 //! Answers a query, row by row (CouchDB: `mango_cursor_view`; Fabric: `statecouchdb.queryScanner`).
 //!
-//! Without an order, rows come in that of their keys, whether an index is used or not. In an order, they come by the fields
-//! and then by the key, both in the direction asked for; a document that lacks one of the fields is left out, as it is left
-//! out of the index that CouchDB would need. Invariant: what is held in memory and for how long it works is bounded, and
-//! only keys are held.
+//! Without an order, rows come in that of their keys, whether an index is used or not. In an order, they come by the
+//! fields and then by the key, both in the direction asked for; a document that lacks one of the fields is left out, as
+//! it is left out of the index that CouchDB would need. Invariant: what is held in memory and for how long it works is
+//! bounded, and only keys are held.
 
 use std::time::{Duration, Instant};
 

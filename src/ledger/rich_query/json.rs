@@ -1,9 +1,9 @@
 //! JSON as Fabric and CouchDB take it: values, and a parser that agrees with Go's `encoding/json` about what is JSON.
 //!
-//! Whether a value is a JSON object decides between a valid transaction and an invalid one, so every peer must come to the
-//! same. Go's peculiarities are kept: the last of two equal names wins, bytes that are not UTF-8 become U+FFFD, and a number
-//! that no double can hold makes the whole thing no JSON. Invariant: nothing here recurses, however deep the input is, and a
-//! [`Value`] is never nested deeper than [`MAX_VALUE_DEPTH`].
+//! Whether a value is a JSON object decides between a valid transaction and an invalid one, so every peer must come to
+//! the same. Go's peculiarities are kept: the last of two equal names wins, bytes that are not UTF-8 become U+FFFD, and
+//! a number that no double can hold makes the whole thing no JSON. Invariant: nothing here recurses, however deep the
+//! input is, and a [`Value`] is never nested deeper than [`MAX_VALUE_DEPTH`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,9 +51,9 @@ pub(super) struct Parsed {
     pub end: usize,
 }
 
-/// A state value as CouchDB would keep it: none for what is no JSON object (Fabric keeps that as an attachment). The second
-/// part says whether it is whole: where it is nested too deep, the members of its root are right, and what is far below
-/// is not.
+/// A state value as CouchDB would keep it: none for what is no JSON object (Fabric keeps that as an attachment). The
+/// second part says whether it is whole: where it is nested too deep, the members of its root are right, and what is
+/// far below is not.
 pub(super) fn document(bytes: &[u8]) -> Option<(Object, bool)> {
     // Most of what is no JSON is told by its first byte.
     let first = bytes.iter().find(|byte| !is_space(**byte))?;

@@ -75,8 +75,8 @@ impl<'a> IndexWriter<'a> {
     }
 }
 
-/// Gives a chaincode or collection these indexes in place of those it has, and says whether anything changed. New ones get
-/// their rows from the state as the transaction sees it. What is no definition is left out, and the log says so.
+/// Gives a chaincode or collection these indexes in place of those it has, and says whether anything changed. New ones
+/// get their rows from the state as the transaction sees it. What is no definition is left out, and the log says so.
 pub(in crate::ledger) fn define(
     transaction: &GuardedWrite,
     channel: &str,

@@ -18,8 +18,8 @@ pub const MAX_SORTED_ROWS: usize = 100_000;
 pub const MAX_SORTED_SIZE: usize = 64 << 20;
 /// Time that one query may work, over all its batches.
 pub const MAX_QUERY_TIME: Duration = Duration::from_secs(20);
-/// Objects and arrays within each other in a value. A deeper one is no document: no query finds it, and it is read as it
-/// was written.
+/// Objects and arrays within each other in a value. A deeper one is no document: no query finds it, and it is read as
+/// it was written.
 pub const MAX_VALUE_DEPTH: usize = 200;
 /// Indexes of one chaincode or collection.
 pub const MAX_INDEXES: usize = 64;

@@ -1,4 +1,5 @@
-//! Rich queries: CouchDB's Mango selectors over the channel's own store (Fabric: `statecouchdb`, `core/ledger/util/couchdb`).
+//! Rich queries: CouchDB's Mango selectors over the channel's own store (Fabric: `statecouchdb`,
+//! `core/ledger/util/couchdb`).
 //!
 //! | here | in CouchDB or Fabric |
 //! |---|---|
@@ -8,10 +9,10 @@
 //! | `index`, `space`, `store`, `keep`, `deployed` | `mango_native_proc`, `ccmetadata`, `cceventmgmt` |
 //! | [`couchdb_rules`] | `statecouchdb.ValidateKeyValue`, `couchDocToKeyValue` |
 //!
-//! There is no database beside the ledger: indexes are rows in the channel's own, written in the transaction of the block.
-//! `docs/authors.md` tells authors where answers differ from CouchDB's. Invariant: the answer to a query depends on the
-//! state, the query and the definitions of partial indexes that it names, and on nothing else: not on the other indexes,
-//! and not on when they were made.
+//! There is no database beside the ledger: indexes are rows in the channel's own, written in the transaction of the
+//! block. `docs/authors.md` tells authors where answers differ from CouchDB's. Invariant: the answer to a query depends
+//! on the state, the query and the definitions of partial indexes that it names, and on nothing else: not on the other
+//! indexes, and not on when they were made.
 
 mod bookmark;
 mod collation;
@@ -36,7 +37,8 @@ pub(super) mod store;
 
 pub use couchdb_rules::CouchDbRule;
 pub use deployed::{DeployedIndexes, PackagedIndex};
-pub use error::{IndexError, RichQueryError};
+use error::IndexError;
+pub use error::RichQueryError;
 
 /// The file of a package that defines an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +47,4 @@ pub struct IndexFile {
     pub file: String,
     /// Its text.
     pub definition: String,
-}
-
-/// Checks what a package says is the definition of an index.
-///
-/// # Errors
-/// Why it is none, in Fabric's words.
-pub fn check_index(file: &IndexFile) -> Result<(), IndexError> {
-    index::Index::parse(0, &file.file, &file.definition).map(|_| ())
 }

@@ -57,8 +57,8 @@ pub(super) fn integer(number: f64) -> Option<i128> {
     format!("{number}").parse().ok()
 }
 
-/// Erlang's `re` matches bytes, and its classes are those of ASCII. It is PCRE; this takes no back references and no look
-/// around, and so never takes more than linear time.
+/// Erlang's `re` matches bytes, and its classes are those of ASCII. It is PCRE; this takes no back references and no
+/// look around, and so never takes more than linear time.
 fn regex(pattern: &str) -> Result<Condition, RichQueryError> {
     let compiled = regex::bytes::RegexBuilder::new(pattern).unicode(false).size_limit(MAX_REGEX_SIZE).build();
     match compiled {

@@ -1,8 +1,8 @@
 //! Which index answers a query, and which part of it (CouchDB: `mango_idx_view:is_usable`, `field_ranges`).
 //!
-//! Invariant: every document that matches has a row in the part that is chosen. That there are others in it does no harm:
-//! each document is matched. So the answer is the same with every index and with none; only a partial index that the query
-//! names restricts it, as in CouchDB.
+//! Invariant: every document that matches has a row in the part that is chosen. That there are others in it does no
+//! harm: each document is matched. So the answer is the same with every index and with none; only a partial index that
+//! the query names restricts it, as in CouchDB.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,8 @@ pub(super) struct Choice<'a> {
     /// The least and the greatest beginning of a row, with the prefix.
     pub low: Vec<u8>,
     pub high: Vec<u8>,
-    /// Where the rows stand in the order that the query asks for: the length of the part of the prefix that is no sort field.
+    /// Where the rows stand in the order that the query asks for: the length of the part of the prefix that is no sort
+    /// field.
     pub ordered_after: Option<usize>,
 }
 

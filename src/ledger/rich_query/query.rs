@@ -129,7 +129,8 @@ fn sort(value: Value) -> Result<Sort, RichQueryError> {
     Ok(Sort { fields: fields.into_iter().map(|(path, _)| path).collect(), descending })
 }
 
-/// A field of a sort or of an index: its name, or an object that maps the name to a direction. The flag says descending.
+/// A field of a sort or of an index: its name, or an object that maps the name to a direction. The flag says
+/// descending.
 pub(super) fn sorted_field(value: &Value) -> Result<(Path, bool), RichQueryError> {
     let invalid = || RichQueryError::refused("invalid_sort_field", format!("Invalid sort field: {value}"));
     match value {

@@ -1,9 +1,9 @@
 //! Selectors: reading one (CouchDB: `mango_selector:normalize`).
 //!
-//! Names are pulled down to the conditions, and negations too: `{"$not": {"a": {"$gt": 5}}}` asks for an `a` of at most 5,
-//! and no document without `a` matches. Within `$elemMatch`, `$allMatch` and `$keyMapMatch` CouchDB leaves negations where
-//! they are; there, `$not` is simply the opposite. Invariant: reading a selector takes time and space in proportion to its
-//! text, and ends below [`MAX_SELECTOR_TERMS`].
+//! Names are pulled down to the conditions, and negations too: `{"$not": {"a": {"$gt": 5}}}` asks for an `a` of at most
+//! 5, and no document without `a` matches. Within `$elemMatch`, `$allMatch` and `$keyMapMatch` CouchDB leaves negations
+//! where they are; there, `$not` is simply the opposite. Invariant: reading a selector takes time and space in
+//! proportion to its text, and ends below [`MAX_SELECTOR_TERMS`].
 
 use std::cmp::Ordering;
 

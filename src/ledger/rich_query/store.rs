@@ -1,8 +1,8 @@
 //! Indexes in the channel's database: their tables, and a snapshot of them.
 //!
-//! Invariant: the rows are those of the state at the height in [`INDEXED_HEIGHT`]. A commit that writes rows moves it in the
-//! same transaction. Where it is behind, somebody wrote the state without them, and they are made anew before anybody
-//! reads.
+//! Invariant: the rows are those of the state at the height in [`INDEXED_HEIGHT`]. A commit that writes rows moves it
+//! in the same transaction. Where it is behind, somebody wrote the state without them, and they are made anew before
+//! anybody reads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
