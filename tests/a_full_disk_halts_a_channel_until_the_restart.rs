@@ -77,7 +77,7 @@ async fn a_channel_without_room_halts_and_the_others_go_on() -> anyhow::Result<(
         committed.push(id);
         assert!(committed.len() < 1000, "the disk is never full");
     };
-    assert_eq!(failed, "the stream of blocks ended before the commit", "it was ordered, and Deliver ends");
+    assert!(failed.starts_with("the stream of blocks ended before the commit"), "it was ordered: {failed}");
     // The orderer learns of it a moment after those who wait for the block.
     let refused = loop {
         let answer = client.broadcast(late.clone()).await?;
