@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "chaincode.proto",
     "chaincode_package.proto",
     "chaincode_shim.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 13] = [
     "proposal.proto",
     "queryresult.proto",
     "rwset.proto",
+    "transientstore.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

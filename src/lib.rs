@@ -19,6 +19,7 @@ pub mod node;
 pub mod operations;
 pub mod ordering;
 pub mod policies;
+pub mod private_data;
 pub mod scc;
 pub mod testing;
 pub mod tls;

@@ -14,9 +14,10 @@ use selvedge::channel::{AclChecker, Authenticator, Bundle, Channels};
 use selvedge::container::Ccid;
 use selvedge::endorser::check::{check, invocation_input};
 use selvedge::endorser::{ChaincodeExecutor, Endorser, EndorserParts, hash};
-use selvedge::ledger::{Ledger, LedgerProvider};
+use selvedge::ledger::{Ledger, LedgerProvider, TransientStore};
 use selvedge::msp::{Msp, SigningIdentity};
 use selvedge::ordering::Orderer;
+use selvedge::private_data::LocalDistributor;
 use selvedge::testing::{GOLDEN_CHANNEL as CHANNEL, Golden, GoldenSccs, base64_at, text_at};
 use selvedge::validation::TransactionValidator;
 use selvedge_proto::common::{Block, Envelope, Header, SignatureHeader};
@@ -71,6 +72,7 @@ impl Ledgers for Disk {
 /// The recorded peer A, with empty ledgers in `dir`.
 fn peer(dir: &Path, recorded: BTreeMap<String, Executed>) -> Endorser {
     let ledgers = LedgerProvider::open(dir).expect("a directory");
+    let transient = TransientStore::open(&dir.join("transientStore")).expect("a store");
     let genesis = Block::decode(read("blocks/block-000.block")).expect("a block");
     ledgers.create(CHANNEL, &genesis).expect("a ledger");
     let authenticator = authenticator();
@@ -80,6 +82,7 @@ fn peer(dir: &Path, recorded: BTreeMap<String, Executed>) -> Endorser {
         system_chaincodes: Arc::new(GoldenSccs),
         executor: Arc::new(Recorded(recorded)),
         ledgers: Arc::new(Disk(ledgers)),
+        private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
         signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
     };
     Endorser::new(parts, 1, None)
@@ -159,6 +162,7 @@ async fn refused_proposals_get_fabrics_texts() {
 async fn the_replay_of_a_committed_transaction_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let ledgers = LedgerProvider::open(dir.path()).expect("a directory");
+    let transient = TransientStore::open(&dir.path().join("transientStore")).expect("a store");
     let genesis = Block::decode(read("blocks/block-000.block")).expect("a block");
     let ledger = ledgers.create(CHANNEL, &genesis).expect("a ledger");
     for number in 1..=8 {
@@ -173,6 +177,7 @@ async fn the_replay_of_a_committed_transaction_is_refused() {
         system_chaincodes: Arc::new(GoldenSccs),
         executor: Arc::new(Recorded(BTreeMap::new())),
         ledgers: Arc::new(Disk(ledgers)),
+        private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
         signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
     };
     let cases = json("proposals/rejected.json");

@@ -26,6 +26,10 @@ pub mod rwset {
 pub mod kvrwset {
     tonic::include_proto!("kvrwset");
 }
+/// Private data before its commit (Fabric: `protos/transientstore`).
+pub mod transientstore {
+    tonic::include_proto!("transientstore");
+}
 /// Rows of queries (Fabric: `protos/ledger/queryresult`).
 pub mod queryresult {
     tonic::include_proto!("queryresult");

@@ -128,7 +128,7 @@ pub struct ApplicationCapabilities {
 pub enum Access {
     /// Reading values, ranges or metadata. Hashes are free to read.
     Read,
-    /// Writing, deleting or purging. Fabric 1.4 checks nothing here.
+    /// Writing, deleting or purging. Fabric 1.4 checks nothing here; `member_only_write` is of 2.0.
     Write,
 }
 
@@ -150,26 +150,10 @@ pub trait Collections: Send + Sync + 'static {
     fn permission(
         &self,
         access: Access,
+        channel: &str,
         namespace: &str,
         collection: &str,
         signed: Option<&SignedProposal>,
         simulator: &SharedSimulator,
     ) -> Result<Permission, Denied>;
-}
-
-/// No collection has rules: what does not exist is for the simulator to say.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoCollections;
-
-impl Collections for NoCollections {
-    fn permission(
-        &self,
-        _: Access,
-        _: &str,
-        _: &str,
-        _: Option<&SignedProposal>,
-        _: &SharedSimulator,
-    ) -> Result<Permission, Denied> {
-        Ok(Permission::Granted)
-    }
 }

@@ -98,6 +98,7 @@ impl Collections for Rules {
         &self,
         access: Access,
         _: &str,
+        _: &str,
         collection: &str,
         _: Option<&SignedProposal>,
         _: &SharedSimulator,

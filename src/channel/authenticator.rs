@@ -82,12 +82,27 @@ impl Authenticator {
         signature: &[u8],
     ) -> Result<Identity, MspError> {
         let identity = realm.identify(creator)?;
+        self.verify(&identity, creator, message, signature)?;
+        Ok(identity)
+    }
+
+    /// Whether the signature is that of `identity`, which is what `creator` is here.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn verify(
+        &self,
+        identity: &Identity,
+        creator: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), MspError> {
         let key = fingerprint(creator, message, signature);
         if self.memory().get(&key).is_none() {
             identity.verify(message, signature)?;
             self.memory().insert(key, ());
         }
-        Ok(identity)
+        Ok(())
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Generations<[u8; 32], ()>> {

@@ -30,4 +30,5 @@ pub use channels::Channels;
 pub use config_error::ConfigError;
 pub use error::ChannelError;
 pub use joining::{GenesisBlock, GenesisError};
+pub use name::is_channel_name;
 pub use orderer_settings::{OrdererOrganisation, OrdererSettings};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use selvedge_proto::common::{
     BatchSize, BatchTimeout, ChannelRestrictions, ConfigGroup, ConsensusType, KafkaBrokers, OrdererAddresses,
     consensus_type,
@@ -75,11 +74,6 @@ impl OrdererSettings {
     /// The type of consensus: `solo`, `kafka`, `etcdraft`.
     pub fn consensus_type(&self) -> &str {
         &self.consensus.r#type
-    }
-
-    /// What the type of consensus keeps in the configuration.
-    pub fn consensus_metadata(&self) -> &Bytes {
-        &self.consensus.metadata
     }
 
     /// Whether the ordering service works or is being migrated. A number that nobody knows counts as the former.

@@ -25,6 +25,7 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("peer.localMspId", "SampleOrg"),
     ("peer.limits.concurrency.endorserService", "2500"),
     ("peer.authentication.timewindow", "15m"),
+    ("peer.gossip.pvtData.transientstoreMaxBlockRetention", "1000"),
     ("peer.tls.enabled", "false"),
     ("peer.tls.clientAuthRequired", "false"),
     ("peer.tls.cert.file", ""),

@@ -31,6 +31,8 @@ use document::Document;
 use keys::Kind;
 use values::Values;
 
+use crate::channel::is_channel_name;
+
 /// What a configuration is read from. Tests make their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -191,16 +193,11 @@ fn development(values: &mut Values<'_>) -> DevelopmentConfig {
     }
 }
 
-/// Fabric's rule for a channel's name (`configtx.validateChannelID`).
 fn check_channel(name: &str) -> Result<(), String> {
-    let mut letters = name.chars();
-    let starts_well = letters.next().is_some_and(|c| c.is_ascii_lowercase());
-    let goes_well = letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-');
-    if starts_well && goes_well && name.len() <= 249 {
-        Ok(())
-    } else {
-        Err("is not a channel's name; write at most 249 of a-z, 0-9, dot and dash, and a letter first".to_owned())
+    if is_channel_name(name) {
+        return Ok(());
     }
+    Err("is not a channel's name; write at most 249 of a-z, 0-9, dot and dash, and a letter first".to_owned())
 }
 
 /// Says what has no effect. One line for everything of Fabric's, because a file of Fabric's is full of it.

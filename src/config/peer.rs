@@ -9,6 +9,9 @@ use super::values::Values;
 /// Where a node without a core.yaml keeps its data, under the current directory.
 const BUILT_IN_DATA: &str = "selvedge-data";
 
+const RETENTION: &str = "peer.gossip.pvtData.transientstoreMaxBlockRetention";
+const DEFAULT_RETENTION: u64 = 1000;
+
 /// `peer`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerConfig {
@@ -35,6 +38,9 @@ pub struct PeerConfig {
     pub endorser_concurrency: usize,
     /// `peer.authentication.timewindow`: how far a client's clock may be off.
     pub authentication_timewindow: Duration,
+    /// `peer.gossip.pvtData.transientstoreMaxBlockRetention`: blocks for which private data waits for its transaction; never
+    /// 0.
+    pub transient_store_retention: u64,
     /// `peer.tls`
     pub tls: TlsConfig,
 }
@@ -65,6 +71,11 @@ pub(super) fn read(values: &mut Values<'_>, directory: &Path, has_file: bool) ->
         endorser_concurrency: values.number("peer.limits.concurrency.endorserService", 0..=1_000_000),
         authentication_timewindow: values
             .duration("peer.authentication.timewindow", Duration::from_secs(1)..=Duration::from_secs(24 * 3600)),
+        transient_store_retention: match values.number(RETENTION, 0..=1_000_000_000) {
+            // As in Fabric.
+            0 => DEFAULT_RETENTION,
+            blocks => blocks,
+        },
         tls: tls::read(values),
     }
 }

@@ -71,12 +71,12 @@ pub fn check(
     let channel_header: Result<ChannelHeader, Undecodable> = decode("ChannelHeader", &header.channel_header);
     let creator = &signature_header.creator;
 
-    // Expiry comes first, and the identity has to be looked up for it: a repeated creator is not parsed again.
+    // Expiry comes first, and the identity has to be looked up for it.
     let channel = channel_header.as_ref().map_or("", |header| header.channel_id.as_str());
     let realm = authenticator.realm(channel);
     let identity = realm.identify(creator);
-    let expires_at = identity.as_ref().map(|identity| Some(identity.expires_at()));
-    if expires_at.unwrap_or_else(|_| msp::expires_at(creator)).is_some_and(|expiry| now > expiry) {
+    let expires_at = identity.as_ref().map_or_else(|_| msp::expires_at(creator), |known| Some(known.expires_at()));
+    if expires_at.is_some_and(|expiry| now > expiry) {
         return Err(EndorserError::IdentityExpired);
     }
 
@@ -88,12 +88,13 @@ pub fn check(
     if creator.is_empty() {
         return Err(EndorserError::Creator);
     }
-    let identity =
-        authenticator.authenticate(&realm, creator, &signed.proposal_bytes, &signed.signature).map_err(|cause| {
-            let mspid = msp::mspid_of(creator).unwrap_or_default();
-            tracing::warn!(channel = channel_header.channel_id, mspid, %cause, "access denied");
-            EndorserError::AccessDenied { channel: channel_header.channel_id.clone(), mspid }
-        })?;
+    let verify =
+        |identity: &Identity| authenticator.verify(identity, creator, &signed.proposal_bytes, &signed.signature);
+    let identity = identity.and_then(|identity| verify(&identity).map(|()| identity)).map_err(|cause| {
+        let mspid = msp::mspid_of(creator).unwrap_or_default();
+        tracing::warn!(channel = channel_header.channel_id, mspid, %cause, "access denied");
+        EndorserError::AccessDenied { channel: channel_header.channel_id.clone(), mspid }
+    })?;
     let expected = hash::transaction_id(&signature_header.nonce, creator);
     if channel_header.tx_id != expected {
         return Err(EndorserError::TxId { got: channel_header.tx_id, expected });

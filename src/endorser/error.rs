@@ -7,6 +7,7 @@ use crate::channel::AclError;
 use crate::decode::Undecodable;
 use crate::ledger::LedgerError;
 use crate::msp::MspError;
+use crate::private_data::DistributionError;
 
 /// Where a client finds an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +118,25 @@ pub enum EndorserError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The simulation wrote private data, which is not distributed yet.
-    #[error("private data collections are not supported yet; chaincode {0} wrote to one")]
-    PrivateData(String),
+    /// An Init wrote private data, whose collections are not on the channel before it is committed.
+    #[error("Private data is forbidden to be used in instantiate")]
+    PrivateDataInInstantiate,
+    /// The chaincode wrote private data and has no collections.
+    #[error("failed to obtain collections config: no collection config for chaincode {0:?}")]
+    NoCollections(String),
+    /// What is there as the chaincode's collections is something else.
+    #[error(
+        "failed to obtain collections config: invalid configuration for collection criteria {chaincode:?}: {source}"
+    )]
+    Collections {
+        /// The chaincode.
+        chaincode: String,
+        /// The decoder's error.
+        source: prost::DecodeError,
+    },
+    /// Private data did not get to where it has to be.
+    #[error(transparent)]
+    Distribution(#[from] DistributionError),
     /// The chaincode's definition asks for another endorsement plug-in.
     #[error("plugin with name {0} could not be used: plugin with name {0} wasn't found")]
     Plugin(String),
@@ -138,7 +155,10 @@ impl EndorserError {
             | Self::NotInstantiated { .. }
             | Self::Execute(_)
             | Self::Ledger(_)
-            | Self::PrivateData(_)
+            | Self::PrivateDataInInstantiate
+            | Self::NoCollections(_)
+            | Self::Collections { .. }
+            | Self::Distribution(_)
             | Self::Plugin(_)
             | Self::Sign(_) => Placement::Response,
             _ => Placement::Grpc,

@@ -15,9 +15,10 @@ use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::channel::{AclChecker, Authenticator, Bundle, Channels};
 use crate::client::{CreatedProposal, create_chaincode_proposal};
 use crate::container::Ccid;
-use crate::ledger::{Ledger, LedgerProvider};
+use crate::ledger::{Ledger, LedgerProvider, TransientStore};
 use crate::msp::development::{self, DevelopmentMsp};
 use crate::msp::{Msp, SigningIdentity, folder};
+use crate::private_data::LocalDistributor;
 
 pub(crate) const CHANNEL: &str = "mychannel";
 pub(crate) const MSPID: &str = "DevMSP";
@@ -27,6 +28,7 @@ pub(crate) struct Network {
     pub(crate) msp: DevelopmentMsp,
     pub(crate) user: SigningIdentity,
     pub(crate) channels: Arc<Channels>,
+    pub(crate) transient: Arc<TransientStore>,
     pub(crate) parts: EndorserParts,
     _place: TempDir,
 }
@@ -49,6 +51,7 @@ impl Network {
         let ledgers = LedgerProvider::open(&place.path().join("ledgers")).expect("a directory of ledgers");
         ledgers.create(CHANNEL, &genesis).expect("a ledger");
 
+        let transient = Arc::new(TransientStore::open(&place.path().join("transientStore")).expect("a store"));
         let local = Arc::new(Msp::load(&msp.peer, MSPID).expect("the peer's MSP"));
         let authenticator = Arc::new(Authenticator::new(channels.clone(), local));
         let parts = EndorserParts {
@@ -57,10 +60,11 @@ impl Network {
             system_chaincodes: Arc::new(Sccs),
             executor: Arc::new(Answer::status(200)),
             ledgers: Arc::new(Disk(ledgers)),
+            private_data: Arc::new(LocalDistributor::new(Arc::clone(&transient))),
             signer: Arc::new(SigningIdentity::load(&msp.peer, MSPID).expect("the peer's key")),
         };
         let user = SigningIdentity::load(&msp.user, MSPID).expect("the user's key");
-        Self { msp, user, channels, parts, _place: place }
+        Self { msp, user, channels, transient, parts, _place: place }
     }
 
     /// A proposal of the user.

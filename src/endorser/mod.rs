@@ -8,12 +8,16 @@
 //! error of code Unknown; a failure from then on is a `Response` with status 500 and no payload; a chaincode that
 //! answers 500 or more has its payload. SDKs tell the three apart by exactly this ([`EndorserError::placement`]).
 //!
-//! Not here yet: the second half of `lscc` deploy and upgrade (the chaincode's Init), distribution of private data,
-//! endorsement plug-ins other than the default one, and the endorser's metrics.
+//! Private data leaves through a [`PrivateDataDistributor`](crate::private_data::PrivateDataDistributor) before the
+//! response is signed.
+//!
+//! Not here yet: the second half of `lscc` deploy and upgrade (the chaincode's Init), endorsement plug-ins other than the
+//! default one, and the endorser's metrics.
 
 pub mod check;
 mod error;
 pub mod hash;
+mod private_data;
 mod response;
 mod service;
 mod simulate;

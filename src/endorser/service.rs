@@ -16,6 +16,7 @@ use super::{ChaincodeExecutor, EndorserError, Placement, response};
 use crate::chaincode::{Ledgers, SystemChaincodes};
 use crate::channel::{AclChecker, Authenticator, resource};
 use crate::msp::Signer;
+use crate::private_data::PrivateDataDistributor;
 
 /// Proposals in work at once: `peer.limits.concurrency.endorserService` in Fabric's core.yaml.
 pub const DEFAULT_CONCURRENCY: usize = 2500;
@@ -33,6 +34,8 @@ pub struct EndorserParts {
     pub executor: Arc<dyn ChaincodeExecutor>,
     /// Finds ledgers.
     pub ledgers: Arc<dyn Ledgers>,
+    /// Takes private data.
+    pub private_data: Arc<dyn PrivateDataDistributor>,
     /// Signs endorsements.
     pub signer: Arc<dyn Signer>,
 }

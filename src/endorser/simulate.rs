@@ -7,10 +7,11 @@ use selvedge_proto::protos::{ChaincodeEvent, Response};
 
 use super::check::{CheckedProposal, invocation_input};
 use super::service::EndorserParts;
-use super::{EndorserError, response::FIRST_UNENDORSABLE};
+use super::{EndorserError, private_data, response::FIRST_UNENDORSABLE};
 use crate::chaincode::{TransactionParams, chaincode_definition};
 use crate::container::Ccid;
-use crate::ledger::{HistoryQueryExecutor, SharedSimulator};
+use crate::ledger::collections::LSCC;
+use crate::ledger::{HistoryQueryExecutor, SharedSimulator, SimulationResults};
 
 /// The default endorsement plug-in, and the only one.
 const ESCC: &str = "escc";
@@ -55,8 +56,10 @@ pub(super) async fn simulate(parts: &EndorserParts, checked: &CheckedProposal) -
     let ccid = Ccid::new(name.clone(), definition.version.clone());
     let executed = parts.executor.execute(&params, &ccid, input).await?;
     drop(params);
-    // The simulator pins a snapshot; it is let go before the response is signed.
-    let results = simulator.map_or_else(|| Ok(Bytes::new()), |simulator| results(name, &simulator))?;
+    let results = match simulator {
+        Some(simulator) => results(parts, checked, executed.response.status, simulator).await?,
+        None => Bytes::new(),
+    };
     let event = executed.event.filter(|_| executed.response.status < FIRST_UNENDORSABLE);
     Ok(Simulated { response: executed.response, event, results, version: definition.version, input: input_bytes })
 }
@@ -88,10 +91,23 @@ fn definition(
     Ok(Definition { version: data.version, escc: if data.escc.is_empty() { ESCC.into() } else { data.escc } })
 }
 
-fn results(name: &str, simulator: &SharedSimulator) -> Result<Bytes, EndorserError> {
-    let results = simulator.lock().unwrap_or_else(PoisonError::into_inner).results()?;
-    if results.private.is_some() {
-        return Err(EndorserError::PrivateData(name.to_owned()));
+/// The public results. The private ones are handed on, if there will be an endorsement that somebody can commit.
+async fn results(
+    parts: &EndorserParts,
+    checked: &CheckedProposal,
+    status: i32,
+    simulator: SharedSimulator,
+) -> Result<Bytes, EndorserError> {
+    let SimulationResults { public, private } = simulator.lock().unwrap_or_else(PoisonError::into_inner).results()?;
+    let Some(private) = private else { return Ok(public) };
+    if checked.chaincode_id.name == LSCC {
+        return Err(EndorserError::PrivateDataInInstantiate);
     }
-    Ok(results.public)
+    if status < FIRST_UNENDORSABLE {
+        let assembled = private_data::assemble(private, &simulator)?;
+        // It pins a snapshot, and the disk is waited for.
+        drop(simulator);
+        parts.private_data.distribute(checked.channel(), checked.txid(), assembled).await?;
+    }
+    Ok(public)
 }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::guard::{GuardedDatabase, guarded};
 use super::store::Snapshot;
-use super::{HistoryQueryExecutor, LedgerError, QueryExecutor, TxSimulator};
+use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, QueryExecutor, TxSimulator};
 
 /// Page cache of one channel. A peer is a member of a handful of channels, and the hot part of a state is small; redb's
 /// own default is 1 GiB for each database.
@@ -31,6 +31,8 @@ pub struct Ledger {
     pub(super) height: watch::Sender<u64>,
     /// Why no more blocks are taken.
     halted: OnceLock<String>,
+    /// None: no private data is kept, all of it is missing.
+    pub(super) private: OnceLock<Arc<PrivateDataSupport>>,
     current: RwLock<Arc<Snapshot>>,
 }
 
@@ -64,6 +66,7 @@ impl Ledger {
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
             halted: OnceLock::new(),
+            private: OnceLock::new(),
             database,
         })
     }

@@ -13,6 +13,7 @@ use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
 use super::guard::guarded;
+use super::private_commit::PrivateCommit;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
 use super::store::{self, Snapshot, Tip};
 use super::transaction::{BlockTransaction, NamespaceRwSet, endorsed_rwset};
@@ -109,13 +110,19 @@ impl Ledger {
         }
         let verdict = judge(&block, number, validation, &*snapshot)?;
         let block = finish(block, &verdict, &snapshot.tip);
+        let support = self.private.get().map(|support| &**support);
+        let private =
+            PrivateCommit::gather(&self.channel, support, &block, &verdict.codes, &verdict.updates, &snapshot)?;
         let judged = Instant::now();
-        let transaction = write(&self.database, &block, number, &verdict)?;
+        let transaction = write(&self.database, &block, number, &verdict, &private)?;
         let written = Instant::now();
         transaction.commit()?;
         let times =
             CommitTimes { state_validation: judged - started, write: written - judged, sync: written.elapsed() };
         durable(&verdict.codes);
+        if let Some(support) = support {
+            support.committed(&self.channel, number, &private);
+        }
 
         let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
         self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config))?);
@@ -138,7 +145,8 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
     let verdict = judge(genesis, number, &valid, &NoState)?;
-    write(database, &finish(genesis.clone(), &verdict, &tip), number, &verdict)?.commit()?;
+    let block = finish(genesis.clone(), &verdict, &tip);
+    write(database, &block, number, &verdict, &PrivateCommit::default())?.commit()?;
     Ok(())
 }
 
@@ -281,8 +289,14 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
     block
 }
 
-/// Block, indexes, state and history in one transaction, which is durable once it is committed.
-fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> Result<WriteTransaction, LedgerError> {
+/// Block, indexes, state, history and private data in one transaction, which is durable once it is committed.
+fn write(
+    database: &Database,
+    block: &Block,
+    number: u64,
+    verdict: &Verdict,
+    private: &PrivateCommit,
+) -> Result<WriteTransaction, LedgerError> {
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
@@ -308,6 +322,7 @@ fn write(database: &Database, block: &Block, number: u64, verdict: &Verdict) -> 
                 Update::Delete(_) => state.remove(key.as_slice())?,
             };
         }
+        private.write(&transaction, number, &verdict.updates, &mut state)?;
         let mut history = transaction.open_table(store::HISTORY)?;
         for (namespace, key, tx) in verdict.sorted_history() {
             history.insert((namespace.as_str(), key.as_str(), number, *tx), ())?;

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Version;
+
 /// An error of the ledger. Its text is what a chaincode or a client sees.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -107,13 +109,33 @@ pub enum LedgerError {
          pass the collection configuration upon chaincode definition/instantiation"
     )]
     NoCollections(String),
-    /// The chaincode may have the collection, but this version keeps no private data.
-    #[error("collection [{collection}] of chaincode [{namespace}] cannot be used: this version keeps no private data")]
-    PrivateDataUnsupported {
+    /// The chaincode has collections, and this is none of them.
+    #[error("collection [{collection}] not defined in the collection config for chaincode [{chaincode}]")]
+    NoSuchCollection {
         /// The chaincode.
-        namespace: String,
-        /// The collection.
+        chaincode: String,
+        /// The name that is not there.
         collection: String,
+    },
+    /// What lscc keeps as a chaincode's collections is something else.
+    #[error("the collections of chaincode {chaincode} in the state of lscc cannot be decoded: {source}")]
+    Collections {
+        /// The chaincode.
+        chaincode: String,
+        /// The decoder's error.
+        source: prost::DecodeError,
+    },
+    /// The value is not here, or not the one whose hash is the newest: it never came to this peer, or its organisation is
+    /// no member of the collection.
+    #[error(
+        "private data matching public hash version is not available. Public hash version = {}, Private data version = {}",
+        height(*.hash), height(*.value)
+    )]
+    PrivateDataNotAvailable {
+        /// The version of the hash.
+        hash: Option<Version>,
+        /// The version of the value that is here.
+        value: Option<Version>,
     },
 }
 
@@ -139,6 +161,14 @@ impl LedgerError {
     }
 }
 
+/// A version as Go prints it.
+fn height(version: Option<Version>) -> String {
+    match version {
+        Some(Version { block, tx }) => format!("{{BlockNum: {block}, TxNum: {tx}}}"),
+        None => "<nil>".into(),
+    }
+}
+
 macro_rules! from_redb {
     ($($error:ty),*) => {$(
         impl From<$error> for LedgerError {
@@ -152,4 +182,11 @@ macro_rules! from_redb {
     )*};
 }
 
-from_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError, redb::DatabaseError);
+from_redb!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::DatabaseError,
+    redb::SetDurabilityError
+);

@@ -47,6 +47,21 @@ impl HistoryQueryExecutor {
             block: None,
         })
     }
+
+    /// The last modification of a key in the blocks before `block`.
+    pub(super) fn last_before(
+        &self,
+        namespace: &str,
+        key: &str,
+        block: u64,
+    ) -> Result<Option<KeyModification>, LedgerError> {
+        let mut before = self.snapshot.history.range((namespace, key, 0, 0)..(namespace, key, block, 0))?;
+        let Some((place, _)) = before.next_back().transpose()? else { return Ok(None) };
+        let (.., number, tx) = place.value();
+        let mut history = self.get_history_for_key(namespace, key)?;
+        history.places = self.snapshot.history.range((namespace, key, number, tx)..=(namespace, key, number, tx))?;
+        history.next()
+    }
 }
 
 impl HistoryIterator {

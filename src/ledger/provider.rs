@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use selvedge_proto::common::Block;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, PrivateDataSupport};
+use crate::channel::is_channel_name;
 
 /// What [`FORMAT_FILE`] says. A change of a table or of a value's encoding needs another.
 const FORMAT: &str = "2";
@@ -20,8 +21,6 @@ const LOCK_FILE: &str = "LOCK";
 const DATABASE: &str = "redb";
 /// A database that is being made. What a crash leaves of it is removed at the next start.
 const UNFINISHED: &str = "unfinished";
-/// Fabric refuses names of this length.
-const CHANNEL_NAME_LIMIT: usize = 250;
 
 /// All ledgers of a node.
 #[derive(Debug)]
@@ -29,6 +28,7 @@ pub struct LedgerProvider {
     dir: PathBuf,
     ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
     unopened: BTreeMap<String, String>,
+    private: OnceLock<Arc<PrivateDataSupport>>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
     joining: Mutex<()>,
     _lock: File,
@@ -60,7 +60,22 @@ impl LedgerProvider {
                 _ => {}
             }
         }
-        Ok(Self { dir: dir.to_owned(), ledgers: Mutex::new(ledgers), unopened, joining: Mutex::default(), _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            ledgers: Mutex::new(ledgers),
+            unopened,
+            private: OnceLock::new(),
+            joining: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Has all ledgers, those of later channels too, keep private data. Once, and before any block is committed.
+    pub fn keep_private_data(&self, support: PrivateDataSupport) {
+        let support = self.private.get_or_init(|| Arc::new(support));
+        for ledger in self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
     }
 
     /// Joins a channel: makes its ledger with `genesis` as block 0, whose transactions are all valid.
@@ -92,6 +107,9 @@ impl LedgerProvider {
                 let _ = fs::remove_file(file);
             }
         })?;
+        if let Some(support) = self.private.get() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
         let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
@@ -130,13 +148,6 @@ impl LedgerProvider {
     pub fn channels(&self) -> Vec<String> {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
-}
-
-fn is_channel_name(name: &str) -> bool {
-    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-';
-    name.len() < CHANNEL_NAME_LIMIT
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(rest)
 }
 
 fn lock(dir: &Path) -> Result<File, LedgerError> {

@@ -1,15 +1,17 @@
 //! Collects what a simulation reads and writes, and marshals it (Fabric: `rwsetutil.RWSetBuilder`).
 //!
 //! Endorsers' results are compared byte for byte. Invariant: everything is sorted by the bytes of its name, range queries
-//! stand in the order of their creation, and a namespace that was touched has an entry even if nothing is in it.
+//! stand in the order of their creation, and a namespace that was touched has an entry even if nothing is in it. Private
+//! data is in `private_rwset.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::kvrwset::{KvMetadataEntry, KvMetadataWrite, KvRead, KvWrite, KvrwSet, RangeQueryInfo};
-use selvedge_proto::rwset::{NsReadWriteSet, TxReadWriteSet};
+use selvedge_proto::rwset::{NsPvtReadWriteSet, NsReadWriteSet, TxPvtReadWriteSet, TxReadWriteSet};
 
+use super::private_rwset::CollectionBuilder;
 use super::state::Version;
 
 /// Named values beside a key's value.
@@ -26,6 +28,7 @@ struct NamespaceBuilder {
     range_queries: Vec<RangeQueryInfo>,
     writes: BTreeMap<String, Bytes>,
     metadata_writes: BTreeMap<String, Metadata>,
+    collections: BTreeMap<String, CollectionBuilder>,
 }
 
 impl RwSetBuilder {
@@ -50,14 +53,32 @@ impl RwSetBuilder {
         self.namespace(namespace).range_queries.push(query);
     }
 
-    pub(super) fn marshal(self) -> Bytes {
-        let ns_rwset = self.namespaces.into_iter().map(|(namespace, builder)| NsReadWriteSet {
-            namespace,
-            rwset: builder.build().encode_to_vec().into(),
-            collection_hashed_rwset: Vec::new(),
-        });
+    /// What is done to a collection. Touching it is touching its namespace.
+    pub(super) fn collection(&mut self, namespace: &str, collection: &str) -> &mut CollectionBuilder {
+        self.namespace(namespace).collections.entry(collection.to_owned()).or_default()
+    }
+
+    /// The marshalled public set, and the private one where a collection was written to.
+    pub(super) fn marshal(self) -> (Bytes, Option<TxPvtReadWriteSet>) {
+        let mut ns_pvt_rwset = Vec::new();
+        let mut ns_rwset = Vec::with_capacity(self.namespaces.len());
+        for (namespace, mut builder) in self.namespaces {
+            let collections = std::mem::take(&mut builder.collections).into_iter();
+            let (hashed, private): (Vec<_>, Vec<_>) =
+                collections.map(|(name, collection)| collection.build(name)).unzip();
+            let collection_pvt_rwset: Vec<_> = private.into_iter().flatten().collect();
+            if !collection_pvt_rwset.is_empty() {
+                ns_pvt_rwset.push(NsPvtReadWriteSet { namespace: namespace.clone(), collection_pvt_rwset });
+            }
+            ns_rwset.push(NsReadWriteSet {
+                namespace,
+                rwset: builder.build().encode_to_vec().into(),
+                collection_hashed_rwset: hashed,
+            });
+        }
         // The data model KV is 0, which is not written.
-        TxReadWriteSet { data_model: 0, ns_rwset: ns_rwset.collect() }.encode_to_vec().into()
+        let private = (!ns_pvt_rwset.is_empty()).then_some(TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset });
+        (TxReadWriteSet { data_model: 0, ns_rwset }.encode_to_vec().into(), private)
     }
 
     fn namespace(&mut self, namespace: &str) -> &mut NamespaceBuilder {

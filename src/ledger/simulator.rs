@@ -14,6 +14,7 @@ use selvedge_proto::kvrwset::{KvMetadataWrite, RangeQueryInfo};
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
 use super::LedgerError;
+use super::collections::Collections;
 use super::range_query::{MAX_DEGREE, RangeQueryReads};
 use super::rwset::{self, RwSetBuilder};
 use super::state::{StateRow, Version, public_key, public_range_end};
@@ -21,6 +22,11 @@ use super::store::{Snapshot, state_range};
 
 const PAGINATED_NEEDS_READ_ONLY: &str = "Paginated queries are supported only in a read-only transaction";
 const PAGINATED_BEFORE_WRITE: &str = "Transaction has already performed a paginated query. Writes are not allowed";
+const PRIVATE_QUERY_BEFORE_WRITE: &str =
+    "Transaction has already performed queries on pvt data. Writes are not allowed";
+
+/// In [`StateIterator::query`]: nobody checks later whether the rows are the same.
+pub(super) const NOT_RECORDED: usize = usize::MAX;
 
 /// Simulates one transaction, all its nested calls on the channel included.
 pub struct TxSimulator {
@@ -28,8 +34,11 @@ pub struct TxSimulator {
     snapshot: Option<Arc<Snapshot>>,
     pub(super) rwset: RwSetBuilder,
     queries: Vec<RangeQuery>,
-    wrote: bool,
+    /// Those of the chaincodes that used one.
+    pub(super) collections: BTreeMap<String, Collections>,
+    pub(super) wrote: bool,
     paginated: bool,
+    pub(super) queried_private_data: bool,
     results_taken: bool,
 }
 
@@ -62,10 +71,10 @@ pub struct SimulationResults {
 /// A query's rows, to be read with [`TxSimulator::next`] of the simulator that made it. Dropping it closes the query; what
 /// was read stays recorded.
 pub struct StateIterator {
-    rows: redb::Range<'static, &'static [u8], &'static [u8]>,
-    query: usize,
-    prefix: usize,
-    left: Option<u32>,
+    pub(super) rows: redb::Range<'static, &'static [u8], &'static [u8]>,
+    pub(super) query: usize,
+    pub(super) prefix: usize,
+    pub(super) left: Option<u32>,
 }
 
 impl TxSimulator {
@@ -75,8 +84,10 @@ impl TxSimulator {
             snapshot: Some(snapshot),
             rwset: RwSetBuilder::default(),
             queries: Vec::new(),
+            collections: BTreeMap::new(),
             wrote: false,
             paginated: false,
+            queried_private_data: false,
             results_taken: false,
         }
     }
@@ -220,7 +231,8 @@ impl TxSimulator {
             let info = RangeQueryInfo { reads_info: query.reads.finish(), ..query.info };
             self.rwset.range_query(&query.namespace, info);
         }
-        Ok(SimulationResults { public: std::mem::take(&mut self.rwset).marshal(), private: None })
+        let (public, private) = std::mem::take(&mut self.rwset).marshal();
+        Ok(SimulationResults { public, private })
     }
 
     /// Closes the simulator and lets its snapshot go; dropping it does the same.
@@ -265,8 +277,11 @@ impl TxSimulator {
         Ok(StateIterator { rows, query: self.queries.len() - 1, prefix: namespace.len() + 1, left })
     }
 
-    fn before_write(&mut self) -> Result<(), LedgerError> {
+    pub(super) fn before_write(&mut self) -> Result<(), LedgerError> {
         self.snapshot()?;
+        if self.queried_private_data {
+            return Err(self.unsupported(PRIVATE_QUERY_BEFORE_WRITE));
+        }
         if self.paginated {
             return Err(self.unsupported(PAGINATED_BEFORE_WRITE));
         }
@@ -278,7 +293,7 @@ impl TxSimulator {
         self.snapshot.as_deref().ok_or(LedgerError::Done)
     }
 
-    fn unsupported(&self, rule: &'static str) -> LedgerError {
+    pub(super) fn unsupported(&self, rule: &'static str) -> LedgerError {
         LedgerError::UnsupportedTransaction { txid: self.txid.clone(), rule }
     }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 use super::block;
+use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, SetKey};
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
 /// Number -> checksum, marshalled block: see [`insert_block`].
@@ -70,6 +71,9 @@ pub(super) struct Snapshot {
     pub blocks: ReadOnlyTable<u64, &'static [u8]>,
     pub block_by_hash: ReadOnlyTable<&'static [u8], u64>,
     pub transactions: ReadOnlyTable<&'static str, (u64, u32, u8)>,
+    pub private_state: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub private_sets: ReadOnlyTable<SetKey, &'static [u8]>,
+    pub missing_sets: ReadOnlyTable<SetKey, bool>,
 }
 
 impl Snapshot {
@@ -99,6 +103,9 @@ impl Snapshot {
             blocks: read.open_table(BLOCKS)?,
             block_by_hash: read.open_table(BLOCK_BY_HASH)?,
             transactions: read.open_table(TRANSACTIONS)?,
+            private_state: read.open_table(PRIVATE_STATE)?,
+            private_sets: read.open_table(PRIVATE_SETS)?,
+            missing_sets: read.open_table(MISSING_SETS)?,
         })
     }
 
@@ -112,6 +119,11 @@ impl Snapshot {
     pub(super) fn indexed_block(&self, number: u64) -> Result<Block, LedgerError> {
         let missing = || LedgerError::Corrupted(format!("block {number} is missing, though an index names it"));
         self.block(number)?.ok_or_else(missing)
+    }
+
+    /// A value of the private state, by its key there.
+    pub(super) fn private_value(&self, key: &[u8]) -> Result<Option<StateValue>, LedgerError> {
+        self.private_state.get(key)?.map(|row| Ok(StateRow::decode(row.value())?.to_value())).transpose()
     }
 
     pub(super) fn number_by_hash(&self, hash: &[u8]) -> Result<Option<u64>, LedgerError> {

@@ -70,6 +70,15 @@ impl UpdateBatch {
         })
     }
 
+    /// The changes of hashes: chaincode, collection, hash of the key.
+    pub(super) fn hashed(&self) -> impl Iterator<Item = (&str, &str, &[u8], &Update)> {
+        self.namespaces.iter().flat_map(|(namespace, collections)| {
+            collections.iter().filter(|(collection, _)| !collection.is_empty()).flat_map(move |(collection, keys)| {
+                keys.iter().map(move |(key, update)| (namespace.as_str(), collection.as_str(), key.as_slice(), update))
+            })
+        })
+    }
+
     /// Sets a key that no transaction's write set names, as the channel's configuration.
     pub(super) fn put(&mut self, space: Space<'_>, key: &[u8], value: StateValue) {
         self.keys_mut(space).insert(key.to_vec(), Update::Put(value));

@@ -8,10 +8,10 @@ use selvedge_proto::protos::SignedProposal;
 
 use super::embedded_orderer::ordering_service;
 use crate::chaincode::{AccessControl, ApplicationCapabilities, ApplicationConfig, Denied};
-use crate::channel::{AclChecker, Channels};
+use crate::channel::{AclChecker, Channels, resource};
 use crate::ledger::LedgerProvider;
 use crate::operations::HealthCheck;
-use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers, resource};
+use crate::ordering::{DeliverAccess, OrdererDirectory, Orderers};
 
 /// The access control lists, for chaincode and for streams of blocks.
 pub(super) struct Access {
@@ -88,19 +88,5 @@ pub(super) struct LedgersWork(pub(super) Arc<LedgerProvider>);
 impl HealthCheck for LedgersWork {
     async fn check(&self) -> Result<(), String> {
         self.0.failure().map_or(Ok(()), Err)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::channel::resource as guarded;
-    use crate::ordering::resource as asked;
-
-    /// [`super::Access`] passes names on as they are.
-    #[test]
-    fn what_ordering_asks_for_is_what_is_guarded() {
-        assert_eq!(asked::BLOCK, guarded::BLOCK_EVENT);
-        assert_eq!(asked::FILTERED_BLOCK, guarded::FILTERED_BLOCK_EVENT);
-        assert_eq!(asked::ORDERER_DELIVER, guarded::ORDERER_DELIVER);
     }
 }

@@ -25,7 +25,7 @@ use crate::chaincode::ChaincodeListener;
 use crate::config::Config;
 use crate::endorser::Endorser;
 use crate::operations::Operations;
-use crate::ordering::{AtomicBroadcastService, DeliverService, Deliverer};
+use crate::ordering::{AtomicBroadcastService, DeliverService, Deliverer, PrivateDataAccess};
 use crate::tls::{ServerTls, TlsIncoming};
 
 /// How long calls under way may take once the node stops, at all listeners together. Connections that never said anything
@@ -44,6 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Services {
     pub(super) endorser: Endorser,
     pub(super) deliverer: Arc<Deliverer>,
+    pub(super) private_data: Arc<dyn PrivateDataAccess>,
     pub(super) broadcast: AtomicBroadcastService,
     pub(super) chaincode: ChaincodeListener,
     pub(super) operations: Operations,
@@ -61,7 +62,8 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) async fn open(config: &Config, tls: Option<ServerTls>, services: Services) -> anyhow::Result<Self> {
-        let Services { endorser, deliverer, broadcast, chaincode: registrations, operations: shown } = services;
+        let Services { endorser, deliverer, private_data, broadcast, chaincode: registrations, operations: shown } =
+            services;
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
         let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
         let operations = bind("operations.listenAddress", &config.operations.listen_address).await?;
@@ -70,7 +72,7 @@ impl Listeners {
         let stop = watch::Sender::new(false);
         let services = server()
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
-            .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer))))
+            .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer), private_data)))
             .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
         let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let registrations = server().add_service(registrations);

@@ -27,16 +27,17 @@ use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 use self::work::WorkRuntime;
 use crate::chaincode::packages::PackageStore;
-use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, NoCollections};
+use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
 use crate::channel::{AclChecker, Authenticator, Channels};
 use crate::config::Config;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
 use crate::endorser::{Endorser, EndorserParts};
-use crate::ledger::LedgerProvider;
+use crate::ledger::{LedgerProvider, PrivateDataSupport, TransientStore};
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
 use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverMetrics, Deliverer, Orderers};
+use crate::private_data::{CollectionStore, LocalDistributor, Membership, PrivateDataDelivery};
 use crate::scc::{
     AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
     PackagesCapability, Registry,
@@ -97,6 +98,7 @@ impl Node {
 
         let data = &config.peer.file_system_path;
         let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);
+        let transient = Arc::new(TransientStore::open(&data.join("transientStore"))?);
         let packages =
             Arc::new(PackageStore::open(&data.join("chaincodes")).context("the installed chaincode packages")?);
 
@@ -110,6 +112,11 @@ impl Node {
         let version = config.chaincode.wasm.system_version.as_str();
         let registry = Arc::new(Registry::new(system_chaincodes(config), version));
         let channels = Arc::new(Channels::default());
+        ledgers.keep_private_data(PrivateDataSupport {
+            transient: Arc::clone(&transient),
+            rules: Arc::new(Membership::new(Arc::clone(&channels), mspid, signer.serialize())),
+            retention: config.peer.transient_store_retention,
+        });
         let orderers = Arc::new(Orderers::default());
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
@@ -148,7 +155,7 @@ impl Node {
                 system_chaincodes: registry.clone(),
                 access: access.clone(),
                 application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
-                collections: Arc::new(NoCollections),
+                collections: Arc::new(CollectionStore::new(Arc::clone(&authenticator))),
             },
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
         );
@@ -165,6 +172,7 @@ impl Node {
             system_chaincodes: registry.clone(),
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
+            private_data: Arc::new(LocalDistributor::new(transient)),
             signer,
         };
         let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
@@ -174,6 +182,7 @@ impl Node {
         };
         let delivered = DeliverMetrics::register(&mut metrics);
         let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver, delivered));
+        let private_data = Arc::new(PrivateDataDelivery::new(Arc::clone(&channels)));
         let mut health = HealthChecks::default();
         health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
@@ -185,6 +194,7 @@ impl Node {
                 Arc::clone(&deliverer),
             ),
             deliverer,
+            private_data,
             chaincode: ChaincodeListener::new(acceptor, registry).work_on(work.handle()),
             operations: Operations {
                 health,

@@ -2,28 +2,39 @@
 //!
 //! Invariant: without an answer from here nothing is committed and nothing is delivered.
 
-use selvedge_proto::common::Envelope;
+use std::collections::BTreeMap;
 
-/// Names for [`DeliverAccess::check`].
-pub mod resource {
-    /// Full blocks from the peer.
-    pub const BLOCK: &str = "event/Block";
-    /// Filtered blocks from the peer.
-    pub const FILTERED_BLOCK: &str = "event/FilteredBlock";
-    /// Blocks from the orderer. No resource in Fabric, whose orderer asks the policy `/Channel/Readers`.
-    pub const ORDERER_DELIVER: &str = "orderer/Deliver";
-}
+use selvedge_proto::common::Envelope;
+use selvedge_proto::rwset::TxPvtReadWriteSet;
+
+use crate::ledger::{Ledger, LedgerError};
 
 /// Decides who may send and receive.
 pub trait DeliverAccess: Send + Sync {
     /// Whether the node serves the channel. One whose configuration it cannot use is on disk and not served.
     fn is_open(&self, channel: &str) -> bool;
 
-    /// Whether the creator of `envelope` may use `resource` on the channel, and signed the envelope.
+    /// Whether the creator of `envelope` may use `resource` (of [`crate::channel::resource`]) on the channel, and signed
+    /// the envelope.
     ///
     /// # Errors
     /// Why not. A client sees only the status FORBIDDEN.
     fn check(&self, resource: &str, channel: &str, envelope: &Envelope) -> Result<(), String>;
+}
+
+/// Decides about private data that goes along with a block.
+pub trait PrivateDataAccess: Send + Sync {
+    /// What the block's transactions wrote to collections that the creator of `request` may read, by their places in the
+    /// block. The creator may read the block, and signed the request.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    fn readable(
+        &self,
+        ledger: &Ledger,
+        block: u64,
+        request: &Envelope,
+    ) -> Result<BTreeMap<u64, TxPvtReadWriteSet>, LedgerError>;
 }
 
 /// Knows the channels that the node is in, whoever orders them.

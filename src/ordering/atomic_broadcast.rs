@@ -17,9 +17,10 @@ use tonic::{Request, Response, Streaming};
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{Deliverer, Orderer, OrdererDirectory, resource};
-use crate::ledger::block;
+use super::{Deliverer, Orderer, OrdererDirectory};
+use crate::channel::resource;
 use crate::ledger::transaction::BlockTransaction;
+use crate::ledger::{Ledger, LedgerError, block};
 
 /// The embedded orderers of a node by channel; channels are joined while it runs.
 #[derive(Debug, Default)]
@@ -155,10 +156,10 @@ impl Form for OrdererBlocks {
         Some(self.orderers.get(channel)?.halt())
     }
 
-    fn block(&self, _channel: &str, mut block: Block) -> DeliverResponse {
+    fn block(&self, _: &Ledger, _: &Envelope, mut block: Block) -> Result<DeliverResponse, LedgerError> {
         block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
         block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
-        DeliverResponse { r#type: Some(Type::Block(block)) }
+        Ok(DeliverResponse { r#type: Some(Type::Block(block)) })
     }
 
     fn status(status: Status) -> DeliverResponse {

@@ -16,7 +16,7 @@ use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
 use super::{DeliverAccess, DeliverMetrics, TlsBinding};
-use crate::ledger::{Ledger, LedgerProvider};
+use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
 
@@ -148,7 +148,7 @@ impl Deliverer {
                 return Err(Refusal::new(Status::ServiceUnavailable, reason).into());
             }
             session.check()?;
-            let response = read(form.clone(), Arc::clone(&ledger), number).await?;
+            let response = read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?;
             responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
             metrics.block_sent();
         }
@@ -185,15 +185,19 @@ pub(super) trait Form: Clone + Send + Sync + 'static {
         None
     }
 
-    fn block(&self, channel: &str, block: Block) -> Self::Response;
+    /// The response for a committed block to whoever sent `request`.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    fn block(&self, ledger: &Ledger, request: &Envelope, block: Block) -> Result<Self::Response, LedgerError>;
 
     fn status(status: Status) -> Self::Response;
 }
 
-async fn read<F: Form>(form: F, ledger: Arc<Ledger>, number: u64) -> Result<F::Response, End> {
+async fn read<F: Form>(form: F, ledger: Arc<Ledger>, request: Envelope, number: u64) -> Result<F::Response, End> {
     let read = tokio::task::spawn_blocking(move || {
-        let block = ledger.block_by_number(number);
-        block.map(|block| block.map(|block| form.block(ledger.channel_id(), block)))
+        let block = ledger.block_by_number(number)?;
+        block.map(|block| form.block(&ledger, &request, block)).transpose()
     });
     let reason = match read.await {
         Ok(Ok(Some(response))) => return Ok(response),

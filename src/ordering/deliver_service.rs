@@ -1,32 +1,36 @@
-//! The peer's Deliver service: full blocks and filtered ones (Fabric: `core/peer/deliverevents.go`).
+//! The peer's Deliver service: full blocks, filtered ones, and blocks with private data (Fabric:
+//! `core/peer/deliverevents.go`; the last is of Fabric 2.0).
 //!
 //! Invariant: only committed blocks, filter filled in.
 
 use std::sync::Arc;
 
 use selvedge_proto::common::{Block, Envelope, Status};
-use selvedge_proto::protos::DeliverResponse;
 use selvedge_proto::protos::deliver_response::Type;
 use selvedge_proto::protos::deliver_server::Deliver;
+use selvedge_proto::protos::{BlockAndPrivateData, DeliverResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 
 use super::deliver::{Form, RESPONSES, Sent};
 use super::deliver_metrics::BlockForm;
-use super::{Deliverer, filtered_block, resource};
+use super::{Deliverer, PrivateDataAccess, filtered_block};
+use crate::channel::resource;
+use crate::ledger::{Ledger, LedgerError};
 use crate::tls::TlsInfo;
 
 /// Implements `protos.Deliver`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DeliverService {
     deliverer: Arc<Deliverer>,
+    private_data: Arc<dyn PrivateDataAccess>,
 }
 
 impl DeliverService {
-    /// Streams what `deliverer` reads.
-    pub fn new(deliverer: Arc<Deliverer>) -> Self {
-        Self { deliverer }
+    /// Streams what `deliverer` reads, with the private data that `private_data` lets go.
+    pub fn new(deliverer: Arc<Deliverer>, private_data: Arc<dyn PrivateDataAccess>) -> Self {
+        Self { deliverer, private_data }
     }
 }
 
@@ -34,6 +38,7 @@ impl DeliverService {
 impl Deliver for DeliverService {
     type DeliverStream = ReceiverStream<Sent<DeliverResponse>>;
     type DeliverFilteredStream = ReceiverStream<Sent<DeliverResponse>>;
+    type DeliverWithPrivateDataStream = ReceiverStream<Sent<DeliverResponse>>;
 
     async fn deliver(
         &self,
@@ -47,6 +52,14 @@ impl Deliver for DeliverService {
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverFilteredStream>, tonic::Status> {
         Ok(Response::new(stream(&self.deliverer, FilteredBlocks, request)))
+    }
+
+    async fn deliver_with_private_data(
+        &self,
+        request: Request<Streaming<Envelope>>,
+    ) -> Result<Response<Self::DeliverWithPrivateDataStream>, tonic::Status> {
+        let form = BlocksWithPrivateData(Arc::clone(&self.private_data));
+        Ok(Response::new(stream(&self.deliverer, form, request)))
     }
 }
 
@@ -68,10 +81,10 @@ pub(super) struct FullBlocks;
 
 impl Form for FullBlocks {
     type Response = DeliverResponse;
-    const RESOURCE: &'static str = resource::BLOCK;
+    const RESOURCE: &'static str = resource::BLOCK_EVENT;
 
-    fn block(&self, _channel: &str, block: Block) -> DeliverResponse {
-        DeliverResponse { r#type: Some(Type::Block(block)) }
+    fn block(&self, _: &Ledger, _: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
+        Ok(DeliverResponse { r#type: Some(Type::Block(block)) })
     }
 
     fn status(status: Status) -> DeliverResponse {
@@ -84,14 +97,39 @@ pub(super) struct FilteredBlocks;
 
 impl Form for FilteredBlocks {
     type Response = DeliverResponse;
-    const RESOURCE: &'static str = resource::FILTERED_BLOCK;
+    const RESOURCE: &'static str = resource::FILTERED_BLOCK_EVENT;
     const BLOCK_FORM: BlockForm = BlockForm::Filtered;
 
-    fn block(&self, channel: &str, block: Block) -> DeliverResponse {
-        DeliverResponse { r#type: Some(Type::FilteredBlock(filtered_block(channel, &block))) }
+    fn block(&self, ledger: &Ledger, _: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
+        Ok(DeliverResponse { r#type: Some(Type::FilteredBlock(filtered_block(ledger.channel_id(), &block))) })
     }
 
     fn status(status: Status) -> DeliverResponse {
         FullBlocks::status(status)
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct BlocksWithPrivateData(pub(super) Arc<dyn PrivateDataAccess>);
+
+impl Form for BlocksWithPrivateData {
+    type Response = DeliverResponse;
+    const RESOURCE: &'static str = resource::BLOCK_EVENT;
+
+    fn block(&self, ledger: &Ledger, request: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
+        let number = block.header.as_ref().map_or(0, |header| header.number);
+        let private_data_map = self.0.readable(ledger, number, request)?;
+        let block = BlockAndPrivateData { block: Some(block), private_data_map };
+        Ok(DeliverResponse { r#type: Some(Type::BlockAndPrivateData(block)) })
+    }
+
+    fn status(status: Status) -> DeliverResponse {
+        FullBlocks::status(status)
+    }
+}
+
+impl std::fmt::Debug for DeliverService {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("DeliverService").field("deliverer", &self.deliverer).finish_non_exhaustive()
     }
 }

@@ -29,7 +29,7 @@ mod seek;
 #[cfg(test)]
 mod testing;
 
-pub use access::{DeliverAccess, OrdererDirectory, resource};
+pub use access::{DeliverAccess, OrdererDirectory, PrivateDataAccess};
 pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
 pub use binding::TlsBinding;

@@ -135,8 +135,7 @@ fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope
     }
     let creator =
         creator(envelope).map_err(|error| Refusal::bad(format!("could not convert message to signedData: {error}")))?;
-    let expired = msp::expires_at(&creator).is_some_and(|expiry| expiry <= SystemTime::now());
-    if expired && orderer.capabilities().expiration_check() {
+    if orderer.capabilities().expiration_check() && has_expired(bundle, &creator) {
         return Err(Refusal::bad("identity expired"));
     }
     let path = if orderer.consensus_state() == State::Maintenance { ORDERER_WRITERS } else { WRITERS };
@@ -145,6 +144,12 @@ fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope
     policy
         .evaluate(&signers(&[signed], bundle.msps()))
         .map_err(|error| Refusal { status: Status::Forbidden, info: format!("{error}: permission denied") })
+}
+
+/// Whether the creator's certificate has expired. One whom no MSP of the channel knows is asked as well, as in Fabric.
+fn has_expired(bundle: &Bundle, creator: &[u8]) -> bool {
+    let known = bundle.msps().deserialize(creator).map(|identity| identity.expires_at());
+    known.ok().or_else(|| msp::expires_at(creator)).is_some_and(|expiry| expiry <= SystemTime::now())
 }
 
 /// Who made an envelope, by its own account.

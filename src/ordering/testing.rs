@@ -1,5 +1,6 @@
 //! A node's other half for unit tests: a signer that signs nothing, and a gatekeeper with a switch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -11,12 +12,13 @@ use selvedge_proto::orderer::seek_info::SeekBehavior;
 use selvedge_proto::orderer::seek_position::Type as Position;
 use selvedge_proto::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, SeekSpecified};
 use selvedge_proto::protos::TxValidationCode;
+use selvedge_proto::rwset::TxPvtReadWriteSet;
 
 use super::processor::{Processor, Refusal};
-use super::{BatchConfig, DeliverAccess, Orderer, OrdererDirectory};
+use super::{BatchConfig, DeliverAccess, Orderer, OrdererDirectory, PrivateDataAccess};
 use crate::committer::Committer;
-use crate::ledger::Ledger;
 use crate::ledger::testing::{TestChannel, envelope};
+use crate::ledger::{Ledger, LedgerError};
 use crate::msp::{MspError, Signer};
 use crate::validation::{BlockValidator, ValidationError};
 
@@ -62,6 +64,17 @@ impl DeliverAccess for Gate {
 
     fn check(&self, resource: &str, _channel: &str, _envelope: &Envelope) -> Result<(), String> {
         if self.0.load(Ordering::SeqCst) { Err(format!("no {resource} today: permission denied")) } else { Ok(()) }
+    }
+}
+
+impl PrivateDataAccess for Gate {
+    fn readable(
+        &self,
+        ledger: &Ledger,
+        block: u64,
+        _request: &Envelope,
+    ) -> Result<BTreeMap<u64, TxPvtReadWriteSet>, LedgerError> {
+        ledger.private_data_of_block(block)
     }
 }
 

@@ -23,7 +23,8 @@ pub(super) fn allowed(
     let simulator = context.shared_simulator()?;
     let signed = context.params.signed_proposal.as_deref();
     let permission = context.permission(access, collection, || {
-        support.environment().collections.permission(access, &context.namespace, collection, signed, simulator)
+        let (channel, chaincode) = (context.channel_id(), &context.namespace);
+        support.environment().collections.permission(access, channel, chaincode, collection, signed, simulator)
     })?;
     match permission {
         Permission::Granted => Ok(()),

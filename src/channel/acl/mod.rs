@@ -95,9 +95,8 @@ impl AclChecker {
         if policy == LocalPolicy::Admins {
             identity.require_admin().map_err(|source| AclError::LocalRole { policy: name.to_owned(), source })?;
         }
-        let realm = self.authenticator.local();
-        let verified = self.authenticator.authenticate(&realm, &signed.creator, signed.message, signed.signature);
-        verified.map(drop).map_err(AclError::LocalSignature)
+        let verified = self.authenticator.verify(&identity, &signed.creator, signed.message, signed.signature);
+        verified.map_err(AclError::LocalSignature)
     }
 
     /// As Fabric's orderer does (`msgprocessor.SigFilter`).

@@ -111,7 +111,7 @@ impl EventStream {
                     .map_or_else(|code| code.to_string(), |status| status.as_str_name().to_owned());
                 bail!("deliver completed with status ({status}) before txid received")
             }
-            Some(Type::Block(_)) => {
+            Some(Type::Block(_) | Type::BlockAndPrivateData(_)) => {
                 bail!("received unexpected response type (full block) from deliver filtered at {address}")
             }
             None => bail!("deliver filtered at {address} ended before txid received"),

@@ -171,7 +171,7 @@ impl From<FromPeer> for Answer {
         match answer {
             FromPeer::Block(block) => Self::Block(block),
             FromPeer::Status(status) => Self::Status(status),
-            FromPeer::FilteredBlock(_) => Self::Other,
+            FromPeer::FilteredBlock(_) | FromPeer::BlockAndPrivateData(_) => Self::Other,
         }
     }
 }

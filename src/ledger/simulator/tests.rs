@@ -140,7 +140,8 @@ fn metadata_is_replaced_as_a_whole_and_reading_it_is_a_read() {
 
 #[test]
 fn an_unknown_collection_is_refused_in_fabrics_words_and_leaves_fabrics_reads() {
-    let channel = channel();
+    let mut channel = channel();
+    channel.put("lscc", &[("cc", "a definition")]);
     let mut simulator = channel.ledger.new_tx_simulator("tx").unwrap();
     let error = simulator.get_private_data("cc", "secret", "k").unwrap_err();
     assert_eq!(

@@ -42,7 +42,7 @@ async fn serve_until(channel: &TestChannel, rules: Option<Arc<Rules>>) -> (Chann
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = Server::builder()
         .add_service(AtomicBroadcastServer::new(broadcast))
-        .add_service(DeliverServer::new(DeliverService::new(deliverer)))
+        .add_service(DeliverServer::new(DeliverService::new(deliverer, Gate::new())))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     (Channel::from_shared(address).unwrap().connect().await.unwrap(), orderers)

@@ -64,6 +64,7 @@ impl Client {
                 Type::Block(block) => format!("block {}", block.header.unwrap().number),
                 Type::Status(status) => status.to_string(),
                 Type::FilteredBlock(_) => "filtered".into(),
+                Type::BlockAndPrivateData(_) => "private".into(),
             },
         }
     }

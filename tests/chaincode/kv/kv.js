@@ -65,6 +65,30 @@ const functions = {
         await stub.putPrivateData(collection, key, stub.getTransient().get('value'));
         return done(1);
     },
+    async pvtPutN(stub, collection, prefix, count) {
+        for (let number = 0; number < Number(count); number++) {
+            await stub.putPrivateData(collection, numbered(prefix, number), Buffer.from(`s${number}`));
+        }
+        return done(Number(count));
+    },
+    async pvtDel(stub, collection, key) {
+        await stub.deletePrivateData(collection, key);
+        return done(1);
+    },
+    async pvtGet(stub, collection, key) {
+        return Buffer.from(await stub.getPrivateData(collection, key));
+    },
+    async pvtHash(stub, collection, key) {
+        return Buffer.from(Buffer.from(await stub.getPrivateDataHash(collection, key)).toString('hex'));
+    },
+    async pvtRange(stub, collection, start, end) {
+        return json(await summary((await stub.getPrivateDataByRange(collection, start, end)).iterator));
+    },
+    async pvtRangeThenPut(stub, collection, key) {
+        await summary((await stub.getPrivateDataByRange(collection, '', '')).iterator);
+        await stub.putState(key, Buffer.from('x'));
+        return done(1);
+    },
     async setMeta2(stub, key, policy, value) {
         await stub.setStateValidationParameter(key, Buffer.from(policy, 'base64'));
         await stub.putState(key, Buffer.from(value));

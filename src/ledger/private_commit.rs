@@ -1,0 +1,319 @@
+//! The private data of a block: gathered before its commit, written with it (Fabric: `gossip/privdata/coordinator.go`,
+//! `validateAndPreparePvtBatch`).
+//!
+//! What this peer endorsed waits in the transient store. What is not there is recorded as missing, and the commit goes on.
+//! Collections are those of the state before the block: one that the block changes takes effect with the next.
+//!
+//! Invariants: no set is written whose hash is not in the block, and none of a collection that this peer's organisation is
+//! no member of. The public state does not depend on what is here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::WriteTransaction;
+use selvedge_proto::DecodeAsGo;
+use selvedge_proto::common::{Block, HeaderType};
+use selvedge_proto::kvrwset::{HashedRwSet, KvrwSet};
+use selvedge_proto::protos::{StaticCollectionConfig, TxValidationCode};
+use selvedge_proto::rwset::{TxPvtReadWriteSet, TxReadWriteSet};
+
+use super::collections::{Collections, LSCC, collections_key};
+use super::private_expiry::{self, StateTable};
+use super::private_rwset::digest;
+use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
+use super::state::{CommittedState, Space, StateValue, Version, public_key};
+use super::store::Snapshot;
+use super::transaction::BlockTransaction;
+use super::updates::{Update, UpdateBatch};
+use super::{LedgerError, TransientStore};
+
+/// What a commit asks about the node, so that the ledger need not know organisations.
+pub trait PrivateDataRules: Send + Sync + 'static {
+    /// Whether this peer keeps the collection's data.
+    fn is_member(&self, channel: &str, collection: &StaticCollectionConfig) -> bool;
+
+    /// Whether the data of transactions that the validation before the commit refused is kept too.
+    fn keeps_data_of_invalid(&self, channel: &str) -> bool;
+}
+
+/// What ledgers need to keep private data.
+#[derive(Clone)]
+pub struct PrivateDataSupport {
+    /// Where endorsements leave it.
+    pub transient: Arc<TransientStore>,
+    /// Whose it is.
+    pub rules: Arc<dyn PrivateDataRules>,
+    /// Blocks for which what was endorsed and never committed stays in the transient store; not 0.
+    pub retention: u64,
+}
+
+impl std::fmt::Debug for PrivateDataSupport {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PrivateDataSupport").field("retention", &self.retention).finish_non_exhaustive()
+    }
+}
+
+impl PrivateDataSupport {
+    /// Lets go of what a durable block has no more use for. A failure is the next block's to make good.
+    pub(super) fn committed(&self, channel: &str, number: u64, private: &PrivateCommit) {
+        let mut purged = Ok(());
+        if !private.sets.is_empty() {
+            purged = self.transient.purge_by_txids(channel, &private.txids);
+        }
+        if number > self.retention && number.is_multiple_of(self.retention) {
+            purged = purged.and(self.transient.purge_by_height(channel, number - self.retention));
+        }
+        if let Err(error) = purged {
+            tracing::error!(channel, number, %error, "the transient store keeps what it should let go");
+        }
+    }
+}
+
+/// The collections of some chaincodes, as they are before a block.
+#[derive(Debug, Default)]
+pub(super) struct CollectionsBefore(BTreeMap<String, Collections>);
+
+impl CollectionsBefore {
+    /// Looks up those of a chaincode, once.
+    pub(super) fn look_up(&mut self, chaincode: &str, committed: &impl CommittedState) -> Result<(), LedgerError> {
+        if self.0.contains_key(chaincode) {
+            return Ok(());
+        }
+        let package = committed.get(&public_key(LSCC, collections_key(chaincode).as_bytes()))?;
+        let collections = package.map(|package| Collections::decode(chaincode, package.value)).transpose();
+        let collections = collections.unwrap_or_else(|error| {
+            tracing::error!(%error, "its private data is not kept");
+            None
+        });
+        self.0.insert(chaincode.to_owned(), collections.unwrap_or_default());
+        Ok(())
+    }
+
+    pub(super) fn get(&self, chaincode: &str, collection: &str) -> Option<&StaticCollectionConfig> {
+        self.0.get(chaincode)?.get(collection)
+    }
+}
+
+/// Transaction, chaincode, collection.
+type SetName = (u64, String, String);
+
+/// What a block brings and lacks of private data.
+#[derive(Debug, Default)]
+pub(super) struct PrivateCommit {
+    /// By the keys of the private state.
+    values: BTreeMap<Vec<u8>, Update>,
+    /// From the key of a hash in the state to that of its value.
+    plain_keys: BTreeMap<Vec<u8>, Vec<u8>>,
+    sets: BTreeMap<SetName, Bytes>,
+    missing: BTreeMap<SetName, bool>,
+    collections: CollectionsBefore,
+    /// Of all endorser transactions of the block.
+    txids: BTreeSet<String>,
+}
+
+impl PrivateCommit {
+    /// Gathers what there is for a block, whose verdicts are `codes` and whose changes are `updates`.
+    pub(super) fn gather(
+        channel: &str,
+        support: Option<&PrivateDataSupport>,
+        block: &Block,
+        codes: &[TxValidationCode],
+        updates: &UpdateBatch,
+        snapshot: &Snapshot,
+    ) -> Result<Self, LedgerError> {
+        let number = block.header.as_ref().map_or(0, |header| header.number);
+        let keeps_invalid = support.is_some_and(|support| support.rules.keeps_data_of_invalid(channel));
+        let mut commit = Self::default();
+        let envelopes = block.data.iter().flat_map(|data| &data.data).zip(codes);
+        for (tx, (envelope, code)) in (0..).zip(envelopes) {
+            let Some(transaction) = BlockTransaction::decode(envelope) else { continue };
+            if transaction.header_type() != Some(HeaderType::EndorserTransaction) {
+                continue;
+            }
+            let txid = transaction.header.tx_id.clone();
+            if keeps_invalid || passed_validation(*code) {
+                for written in written_collections(&transaction) {
+                    commit.collections.look_up(&written.chaincode, snapshot)?;
+                    commit.take(channel, support, tx, &txid, written)?;
+                }
+            }
+            commit.txids.insert(txid);
+        }
+        for (namespace, ..) in updates.hashed() {
+            commit.collections.look_up(namespace, snapshot)?;
+        }
+        commit.apply(number, codes, updates, snapshot)?;
+        Ok(commit)
+    }
+
+    /// Takes what a transaction wrote to one collection out of the transient store.
+    fn take(
+        &mut self,
+        channel: &str,
+        support: Option<&PrivateDataSupport>,
+        tx: u64,
+        txid: &str,
+        written: Written,
+    ) -> Result<(), LedgerError> {
+        let Written { chaincode, collection, hash } = written;
+        let Some(config) = self.collections.get(&chaincode, &collection) else {
+            tracing::error!(channel, txid, chaincode, collection, "there is no such collection; its data is skipped");
+            return Ok(());
+        };
+        let member = support.filter(|support| support.rules.is_member(channel, config));
+        let name = (tx, chaincode, collection);
+        let Some(support) = member else {
+            self.missing.insert(name, false);
+            return Ok(());
+        };
+        let mut found = None;
+        for endorsed in support.transient.private_data(channel, txid)? {
+            let set = set_of(endorsed.pvt_rwset.unwrap_or_default(), &name.1, &name.2);
+            match set {
+                Some(set) if digest(&set) == hash => found = Some(set),
+                Some(_) => {
+                    let (chaincode, collection) = (&name.1, &name.2);
+                    tracing::warn!(channel, txid, chaincode, collection, "private data of another hash is not taken");
+                }
+                None => {}
+            }
+        }
+        match found {
+            Some(set) => {
+                self.sets.insert(name, set);
+            }
+            None => {
+                let (chaincode, collection) = (&name.1, &name.2);
+                tracing::warn!(channel, txid, chaincode, collection, "private data is missing, the block goes on");
+                self.missing.insert(name, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the sets of valid transactions change in the private state.
+    fn apply(
+        &mut self,
+        number: u64,
+        codes: &[TxValidationCode],
+        updates: &UpdateBatch,
+        snapshot: &Snapshot,
+    ) -> Result<(), LedgerError> {
+        let mut metadata = BTreeSet::new();
+        for ((tx, chaincode, collection), set) in &self.sets {
+            if codes.get(*tx as usize) != Some(&TxValidationCode::Valid) {
+                continue;
+            }
+            let Ok(set) = KvrwSet::decode_as_go(set.clone()) else {
+                tracing::error!(number, tx, chaincode, collection, "a private write set does not decode");
+                continue;
+            };
+            let version = Version { block: number, tx: *tx };
+            let space = Space { namespace: chaincode, collection };
+            for write in set.writes {
+                let key = private_key(chaincode, collection, &write.key);
+                self.plain_keys.insert(space.table_key(&digest(write.key.as_bytes())), key.clone());
+                let update = match write.is_delete || write.value.is_empty() {
+                    true => Update::Delete(version),
+                    false => Update::Put(StateValue { version, metadata: Bytes::new(), value: write.value }),
+                };
+                self.values.insert(key, update);
+            }
+            metadata.extend(
+                set.metadata_writes
+                    .into_iter()
+                    .map(|write| (space, write.key))
+                    .map(|(space, key)| (space.namespace, space.collection, key)),
+            );
+        }
+        for (namespace, collection, key) in metadata {
+            let plain = private_key(namespace, collection, &key);
+            let hash = digest(key.as_bytes());
+            let space = Space { namespace, collection };
+            let Some(Update::Put(hashed)) = updates.get(space, &hash) else { continue };
+            let latest = match self.values.get(&plain) {
+                Some(Update::Put(value)) => Some(value.clone()),
+                _ => snapshot.private_value(&plain)?,
+            };
+            // Of a key whose newest value never came there is an old one, which must not get the new version.
+            let Some(latest) = latest.filter(|latest| digest(&latest.value) == hashed.value) else { continue };
+            self.plain_keys.insert(space.table_key(&hash), plain.clone());
+            self.values.insert(plain, Update::Put(StateValue { version: hashed.version, ..latest }));
+        }
+        Ok(())
+    }
+
+    /// Writes it all, and ends what ends with the block. `state` has the block's updates.
+    pub(super) fn write(
+        &self,
+        transaction: &WriteTransaction,
+        number: u64,
+        updates: &UpdateBatch,
+        state: &mut StateTable<'_>,
+    ) -> Result<(), LedgerError> {
+        {
+            let mut values = transaction.open_table(PRIVATE_STATE)?;
+            for (key, update) in &self.values {
+                match update {
+                    Update::Put(value) => values.insert(key.as_slice(), value.encode().as_slice())?,
+                    Update::Delete(_) => values.remove(key.as_slice())?,
+                };
+            }
+            let mut sets = transaction.open_table(PRIVATE_SETS)?;
+            for ((tx, chaincode, collection), set) in &self.sets {
+                sets.insert((number, *tx, chaincode.as_str(), collection.as_str()), &set[..])?;
+            }
+            let mut missing = transaction.open_table(MISSING_SETS)?;
+            for ((tx, chaincode, collection), eligible) in &self.missing {
+                missing.insert((number, *tx, chaincode.as_str(), collection.as_str()), eligible)?;
+            }
+        }
+        private_expiry::schedule_keys(transaction, number, updates, &self.collections, &self.plain_keys)?;
+        let sets = self.sets.keys().chain(self.missing.keys());
+        private_expiry::schedule_set(transaction, number, sets, &self.collections)?;
+        private_expiry::expire(transaction, number, state)
+    }
+}
+
+/// Whether a transaction came as far as the ledger's own checks. Fabric gathers private data between these and the others.
+fn passed_validation(code: TxValidationCode) -> bool {
+    use TxValidationCode as Code;
+    matches!(code, Code::Valid | Code::MvccReadConflict | Code::PhantomReadConflict | Code::InvalidWriteset)
+}
+
+/// A collection that a transaction wrote to, and the hash of what it wrote.
+struct Written {
+    chaincode: String,
+    collection: String,
+    hash: Bytes,
+}
+
+/// None where the transaction does not decode: that is for its verdict to say.
+fn written_collections(transaction: &BlockTransaction) -> Vec<Written> {
+    let action = transaction.chaincode_actions().ok().and_then(|actions| actions.into_iter().next());
+    let set = action.and_then(|action| TxReadWriteSet::decode_as_go(action.results).ok()).unwrap_or_default();
+    let mut written = Vec::new();
+    for namespace in set.ns_rwset {
+        for collection in namespace.collection_hashed_rwset {
+            let hashed = HashedRwSet::decode_as_go(collection.hashed_rwset).unwrap_or_default();
+            if !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty() {
+                written.push(Written {
+                    chaincode: namespace.namespace.clone(),
+                    collection: collection.collection_name,
+                    hash: collection.pvt_rwset_hash,
+                });
+            }
+        }
+    }
+    written
+}
+
+fn set_of(endorsed: TxPvtReadWriteSet, chaincode: &str, collection: &str) -> Option<Bytes> {
+    let namespaces = endorsed.ns_pvt_rwset.into_iter().filter(|namespace| namespace.namespace == chaincode);
+    let mut sets = namespaces.flat_map(|namespace| namespace.collection_pvt_rwset);
+    sets.find(|set| set.collection_name == collection).map(|set| set.rwset)
+}
+
+#[cfg(test)]
+mod tests;

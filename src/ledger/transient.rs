@@ -1,0 +1,228 @@
+//! Private data between its endorsement and the commit of its transaction (Fabric: `core/transientstore`).
+//!
+//! A database of its own, so that no endorsement waits for a commit. Endorsements that come while the disk is at work are
+//! written together. What is stored twice is kept once, at the later height.
+//!
+//! Invariant: what [`TransientStore::persist`] has returned for is on the disk. A purge may be lost in a crash: what it
+//! leaves goes by its height.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use prost::Message;
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
+use sha2::{Digest, Sha256};
+
+use super::LedgerError;
+
+/// Channel, transaction id, hash of the private set -> height, marshalled `TxPvtReadWriteSetWithConfigInfo`.
+const SETS: TableDefinition<'_, (&str, &str, &[u8]), (u64, &[u8])> = TableDefinition::new("sets");
+/// Channel, height, transaction id, hash of the private set.
+const BY_HEIGHT: TableDefinition<'_, (&str, u64, &str, &[u8]), ()> = TableDefinition::new("by_height");
+
+const FILE: &str = "transient.redb";
+/// Page cache. What is endorsed is committed soon, so little of it is ever read from the disk.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// The transient store of all channels of a node.
+pub struct TransientStore {
+    database: Database,
+    /// Sets that wait for whoever writes next.
+    waiting: Mutex<Vec<Waiting>>,
+    /// Held by whoever writes a batch.
+    writing: Mutex<()>,
+}
+
+struct Waiting {
+    set: Set,
+    outcome: Arc<Mutex<Outcome>>,
+}
+
+#[derive(Clone)]
+struct Set {
+    channel: String,
+    txid: String,
+    hash: [u8; 32],
+    height: u64,
+    bytes: Bytes,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Outcome {
+    #[default]
+    Waiting,
+    Durable,
+    Failed,
+}
+
+impl TransientStore {
+    /// Opens the store in a directory; makes it where it does not exist.
+    ///
+    /// # Errors
+    /// When the directory or the database fails.
+    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        let made = fs::create_dir_all(dir);
+        made.map_err(|source| LedgerError::Io { action: "make the directory", path: dir.to_owned(), source })?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(dir.join(FILE))?;
+        let transaction = database.begin_write()?;
+        transaction.open_table(SETS)?;
+        transaction.open_table(BY_HEIGHT)?;
+        transaction.commit()?;
+        Ok(Self { database, waiting: Mutex::default(), writing: Mutex::default() })
+    }
+
+    /// Keeps what a transaction wrote to collections, endorsed when the channel was `height` blocks long. Blocks the thread
+    /// until the disk has it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn persist(
+        &self,
+        channel: &str,
+        txid: &str,
+        height: u64,
+        private: &TxPvtReadWriteSetWithConfigInfo,
+    ) -> Result<(), LedgerError> {
+        let hash = Sha256::digest(private.pvt_rwset.clone().unwrap_or_default().encode_to_vec()).into();
+        let bytes = private.encode_to_vec().into();
+        let set = Set { channel: channel.to_owned(), txid: txid.to_owned(), hash, height, bytes };
+        let outcome = Arc::new(Mutex::new(Outcome::Waiting));
+        lock(&self.waiting).push(Waiting { set: set.clone(), outcome: Arc::clone(&outcome) });
+
+        let writing = lock(&self.writing);
+        let mine = *lock(&outcome);
+        match mine {
+            Outcome::Durable => return Ok(()),
+            // Others' sets are in that batch too: this one alone says what is wrong with it.
+            Outcome::Failed => return self.write(&[&set]),
+            Outcome::Waiting => {}
+        }
+        let batch = std::mem::take(&mut *lock(&self.waiting));
+        let written = self.write(&batch.iter().map(|waiting| &waiting.set).collect::<Vec<_>>());
+        for waiting in &batch {
+            *lock(&waiting.outcome) = if written.is_ok() { Outcome::Durable } else { Outcome::Failed };
+        }
+        drop(writing);
+        written
+    }
+
+    /// What is kept of a transaction: one for each endorsement that came to something else.
+    ///
+    /// # Errors
+    /// When the database fails, or a set does not decode.
+    pub fn private_data(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
+        let sets = self.database.begin_read()?.open_table(SETS)?;
+        let mut found = Vec::new();
+        for row in sets.range((channel, txid, &[][..])..)? {
+            let (key, value) = row?;
+            let (of_channel, of_txid, _) = key.value();
+            if (of_channel, of_txid) != (channel, txid) {
+                break;
+            }
+            let set = TxPvtReadWriteSetWithConfigInfo::decode(Bytes::copy_from_slice(value.value().1));
+            let damaged = |_| LedgerError::Corrupted(format!("the private data of transaction {txid} does not decode"));
+            found.push(set.map_err(damaged)?);
+        }
+        Ok(found)
+    }
+
+    /// Lets go of what is kept of these transactions.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn purge_by_txids<'a>(
+        &self,
+        channel: &str,
+        txids: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), LedgerError> {
+        self.purge(|transaction| {
+            let mut sets = transaction.open_table(SETS)?;
+            let mut by_height = transaction.open_table(BY_HEIGHT)?;
+            for txid in txids {
+                let of_txid = (channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]);
+                for row in sets.extract_from_if(of_txid, |_, _| true)? {
+                    let (key, value) = row?;
+                    by_height.remove((channel, value.value().0, txid.as_str(), key.value().2))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets go of what was endorsed below a height.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn purge_by_height(&self, channel: &str, height: u64) -> Result<(), LedgerError> {
+        self.purge(|transaction| {
+            let mut sets = transaction.open_table(SETS)?;
+            let mut by_height = transaction.open_table(BY_HEIGHT)?;
+            let below = (channel, 0, "", &[][..])..(channel, height, "", &[][..]);
+            for row in by_height.extract_from_if(below, |_, ()| true)? {
+                let (key, ()) = (row?.0, ());
+                let (_, _, txid, hash) = key.value();
+                sets.remove((channel, txid, hash))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The lowest height of what is kept of a channel; none where nothing is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn lowest_height(&self, channel: &str) -> Result<Option<u64>, LedgerError> {
+        let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
+        let mut of_channel = by_height.range((channel, 0, "", &[][..])..)?;
+        let lowest = of_channel.next().transpose()?.map(|(key, _)| (key.value().0 == channel, key.value().1));
+        Ok(lowest.filter(|(same, _)| *same).map(|(_, height)| height))
+    }
+
+    fn write(&self, batch: &[&Set]) -> Result<(), LedgerError> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut sets = transaction.open_table(SETS)?;
+            let mut by_height = transaction.open_table(BY_HEIGHT)?;
+            for Set { channel, txid, hash, height, bytes } in batch.iter().copied() {
+                let (channel, txid) = (channel.as_str(), txid.as_str());
+                let before = sets.get((channel, txid, &hash[..]))?.map(|kept| kept.value().0);
+                if before.is_some_and(|before| before >= *height) {
+                    continue;
+                }
+                if let Some(before) = before {
+                    by_height.remove((channel, before, txid, &hash[..]))?;
+                }
+                sets.insert((channel, txid, &hash[..]), (*height, &bytes[..]))?;
+                by_height.insert((channel, *height, txid, &hash[..]), ())?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Without waiting for the disk: the next set that is kept takes the purge along.
+    fn purge(&self, remove: impl FnOnce(&WriteTransaction) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::None)?;
+        remove(&transaction)?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// Nobody panics while holding one of these in the middle of a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for TransientStore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("TransientStore").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
