@@ -1,14 +1,15 @@
 //! Compiles `fabric/*.proto` with protox, so that no `protoc` is needed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "chaincode.proto",
     "chaincode_package.proto",
     "chaincode_shim.proto",
     "collection.proto",
     "common.proto",
     "config.proto",
+    "etcdraft.proto",
     "events.proto",
     "kvrwset.proto",
     "msp.proto",
@@ -21,7 +22,12 @@ const FILES: [&str; 14] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=fabric");
-    let descriptors = protox::compile(FILES, [Path::new("fabric")])?;
+    let mut compiler = protox::Compiler::new([Path::new("fabric")])?;
+    compiler.include_imports(true).open_files(FILES)?;
+    // For whoever reads messages by their definitions and not by types of ours.
+    let place = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    std::fs::write(place.join("fabric.descriptors"), compiler.encode_file_descriptor_set())?;
+    let descriptors = compiler.file_descriptor_set();
     // Without `connect`, whose name is also that of a method of the Chaincode service; clients are made of a channel.
     // `Bytes` lets a value travel from the wire to the store without a copy.
     tonic_prost_build::configure().build_transport(false).bytes(".").btree_map(".").compile_fds(descriptors)?;

@@ -20,6 +20,7 @@ pub mod operations;
 pub mod ordering;
 pub mod policies;
 pub mod private_data;
+pub mod protolator;
 pub mod scc;
 pub mod testing;
 pub mod tls;

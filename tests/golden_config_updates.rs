@@ -1,8 +1,6 @@
 //! Configuration updates of real Fabric networks: each that was accepted is accepted here and makes the same
 //! configuration, and each fault that is put into one is refused with Fabric's text.
 
-mod config_json;
-
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -10,6 +8,7 @@ use prost::bytes::Bytes;
 use selvedge::channel::Bundle;
 use selvedge::client::create_config_update;
 use selvedge::msp::{Signer, SigningIdentity};
+use selvedge::protolator::to_json;
 use selvedge_proto::common::{
     Block, ChannelHeader, ConfigEnvelope, ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope, ConfigValue, Envelope,
     Header, HeaderType, Payload,
@@ -30,6 +29,10 @@ fn read(path: &str) -> Bytes {
 
 fn json(path: &str) -> Value {
     serde_json::from_slice(&read(path)).expect("JSON")
+}
+
+fn as_json(name: &str, message: &impl Message) -> Value {
+    to_json(name, &message.encode_to_vec().into()).expect("a message of that type")
 }
 
 fn block(path: &str) -> Block {
@@ -62,7 +65,7 @@ fn printed(path: &str) -> Value {
 fn replay(version: &str, blocks: std::ops::Range<u64>, printed_of: &[u64]) -> Vec<u64> {
     let name = |number: u64, extension: &str| format!("{version}/blocks/block-{number:03}.{extension}");
     let mut current = bundle(&config_of(&block(&name(0, "block"))).expect("block 0 is one"));
-    assert_eq!(config_json::config(current.config()), printed(&name(0, "json")), "{version} block 0");
+    assert_eq!(as_json("common.Config", current.config()), printed(&name(0, "json")), "{version} block 0");
     let mut numbers = Vec::new();
     for number in blocks.filter(|number| golden(&name(*number, "block")).exists()) {
         let Some(envelope) = config_of(&block(&name(number, "block"))) else { continue };
@@ -75,7 +78,11 @@ fn replay(version: &str, blocks: std::ops::Range<u64>, printed_of: &[u64]) -> Ve
         let next = bundle(&envelope);
         current.validate_new(&next).expect("nothing that must not change");
         if printed_of.contains(&number) {
-            assert_eq!(config_json::config(next.config()), printed(&name(number, "json")), "{version} block {number}");
+            assert_eq!(
+                as_json("common.Config", next.config()),
+                printed(&name(number, "json")),
+                "{version} block {number}"
+            );
         }
         current = next;
         numbers.push(number);
@@ -121,7 +128,7 @@ fn an_update_file_is_refused_until_its_sender_has_signed_too() {
             let decoded = ConfigUpdate::decode(update.config_update.clone()).expect("an update");
             let printed = json(&format!("{version}/channel/{name}.update-tx.json"));
             let printed = printed.pointer("/payload/data/config_update").expect("an update");
-            assert_eq!(&config_json::update(&decoded), printed, "{version} {name}");
+            assert_eq!(&as_json("common.ConfigUpdate", &decoded), printed, "{version} {name}");
 
             let refused = bundle(&before).propose(&file).expect_err(name).to_string();
             assert!(

@@ -106,8 +106,10 @@ fn check(node: &NodeFolder, told: &mut Told) -> anyhow::Result<()> {
     assert!(height >= told.height, "{} blocks were there, now {height}", told.height);
     told.height = height;
     for (id, value) in &told.committed {
-        let record = ledger.new_query_executor().get_state("asset", id)?;
-        let record = record.with_context(|| format!("{id} was committed and is gone"))?;
+        let record = ledger
+            .new_query_executor()?
+            .get_state("asset", id)?
+            .with_context(|| format!("{id} was committed and is gone"))?;
         assert_eq!(record, format!(r#"{{"id":"{id}","owner":"Ada","value":{value}}}"#));
         let mut history = ledger.new_history_query_executor()?.get_history_for_key("asset", id)?;
         let first = history.next()?.with_context(|| format!("{id} has no history"))?;

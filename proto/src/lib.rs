@@ -30,6 +30,10 @@ pub mod kvrwset {
 pub mod transientstore {
     tonic::include_proto!("transientstore");
 }
+/// What the raft ordering service configures (Fabric: `protos/orderer/etcdraft`).
+pub mod etcdraft {
+    tonic::include_proto!("etcdraft");
+}
 /// Rows of queries (Fabric: `protos/ledger/queryresult`).
 pub mod queryresult {
     tonic::include_proto!("queryresult");
@@ -40,6 +44,9 @@ mod go;
 pub use go::{DecodeAsGo, holds_field};
 pub use prost::Message;
 pub use prost_types::Timestamp;
+
+/// A marshalled `google.protobuf.FileDescriptorSet` with the definitions of all of these, and of what they import.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fabric.descriptors"));
 
 /// The largest message on any stream, in both directions: 100 MiB, as in Fabric's peers and shims.
 pub const MAX_MESSAGE_SIZE: usize = 100 * 1024 * 1024;

@@ -98,7 +98,17 @@ fn header(channel: &str) -> Result<Header, ChannelError> {
     })
 }
 
+/// The name of the consortium in the configuration of a development channel: that of Fabric's sample `configtx.yaml`.
+pub const SAMPLE_CONSORTIUM: &str = "SampleConsortium";
+
 fn channel_group(organisation: &FabricMspConfig, ordering: &OrderingSettings) -> ConfigGroup {
+    let mut root = ordered_group(organisation, ordering, SAMPLE_CONSORTIUM);
+    root.groups.insert("Application".into(), application_group(organisation));
+    root
+}
+
+/// The root of a channel that `orderers` order, without peers.
+pub(super) fn ordered_group(orderers: &FabricMspConfig, ordering: &OrderingSettings, consortium: &str) -> ConfigGroup {
     let mut root = group();
     implicit_policies(&mut root);
     let mut addresses = value(&OrdererAddresses { addresses: ordering.addresses.clone() });
@@ -108,23 +118,25 @@ fn channel_group(organisation: &FabricMspConfig, ordering: &OrderingSettings) ->
         // The width of a Merkle tree that nobody built: all of a block's data is hashed in one piece.
         ("BlockDataHashingStructure".into(), value(&BlockDataHashingStructure { width: u32::MAX })),
         ("OrdererAddresses".into(), addresses),
-        ("Consortium".into(), value(&Consortium { name: "Development".into() })),
+        ("Consortium".into(), value(&Consortium { name: consortium.into() })),
         ("Capabilities".into(), capability(CHANNEL_CAPABILITY)),
     ]
     .into();
-    root.groups = [
-        ("Application".into(), application_group(organisation)),
-        ("Orderer".into(), orderer_group(organisation, ordering)),
-    ]
-    .into();
+    root.groups.insert("Orderer".into(), orderer_group(orderers, ordering));
     root
 }
 
 fn application_group(organisation: &FabricMspConfig) -> ConfigGroup {
+    let mut application = application_policies();
+    application.groups.insert(organisation.name.clone(), organisation_group(organisation));
+    application
+}
+
+/// The group of a channel's peers, without organisations.
+pub(super) fn application_policies() -> ConfigGroup {
     let mut application = group();
     implicit_policies(&mut application);
     application.values.insert("Capabilities".into(), capability(APPLICATION_CAPABILITY));
-    application.groups.insert(organisation.name.clone(), organisation_group(organisation));
     application
 }
 
@@ -159,7 +171,7 @@ fn go_duration(duration: Duration) -> String {
     }
 }
 
-fn organisation_group(organisation: &FabricMspConfig) -> ConfigGroup {
+pub(super) fn organisation_group(organisation: &FabricMspConfig) -> ConfigGroup {
     let mut group = group();
     let mspid = &organisation.name;
     for (name, role) in [

@@ -60,6 +60,14 @@ impl GenesisBlock {
     }
 }
 
+/// The name of the channel that a block is of (Fabric: `utils.GetChainIDFromBlock`).
+///
+/// # Errors
+/// What is missing, in Fabric's words.
+pub fn channel_of_block(block: &Block) -> Result<String, String> {
+    Ok(first_transaction(block)?.0.channel_id)
+}
+
 /// The channel header and the payload of the block's first transaction.
 fn first_transaction(block: &Block) -> Result<(ChannelHeader, Payload), String> {
     let data = block.data.iter().flat_map(|data| &data.data).next();

@@ -38,9 +38,9 @@ enum Verb {
     /// Operate a node: start.
     #[command(subcommand)]
     Node(node::NodeVerb),
-    /// Operate chaincode: invoke, query.
+    /// Operate chaincode: invoke, query, list.
     Chaincode(Box<chaincode::ChaincodeCommand>),
-    /// Operate a channel: join, list, getinfo, fetch, signconfigtx, update.
+    /// Operate a channel: create, join, list, getinfo, fetch, signconfigtx, update.
     Channel(Box<channel::ChannelCommand>),
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]

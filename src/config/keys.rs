@@ -71,6 +71,7 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("operations.listenAddress", "127.0.0.1:9443"),
     ("operations.tls.enabled", "false"),
     ("network.development.channel", "mychannel"),
+    ("network.development.consortium", "SampleConsortium"),
     ("network.development.batchTimeout", "200ms"),
     ("network.development.maxMessageCount", "500"),
     ("network.development.absoluteMaxBytes", "10 MiB"),

@@ -99,6 +99,8 @@ pub struct OperationsConfig {
 pub struct DevelopmentConfig {
     /// The channel that is made at the first start of a node with identities of its own making; none to make no channel.
     pub channel: Option<String>,
+    /// The name by which whoever creates a channel means the organisations that may be in it (Fabric: `Consortium`).
+    pub consortium: String,
     /// How long the orderer gathers a batch after its first envelope (Fabric: `BatchTimeout`).
     pub batch_timeout: Duration,
     /// Envelopes in a block (Fabric: `BatchSize.MaxMessageCount`).
@@ -183,6 +185,10 @@ fn development(values: &mut Values<'_>) -> DevelopmentConfig {
         channel: values.read("network.development.channel", |text| match text {
             "" => Ok(None),
             name => check_channel(name).map(|()| Some(name.to_owned())),
+        }),
+        consortium: values.read("network.development.consortium", |text| match text {
+            "" => Err("is empty; write a name, as SampleConsortium".to_owned()),
+            name => Ok(name.to_owned()),
         }),
         batch_timeout: values
             .duration("network.development.batchTimeout", Duration::from_millis(1)..=Duration::from_secs(3600)),

@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 
-use super::embedded_orderer::{EmbeddedOrderer, ordering_service};
-use crate::channel::genesis::{OrderingSettings, development_block};
+use super::embedded_orderer::{EmbeddedOrderer, ordering_service, ordering_settings};
+use crate::channel::genesis::development_block;
 use crate::channel::{Bundle, Channels, GenesisBlock};
-use crate::config::{ByteSize, Config};
+use crate::config::Config;
 use crate::container::Budget;
 use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp::development::DevelopmentMsp;
@@ -94,11 +94,17 @@ impl ChannelManager {
         if self.ledgers.get(&channel).is_some() {
             return Err(LedgerError::LedgerExists.into());
         }
+        if let Some(created) = self.embedded.created.get(&channel)
+            && !created.begins_with(&genesis.block)
+        {
+            return Err(JoinError::CreatedOtherwise { channel, path: created.path.clone() });
+        }
         let this = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || {
             // Fabric makes the ledger first, and keeps it when the configuration turns out to be unusable.
             let bundle = usable(&genesis)?;
             let ledger = this.ledgers.create(&genesis.channel, &genesis.block)?;
+            this.embedded.created.joined(&genesis.channel);
             Ok::<_, JoinError>((bundle, ledger))
         });
         let (bundle, ledger) = made.await.map_err(|died| {
@@ -181,16 +187,4 @@ pub(super) fn make_development_channel(
         _ => tracing::info!("there is no channel yet; an administrator has this node join one by cscc's JoinChain"),
     }
     Ok(())
-}
-
-fn ordering_settings(config: &Config) -> OrderingSettings {
-    let development = &config.development;
-    let bytes = |size: ByteSize| u32::try_from(size.as_u64()).unwrap_or(u32::MAX);
-    OrderingSettings {
-        addresses: vec![config.peer.address.clone()],
-        max_message_count: development.max_message_count,
-        absolute_max_bytes: bytes(development.absolute_max_bytes),
-        preferred_max_bytes: bytes(development.preferred_max_bytes),
-        batch_timeout: development.batch_timeout,
-    }
 }

@@ -36,7 +36,7 @@ use crate::endorser::{Endorser, EndorserParts};
 use crate::ledger::{LedgerProvider, PrivateDataSupport, TransientStore};
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
-use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverMetrics, Deliverer, Orderers};
+use crate::ordering::{AtomicBroadcastService, CreatedChannels, DeliverConfig, DeliverMetrics, Deliverer, Orderers};
 use crate::private_data::{CollectionStore, LocalDistributor, Membership, PrivateDataDelivery};
 use crate::scc::{
     AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
@@ -107,7 +107,9 @@ impl Node {
             .context("the development identities cannot be made")?;
         let msp_folder = config.peer.msp_config_path.as_deref().unwrap_or(&made.peer);
         let (local, signer) = own_identity(msp_folder, mspid)?;
-        let orderer_signer: Arc<dyn Signer> = Arc::new(SigningIdentity::load(&made.orderer, mspid)?);
+        let orderer_signers = embedded_orderer::signers(config, &made)?;
+        let created = CreatedChannels::open(&data.join("orderer"), |channel| ledgers.get(channel).is_some());
+        let created = Arc::new(created.context("the channels that were created here")?);
 
         let version = config.chaincode.wasm.system_version.as_str();
         let registry = Arc::new(Registry::new(system_chaincodes(config), version));
@@ -121,11 +123,15 @@ impl Node {
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
             channels: Arc::clone(&channels),
-            signer: orderer_signer,
+            signers: orderer_signers.clone(),
+            created: Arc::clone(&created),
             validator: Arc::new(TransactionValidator::new(Arc::clone(&channels), registry.clone())),
             runtime: Handle::current(),
         };
         channels::make_development_channel(config, &ledgers, &made)?;
+        let orderer_signer = orderer_signers.into_iter().next().context("the embedded orderer has an identity")?;
+        let (all, new) = (Arc::clone(&ledgers), Arc::clone(&created));
+        let creation = Arc::new(embedded_orderer::creation(config, &made, orderer_signer, all, new)?);
         let manager = ChannelManager::new(Arc::clone(&ledgers), Arc::clone(&channels), embedded, work.handle());
         manager.open();
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&channels), local));
@@ -181,7 +187,8 @@ impl Node {
             binding: tls::binding(&config.peer.tls),
         };
         let delivered = DeliverMetrics::register(&mut metrics);
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver, delivered));
+        let deliverer = Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver, delivered);
+        let deliverer = Arc::new(deliverer.with_created(created));
         let private_data = Arc::new(PrivateDataDelivery::new(Arc::clone(&channels)));
         let mut health = HealthChecks::default();
         health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
@@ -192,7 +199,8 @@ impl Node {
                 Arc::clone(&orderers),
                 Arc::new(Directory { ledgers: Arc::clone(&ledgers), channels, acl }),
                 Arc::clone(&deliverer),
-            ),
+            )
+            .creating(creation),
             deliverer,
             private_data,
             chaincode: ChaincodeListener::new(acceptor, registry).work_on(work.handle()),

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Streaming};
 use super::deliver::{Form, Sent};
 use super::deliver_service::stream;
 use super::orderer::response;
-use super::{Deliverer, Orderer, OrdererDirectory};
+use super::{ChannelCreation, Deliverer, Orderer, OrdererDirectory};
 use crate::channel::resource;
 use crate::ledger::transaction::BlockTransaction;
 use crate::ledger::{Ledger, LedgerError, block};
@@ -67,12 +67,19 @@ pub struct AtomicBroadcastService {
     orderers: Arc<Orderers>,
     directory: Arc<dyn OrdererDirectory>,
     deliverer: Arc<Deliverer>,
+    creation: Option<Arc<ChannelCreation>>,
 }
 
 impl AtomicBroadcastService {
     /// Orders with `orderers` and streams what `deliverer` reads. `directory` knows where the other channels are ordered.
     pub fn new(orderers: Arc<Orderers>, directory: Arc<dyn OrdererDirectory>, deliverer: Arc<Deliverer>) -> Self {
-        Self { orderers, directory, deliverer }
+        Self { orderers, directory, deliverer, creation: None }
+    }
+
+    /// Has channels made by `creation`; without it there are those that the peer joins.
+    pub fn creating(mut self, creation: Arc<ChannelCreation>) -> Self {
+        self.creation = Some(creation);
+        self
     }
 
     /// Answers one envelope, wherever it comes from.
@@ -90,9 +97,24 @@ impl AtomicBroadcastService {
             ),
             None => match self.directory.orderer_addresses(channel, &envelope) {
                 Some(addresses) => response(Status::NotFound, ordered_elsewhere(channel, &addresses)),
-                None => response(Status::NotFound, "channel does not exist"),
+                None => match &self.creation {
+                    Some(creation) => process(Arc::clone(creation), envelope, transaction).await,
+                    None => response(Status::NotFound, "channel does not exist"),
+                },
             },
         }
+    }
+}
+
+async fn process(
+    creation: Arc<ChannelCreation>,
+    envelope: Envelope,
+    transaction: BlockTransaction,
+) -> BroadcastResponse {
+    match tokio::task::spawn_blocking(move || creation.process(&envelope, &transaction)).await {
+        Ok(Ok(())) => response(Status::Success, ""),
+        Ok(Err(refusal)) => response(refusal.status, refusal.info),
+        Err(panic) => response(Status::InternalServerError, format!("creating the channel panicked: {panic}")),
     }
 }
 
@@ -156,15 +178,23 @@ impl Form for OrdererBlocks {
         Some(self.orderers.get(channel)?.halt())
     }
 
-    fn block(&self, _: &Ledger, _: &Envelope, mut block: Block) -> Result<DeliverResponse, LedgerError> {
-        block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
-        block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
-        Ok(DeliverResponse { r#type: Some(Type::Block(block)) })
+    fn created(&self, block: &Block) -> Option<DeliverResponse> {
+        Some(ordered(block.clone()))
+    }
+
+    fn block(&self, _: &Ledger, _: &Envelope, block: Block) -> Result<DeliverResponse, LedgerError> {
+        Ok(ordered(block))
     }
 
     fn status(status: Status) -> DeliverResponse {
         DeliverResponse { r#type: Some(Type::Status(status as i32)) }
     }
+}
+
+fn ordered(mut block: Block) -> DeliverResponse {
+    block::set_metadata(&mut block, BlockMetadataIndex::TransactionsFilter, Bytes::new());
+    block::set_metadata(&mut block, BlockMetadataIndex::CommitHash, Bytes::new());
+    DeliverResponse { r#type: Some(Type::Block(block)) }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_stream::{Stream, StreamExt};
 use super::deliver_metrics::BlockForm;
 use super::processor::creator;
 use super::seek::{self, Refusal, Span};
-use super::{DeliverAccess, DeliverMetrics, TlsBinding};
+use super::{CreatedChannels, DeliverAccess, DeliverMetrics, TlsBinding, created_channel};
 use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
@@ -46,6 +46,7 @@ pub struct Deliverer {
     access: Arc<dyn DeliverAccess>,
     config: DeliverConfig,
     metrics: DeliverMetrics,
+    created: Option<Arc<CreatedChannels>>,
     closing: watch::Sender<bool>,
 }
 
@@ -57,7 +58,13 @@ impl Deliverer {
         config: DeliverConfig,
         metrics: DeliverMetrics,
     ) -> Self {
-        Self { ledgers, access, config, metrics, closing: watch::Sender::new(false) }
+        Self { ledgers, access, config, metrics, created: None, closing: watch::Sender::new(false) }
+    }
+
+    /// Serves block 0 of the channels in `created`, too, to those who ask the orderer.
+    pub fn with_created(mut self, created: Arc<CreatedChannels>) -> Self {
+        self.created = Some(created);
+        self
     }
 
     /// Ends all streams with SERVICE_UNAVAILABLE, so that a server that waits for its streams can stop.
@@ -114,7 +121,14 @@ impl Deliverer {
         let request = seek::open(envelope, self.config.time_window, SystemTime::now())?;
         self.config.binding.check(&request.header, certificate)?;
         let channel = request.header.channel_id.as_str();
-        let ledger = self.ledgers.get(channel).filter(|_| self.access.is_open(channel));
+        let joined = self.ledgers.get(channel);
+        if joined.is_none()
+            && let Some(created) = self.created.as_ref().and_then(|created| created.get(channel))
+            && let Some(block) = form.created(&created.block)
+        {
+            return created_channel::answer::<F>(block, &created, envelope, &request, responses).await;
+        }
+        let ledger = joined.filter(|_| self.access.is_open(channel));
         let ledger = ledger.ok_or_else(|| Refusal::no_channel(channel))?;
         let mut metrics = self.metrics.request(channel, F::BLOCK_FORM);
         let info = seek::info(&request)?;
@@ -185,6 +199,11 @@ pub(super) trait Form: Clone + Send + Sync + 'static {
         None
     }
 
+    /// The response for block 0 of a channel that is created and not joined yet. A peer knows nothing of that: there is none.
+    fn created(&self, _block: &Block) -> Option<Self::Response> {
+        None
+    }
+
     /// The response for a committed block to whoever sent `request`.
     ///
     /// # Errors
@@ -209,7 +228,7 @@ async fn read<F: Form>(form: F, ledger: Arc<Ledger>, request: Envelope, number: 
 }
 
 /// How an answer ends early.
-enum End {
+pub(super) enum End {
     Refused(Refusal),
     Gone,
 }

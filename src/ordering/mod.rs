@@ -3,6 +3,7 @@
 //! | here | in Fabric |
 //! |---|---|
 //! | [`Orderer`], [`BatchConfig`] | `orderer/consensus/solo`, `orderer/common/{blockcutter,msgprocessor}`, `multichannel.BlockWriter` |
+//! | [`ChannelCreation`], [`CreatedChannels`] | `msgprocessor.SystemChannel`, `multichannel.Registrar` |
 //! | [`AtomicBroadcastService`] | `orderer/common/{broadcast,server}` |
 //! | [`DeliverService`] | `core/peer/deliverevents.go` |
 //! | [`DeliverMetrics`] | `common/deliver/metrics.go` |
@@ -19,6 +20,9 @@ mod atomic_broadcast;
 mod batch;
 mod binding;
 mod block_writer;
+mod created_channel;
+mod created_channels;
+mod creation;
 mod deliver;
 mod deliver_metrics;
 mod deliver_service;
@@ -33,6 +37,8 @@ pub use access::{DeliverAccess, OrdererDirectory, PrivateDataAccess};
 pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
 pub use binding::TlsBinding;
+pub use created_channels::{CreatedChannel, CreatedChannels, CreatedChannelsError};
+pub use creation::ChannelCreation;
 pub use deliver::{DeliverConfig, Deliverer};
 pub use deliver_metrics::DeliverMetrics;
 pub use deliver_service::DeliverService;

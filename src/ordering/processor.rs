@@ -29,7 +29,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn bad(info: impl Into<String>) -> Self {
+    pub(super) fn bad(info: impl Into<String>) -> Self {
         Self { status: Status::BadRequest, info: info.into() }
     }
 
@@ -101,19 +101,40 @@ impl Processor for ChannelProcessor {
 
     fn process_config_update(&self, envelope: &Envelope) -> Result<(Envelope, u64), Refusal> {
         let bundle = self.bundle()?;
-        let orderer = orderer_of(&bundle)?;
-        apply_filters(&bundle, orderer, envelope)
-            .map_err(|refusal| refusal.during("config update for existing channel did not pass initial checks"))?;
-        let next = propose(&bundle, envelope, &*self.signer).map_err(|cause| {
-            Refusal::bad(format!("error applying config update to existing channel '{}': {cause}", self.channel))
-        })?;
-        let config = create_signed_envelope(HeaderType::Config, &self.channel, &next, &*self.signer)
-            .map_err(|error| Refusal { status: Status::InternalServerError, info: error.to_string() })?;
-        // Mostly for the size: the message is larger than the one that came.
-        apply_filters(&bundle, orderer, &config)
-            .map_err(|refusal| refusal.during("config update for existing channel did not pass final checks"))?;
-        Ok((config, bundle.sequence()))
+        Ok((updated(&bundle, envelope, &*self.signer)?, bundle.sequence()))
     }
+}
+
+/// The CONFIG message that a CONFIG_UPDATE makes on a channel with this configuration.
+pub(super) fn updated(bundle: &Bundle, envelope: &Envelope, signer: &dyn Signer) -> Result<Envelope, Refusal> {
+    let (channel, orderer) = (bundle.channel(), orderer_of(bundle)?);
+    apply_filters(bundle, orderer, envelope)
+        .map_err(|refusal| refusal.during("config update for existing channel did not pass initial checks"))?;
+    let next = propose(bundle, envelope, signer).map_err(|cause| {
+        Refusal::bad(format!("error applying config update to existing channel '{channel}': {cause}"))
+    })?;
+    let config = create_signed_envelope(HeaderType::Config, channel, &next, signer)
+        .map_err(|error| Refusal { status: Status::InternalServerError, info: error.to_string() })?;
+    // Mostly for the size: the message is larger than the one that came.
+    apply_filters(bundle, orderer, &config)
+        .map_err(|refusal| refusal.during("config update for existing channel did not pass final checks"))?;
+    Ok(config)
+}
+
+/// Whether an ordinary message may be ordered on a channel with this configuration.
+pub(super) fn admit(bundle: &Bundle, envelope: &Envelope) -> Result<(), Refusal> {
+    apply_filters(bundle, orderer_of(bundle)?, envelope)
+}
+
+/// Whether the creator of `envelope`, who has to have signed it, satisfies a policy.
+pub(super) fn evaluate(bundle: &Bundle, path: &str, envelope: &Envelope) -> Result<(), Refusal> {
+    let creator =
+        creator(envelope).map_err(|error| Refusal::bad(format!("could not convert message to signedData: {error}")))?;
+    let policy = bundle.policies().policy(path).map_err(|_| Refusal::bad(format!("could not find policy {path}")))?;
+    let signed = SignedData { data: &envelope.payload, identity: &creator, signature: &envelope.signature };
+    policy
+        .evaluate(&signers(&[signed], bundle.msps()))
+        .map_err(|error| Refusal { status: Status::Forbidden, info: format!("{error}: permission denied") })
 }
 
 fn orderer_of(bundle: &Bundle) -> Result<&OrdererSettings, Refusal> {
@@ -139,11 +160,7 @@ fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope
         return Err(Refusal::bad("identity expired"));
     }
     let path = if orderer.consensus_state() == State::Maintenance { ORDERER_WRITERS } else { WRITERS };
-    let policy = bundle.policies().policy(path).map_err(|_| Refusal::bad(format!("could not find policy {path}")))?;
-    let signed = SignedData { data: &envelope.payload, identity: &creator, signature: &envelope.signature };
-    policy
-        .evaluate(&signers(&[signed], bundle.msps()))
-        .map_err(|error| Refusal { status: Status::Forbidden, info: format!("{error}: permission denied") })
+    evaluate(bundle, path, envelope)
 }
 
 /// Whether the creator's certificate has expired. One whom no MSP of the channel knows is asked as well, as in Fabric.
@@ -159,7 +176,7 @@ pub(super) fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::Decode
 }
 
 /// The configuration that an update makes, if this orderer can go on with it and this node can serve it.
-fn propose(bundle: &Bundle, update: &Envelope, signer: &dyn Signer) -> Result<ConfigEnvelope, String> {
+pub(super) fn propose(bundle: &Bundle, update: &Envelope, signer: &dyn Signer) -> Result<ConfigEnvelope, String> {
     let envelope = bundle.propose(update).map_err(|error| error.to_string())?;
     let config = envelope.config.clone().unwrap_or_default();
     let next = Bundle::from_config(bundle.channel(), &config).map_err(|error| match error {

@@ -60,8 +60,10 @@ impl Client {
                 let Some(Type::FilteredBlock(block)) = message.r#type else { break };
                 let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 for transaction in block.filtered_transactions {
-                    if let Some(waiter) = waiting.remove(&transaction.txid) {
-                        let _ = waiter.send(transaction.tx_validation_code());
+                    let Some(waiter) = waiting.remove(&transaction.txid) else { continue };
+                    // A code that nobody knows is not VALID: without a word, whoever waits fails.
+                    if let Ok(code) = TxValidationCode::try_from(transaction.tx_validation_code) {
+                        let _ = waiter.send(code);
                     }
                 }
             }
@@ -165,7 +167,7 @@ impl Client {
             tokio::time::timeout(COMMIT_TIMEOUT, committed)
                 .await
                 .context("no word of the commit")?
-                .context("the stream of blocks ended before the commit")
+                .context("the stream of blocks ended before the commit, or told an unknown validation code")
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod channels;
 mod client;
+mod command_line;
 mod golden;
 mod node_chaincode;
 mod peer;
@@ -15,6 +16,7 @@ mod tls;
 use std::pin::Pin;
 
 pub use client::Client;
+pub use command_line::{CommandLine, Ended};
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };

@@ -29,6 +29,7 @@ mod error;
 mod judge;
 mod key_level;
 mod lscc;
+mod orderer_signatures;
 mod state;
 mod transaction;
 mod verdict;
@@ -40,6 +41,7 @@ use crate::ledger::Ledger;
 
 pub use block::TransactionValidator;
 pub use error::{Fault, ValidationError};
+pub use orderer_signatures::{BlockVerificationError, verify_block};
 
 /// Judges the transactions of a block before it is committed.
 pub trait BlockValidator: Send + Sync {

@@ -1,4 +1,4 @@
-//! `selvedge chaincode invoke|query` (Fabric 1.4: `peer chaincode`): flags, their checks, and which verb does what.
+//! `selvedge chaincode invoke|query|list` (Fabric 1.4: `peer chaincode`): flags, their checks, and which verb does what.
 //!
 //! Proposals and transactions are built by [`crate::client`]; this module talks to peers and an orderer and words the
 //! outcome as Fabric's tool does, because scripts read it. Invariant: flags are checked before anything is sent.
@@ -6,6 +6,7 @@
 mod commit;
 mod ctor;
 mod invoke;
+mod list;
 mod output;
 
 use std::time::Duration;
@@ -56,6 +57,20 @@ enum ChaincodeVerb {
         #[arg(short = 'x', long)]
         hex: bool,
     },
+    /// List the chaincodes that are installed on the peer, or instantiated on a channel.
+    List {
+        /// Those that are installed, which the administrators of the peer's organisation may ask.
+        #[arg(long)]
+        installed: bool,
+        /// Those that are instantiated on the channel.
+        #[arg(long)]
+        instantiated: bool,
+        /// The channel.
+        #[arg(short = 'C', long = "channelID")]
+        channel: Option<String>,
+        #[command(flatten)]
+        peers: PeerFlags,
+    },
 }
 
 /// Which chaincode to call, with what, where.
@@ -85,26 +100,40 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
     let transient = command.transient.as_deref().map(ctor::parse_transient).transpose()?.unwrap_or_default();
     let config = super::load_config()?;
     LogControl::install(&config.logging_spec)?;
-    let session = |call: &Call| {
-        let connector = Connector::new(&config, &call.peers, &command.orderer)?;
+    let session = |peers: &PeerFlags| {
+        let connector = Connector::new(&config, peers, &command.orderer)?;
         anyhow::Ok(invoke::Session { signer: super::identity::load(&config)?, transient, connector })
     };
     match &command.verb {
         ChaincodeVerb::Invoke { call, wait_for_event, wait_for_event_timeout } => {
             let checked = call.check()?;
             let wait = wait_for_event.then_some(*wait_for_event_timeout);
-            super::block_on(session(call)?.invoke(&checked, wait))
+            super::block_on(session(&call.peers)?.invoke(&checked, wait))
         }
         ChaincodeVerb::Query { call, raw, hex } => {
             let rendering = output::Rendering::of_flags(*raw, *hex)?;
             let checked = call.check()?;
-            let peers = call.peers.peer_addresses.len();
-            if peers > 1 {
-                bail!("'query' command can only be executed against one peer. received {peers}");
-            }
-            let payload = super::block_on(session(call)?.query(&checked))?;
+            one_peer("query", &call.peers)?;
+            let payload = super::block_on(session(&call.peers)?.query(&checked))?;
             super::print(&rendering.render(&payload))
         }
+        ChaincodeVerb::List { installed, instantiated, channel, peers } => {
+            let listing = list::Listing::of_flags(*installed, *instantiated, channel.as_deref())?;
+            one_peer("list", peers)?;
+            let chaincodes = super::block_on(session(peers)?.list(&listing))?;
+            super::print(&listing.text(&chaincodes))
+        }
+    }
+}
+
+/// Only an invocation goes to several peers.
+fn one_peer(verb: &str, peers: &PeerFlags) -> anyhow::Result<()> {
+    match peers.peer_addresses.len() {
+        0 | 1 => Ok(()),
+        count => bail!(
+            "error validating peer connection parameters: '{verb}' command can only be executed against one peer. received \
+             {count}"
+        ),
     }
 }
 

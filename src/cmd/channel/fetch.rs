@@ -78,7 +78,8 @@ impl Session {
         }
     }
 
-    async fn block(
+    /// One block, as soon as it is there.
+    pub(super) async fn block(
         &self,
         source: &Source,
         channel: &str,
@@ -145,7 +146,7 @@ fn advice(status: Option<Status>, address: &str, channel: &str) -> String {
 }
 
 /// Where blocks come from.
-enum Source {
+pub(super) enum Source {
     Peer(Peer),
     Orderer(Orderer),
 }

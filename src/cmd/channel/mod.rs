@@ -1,9 +1,10 @@
-//! `selvedge channel join|list|getinfo|fetch|signconfigtx|update` (Fabric 1.4: `peer channel`): flags, their checks, and
+//! `selvedge channel create|join|list|getinfo|fetch|signconfigtx|update` (Fabric 1.4: `peer channel`): flags, their checks, and
 //! which verb does what.
 //!
 //! Texts are Fabric's, because scripts read them. Differs from Fabric: a channel's name and a file's are asked for before
 //! anything else, with every verb that needs them. Invariant: flags and files are checked before anything is sent.
 
+mod create;
 mod fetch;
 mod getinfo;
 mod join;
@@ -11,6 +12,7 @@ mod list;
 mod update;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -19,7 +21,7 @@ use selvedge_proto::common::HeaderType;
 use selvedge_proto::protos::Response;
 use tracing::info;
 
-use super::connect::{Connector, OrdererFlags, PeerFlags};
+use super::connect::{Connector, OrdererFlags, PeerFlags, duration};
 use super::services::{Peer, RpcError};
 use crate::client::NewProposal;
 use crate::config::Config;
@@ -37,6 +39,21 @@ pub(super) struct ChannelCommand {
 
 #[derive(Subcommand)]
 enum ChannelVerb {
+    /// Have the orderer create a channel, and write the channel's first block to a file, for `channel join`.
+    Create {
+        #[command(flatten)]
+        channel: ChannelFlag,
+        /// File with the creation, as configtxgen -outputCreateChannelTx makes it; where this is left out, a channel of the
+        /// organisation peer.localMspId.
+        #[arg(short, long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Where to write the block; <channel>.block where this is left out.
+        #[arg(long = "outputBlock", value_name = "FILE")]
+        output_block: Option<PathBuf>,
+        /// How long to wait for the block.
+        #[arg(short, long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+        timeout: Duration,
+    },
     /// Have the peer (peer.address) join a channel.
     Join {
         /// File with the channel's first block.
@@ -90,6 +107,14 @@ struct FileFlag {
 
 pub(super) fn run(command: &ChannelCommand) -> anyhow::Result<()> {
     match &command.verb {
+        ChannelVerb::Create { channel, file, output_block, timeout } => {
+            let channel = channel.named().context("must supply channel ID")?;
+            let config = load_config()?;
+            let session = Session::of_config(&config, command)?;
+            let transaction = create::transaction(file.as_deref(), channel, &config, &session.signer)?;
+            let block = super::block_on(session.create(channel, transaction, *timeout))?;
+            fetch::write(&create::output(channel, output_block.as_ref()), &block)
+        }
         ChannelVerb::Join { block_path } => {
             let Some(path) = block_path else { bail!("Must supply genesis block path") };
             let block = join::read_block(path)?;
@@ -126,7 +151,11 @@ pub(super) fn run(command: &ChannelCommand) -> anyhow::Result<()> {
 
 impl ChannelFlag {
     fn required(&self) -> anyhow::Result<&str> {
-        self.channel.as_deref().filter(|channel| !channel.is_empty()).context("Must supply channel ID")
+        self.named().context("Must supply channel ID")
+    }
+
+    fn named(&self) -> Option<&str> {
+        self.channel.as_deref().filter(|channel| !channel.is_empty())
     }
 }
 
@@ -144,9 +173,12 @@ struct Session {
 
 impl Session {
     fn start(command: &ChannelCommand) -> anyhow::Result<Self> {
-        let config = load_config()?;
-        let connector = Connector::new(&config, &PeerFlags::default(), &command.orderer)?;
-        Ok(Self { signer: signer(&config)?, connector })
+        Self::of_config(&load_config()?, command)
+    }
+
+    fn of_config(config: &Config, command: &ChannelCommand) -> anyhow::Result<Self> {
+        let connector = Connector::new(config, &PeerFlags::default(), &command.orderer)?;
+        Ok(Self { signer: signer(config)?, connector })
     }
 
     /// What a system chaincode of the peer answers to a proposal that belongs to no channel, as those of Fabric's tool do.

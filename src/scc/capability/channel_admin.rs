@@ -3,6 +3,7 @@
 //! Invariants: nobody joins whose proposal does not satisfy `cscc/JoinChain`; a join is the [`ChannelJoiner`]'s own task, so
 //! what becomes of the transaction that asked for it does not matter to it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -48,6 +49,18 @@ pub enum JoinError {
     /// The configuration does not say where the ordering service is.
     #[error("no ordering service endpoint provided in configuration block")]
     NoOrdererAddress,
+    /// The node's own orderer made the channel, and from another block.
+    #[error(
+        "this node's orderer has created a channel {channel} with another first block: join it with that block, or stop the \
+         node and remove {}",
+        path.display()
+    )]
+    CreatedOtherwise {
+        /// The channel.
+        channel: String,
+        /// Where that block is.
+        path: PathBuf,
+    },
     /// The node stops.
     #[error("the peer is shutting down and joins no channel")]
     Stopping,
