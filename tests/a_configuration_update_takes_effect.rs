@@ -178,6 +178,35 @@ async fn batch_size_acls_and_policies_follow_the_newest_configuration() -> anyho
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_stream_ends_before_the_block_that_takes_its_right_away() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    let network = Network::of(&peer).await?;
+    let seek = || anyhow::Ok(tokio_stream::once(create_seek_envelope(CHANNEL, &*network.user, Bytes::new())?));
+    let mut client = DeliverClient::new(network.connection.clone());
+    let mut whole = client.deliver(seek()?).await?.into_inner();
+    let mut filtered = client.deliver_filtered(seek()?).await?.into_inner();
+    for stream in [&mut whole, &mut filtered] {
+        stream.message().await?.context("the newest block comes at once")?;
+    }
+    let config = network
+        .updated(|root| {
+            let acl = ApiResource { policy_ref: "Admins".into() };
+            set(group(root, "Application"), "ACLs", &AcLs { acls: [("event/Block".to_owned(), acl)].into() });
+        })
+        .await?;
+    let said = whole.message().await?.and_then(|message| message.r#type);
+    assert_eq!(said, Some(Type::Status(Status::Forbidden as i32)));
+    assert_eq!(whole.message().await?, None);
+    let Some(Type::FilteredBlock(block)) = filtered.message().await?.and_then(|message| message.r#type) else {
+        bail!("the right to filtered blocks is as it was")
+    };
+    assert_eq!(Some(block.number), config.header.map(|header| header.number));
+    peer.stop().await;
+    Ok(())
+}
+
 async fn a_user_may_not_ask_for_the_height(user: &Client) -> anyhow::Result<()> {
     let refused = user.height().await.expect_err("the ACL asks for an administrator").to_string();
     assert!(refused.contains("of the 'Admins' sub-policies to be satisfied"), "{refused}");

@@ -107,7 +107,7 @@ fn check(node: &NodeFolder, told: &mut Told) -> anyhow::Result<()> {
     told.height = height;
     for (id, value) in &told.committed {
         let record = ledger
-            .new_query_executor()?
+            .new_query_executor()
             .get_state("asset", id)?
             .with_context(|| format!("{id} was committed and is gone"))?;
         assert_eq!(record, format!(r#"{{"id":"{id}","owner":"Ada","value":{value}}}"#));

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge::ledger::LedgerProvider;
 use selvedge::ledger::transaction::BlockTransaction;
-use selvedge::testing::{Golden, TestPeer, base64_at, text_at};
+use selvedge::node::{Hooks, Node};
+use selvedge::testing::{Golden, base64_at, config, text_at};
 use selvedge_proto::common::Envelope;
 use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::protos::deliver_client::DeliverClient;
@@ -58,14 +59,12 @@ async fn every_recorded_request_gets_the_recorded_messages() -> anyhow::Result<(
 
     let folder = tempfile::tempdir()?;
     GOLDEN.replay(&LedgerProvider::open(&folder.path().join("data/ledgers"))?, 42)?;
-    let (msp, window) = (GOLDEN.path("msp/alpha-peer0"), format!("{}s", (age(&cases)? + BETWEEN).as_secs()));
-    let settings = [
-        ("PEER_MSPCONFIGPATH", msp.to_str().unwrap_or_default()),
-        ("PEER_LOCALMSPID", "AlphaMSP"),
-        ("PEER_AUTHENTICATION_TIMEWINDOW", window.as_str()),
-    ];
-    let peer = TestPeer::start(folder.path(), &[], &settings).await?;
-    let connection = Endpoint::from_shared(format!("http://{}", peer.node().peer_address()))?.connect().await?;
+    let msp = GOLDEN.path("msp/alpha-peer0");
+    let settings = [("PEER_MSPCONFIGPATH", msp.to_str().unwrap_or_default()), ("PEER_LOCALMSPID", "AlphaMSP")];
+    let mut config = config(folder.path(), &[], &settings)?;
+    config.peer.authentication_timewindow = age(&cases)? + BETWEEN;
+    let node = Node::start(&config, Hooks::default()).await?;
+    let connection = Endpoint::from_shared(format!("http://{}", node.peer_address()))?.connect().await?;
     for case in &cases {
         let (name, method) = (text_at(case, "/name"), text_at(case, "/method"));
         let request = Envelope::decode(base64_at(case, "/request_base64")?)?;
@@ -77,6 +76,6 @@ async fn every_recorded_request_gets_the_recorded_messages() -> anyhow::Result<(
             assert_eq!(hex::encode(ours), hex::encode(theirs), "{name}: {}", case["responses"][index]);
         }
     }
-    peer.stop().await;
+    node.stop().await;
     Ok(())
 }

@@ -123,6 +123,27 @@ async fn hundreds_of_streams_on_one_connection_get_each_block_and_go_with_it() -
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_too_many_is_refused_until_another_ends() -> anyhow::Result<()> {
+    let (_folder, peer) = node(&[("PEER_LIMITS_CONCURRENCY_DELIVERSERVICE", "2")]).await?;
+    let connection = endpoint(&peer)?.connect().await?;
+    let first = full(&connection, everything(&peer)?).await?;
+    let _second = full(&connection, everything(&peer)?).await?;
+    let refused = full(&connection, everything(&peer)?).await.expect_err("the third");
+    let refused = refused.downcast::<tonic::Status>()?;
+    let text = "too many requests for /protos.Deliver, exceeding concurrency limit (2)";
+    assert_eq!((refused.code(), refused.message()), (tonic::Code::Unknown, text));
+    drop(first);
+    streams_left(&peer, 1).await?;
+    let began = Instant::now();
+    // The place is free a moment after the stream was counted.
+    while full(&connection, everything(&peer)?).await.is_err() {
+        ensure!(began.elapsed() < Duration::from_secs(20), "there is no place");
+    }
+    peer.stop().await;
+    Ok(())
+}
+
 /// Bytes of this process in memory.
 fn resident() -> anyhow::Result<usize> {
     let status = std::fs::read_to_string("/proc/self/status")?;
@@ -157,7 +178,7 @@ async fn readers_that_stall_take_little_memory_and_hold_nobody_up() -> anyhow::R
     assert_eq!(next(&mut reader).await?, BLOCKS as u64 + 1);
     let (grown, all) = (resident()?.saturating_sub(before), STALLED * BLOCKS * size);
     println!("{} MB more for {STALLED} stalled streams of {} MB in all", grown >> 20, all >> 20);
-    assert!(grown < all / 2, "the node holds the blocks that nobody reads");
+    assert!(grown < all / 3, "the node holds the blocks that nobody reads");
 
     // One of them reads on; the others are there when the node stops.
     let (mut first, _connection) = stalled.swap_remove(0);

@@ -10,9 +10,9 @@ use prost::Message;
 use selvedge::channel::Bundle;
 use selvedge::client::create_signed_tx;
 use selvedge::ledger::{Ledger, LedgerProvider, block};
-use selvedge::policies::{PolicyError, SignedData, signers};
 use selvedge::testing::{Client, Plugin, TestPeer};
-use selvedge_proto::common::{Block, BlockMetadataIndex, Envelope, Metadata, SignatureHeader, Status};
+use selvedge::validation::{BlockVerificationError, verify_block};
+use selvedge_proto::common::{BlockHeader, Envelope, Status};
 use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::protos::TxValidationCode;
 use tempfile::TempDir;
@@ -154,24 +154,6 @@ async fn answers_come_in_order_up_to_the_first_refusal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As a peer of the channel does that gets the block from elsewhere.
-fn verify(block: &Block, bundle: &Bundle) -> Result<(), PolicyError> {
-    let metadata = block::metadata(block, BlockMetadataIndex::Signatures);
-    let metadata = Metadata::decode(metadata).expect("the signatures decode");
-    let header = block::header_der(block.header.as_ref().expect("a header"));
-    let signed: Vec<_> = metadata
-        .signatures
-        .iter()
-        .map(|signature| {
-            let by = SignatureHeader::decode(signature.signature_header.clone()).expect("a header");
-            ([&metadata.value[..], &signature.signature_header, &header].concat(), by.creator, &signature.signature)
-        })
-        .collect();
-    let signed: Vec<_> =
-        signed.iter().map(|(data, identity, signature)| SignedData { data, identity, signature }).collect();
-    bundle.policies().evaluate("/Channel/Orderer/BlockValidation", &signers(&signed, bundle.msps()))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_block_follows_the_one_before_and_satisfies_the_policy_for_blocks() -> anyhow::Result<()> {
     let scene = Scene::start(&[("NETWORK_DEVELOPMENT_BATCHTIMEOUT", "10ms")]).await?;
@@ -187,10 +169,12 @@ async fn every_block_follows_the_one_before_and_satisfies_the_policy_for_blocks(
         let previous = block::header_hash(before.header.as_ref().context("a header")?);
         assert_eq!(header.previous_hash, previous[..], "block {number}");
         assert_eq!(header.data_hash, block::data_hash(block.data.as_ref().context("data")?)[..], "block {number}");
-        verify(&block, &bundle).with_context(|| format!("block {number}"))?;
+        // As a peer of the channel does that gets the block from elsewhere.
+        verify_block(&bundle, number, &block).with_context(|| format!("block {number}"))?;
         before = block.clone();
-        block.header = Some(selvedge_proto::common::BlockHeader { number: number + 1, ..header });
-        verify(&block, &bundle).expect_err("another block than was signed");
+        block.header = Some(BlockHeader { number: number + 1, ..header });
+        let refused = verify_block(&bundle, number + 1, &block).expect_err("another block than was signed");
+        assert!(matches!(refused, BlockVerificationError::Policy(_)), "{refused}");
     }
     scene.peer.stop().await;
     Ok(())

@@ -8,8 +8,10 @@ mod chaincode;
 mod channel;
 mod connect;
 mod identity;
+mod ledger;
 mod msp;
 mod node;
+mod progress;
 mod scc;
 mod services;
 mod version;
@@ -42,6 +44,9 @@ enum Verb {
     Chaincode(Box<chaincode::ChaincodeCommand>),
     /// Operate a channel: create, join, list, getinfo, fetch, signconfigtx, update.
     Channel(Box<channel::ChannelCommand>),
+    /// Look at ledgers and blocks: verify, export.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerVerb),
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]
     Scc(scc::SccVerb),
@@ -66,6 +71,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Node(verb) => node::run(&verb),
         Verb::Chaincode(command) => chaincode::run(&command),
         Verb::Channel(command) => channel::run(&command),
+        Verb::Ledger(verb) => ledger::run(&verb),
         Verb::Scc(verb) => scc::run(&verb),
         Verb::Msp(verb) => msp::run(&verb),
         Verb::Version => print(&version::text()),

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn nothing_is_passed_over_silently() {
         let document = parse("peer:\n  gossip: {bootstrap: [a, b]}\n  wrong: 1\nelse: {a: 1}\nvm:\n").expect("parses");
-        assert_eq!(document.unused, ["peer.gossip", "vm"]);
+        assert_eq!(document.unused, ["peer.gossip.bootstrap", "vm"]);
         assert_eq!(document.unknown, ["peer.wrong", "else"]);
     }
 

@@ -36,6 +36,8 @@ pub struct PeerConfig {
     pub local_msp_id: String,
     /// `peer.limits.concurrency.endorserService`: proposals at a time; 0 is no limit.
     pub endorser_concurrency: usize,
+    /// `peer.limits.concurrency.deliverService`: open streams of blocks; 0 is no limit.
+    pub deliver_concurrency: usize,
     /// `peer.authentication.timewindow`: how far a client's clock may be off.
     pub authentication_timewindow: Duration,
     /// `peer.gossip.pvtData.transientstoreMaxBlockRetention`: blocks for which private data waits for its transaction; never
@@ -69,6 +71,7 @@ pub(super) fn read(values: &mut Values<'_>, directory: &Path, has_file: bool) ->
         msp_config_path: values.optional_path("peer.mspConfigPath"),
         local_msp_id: values.name("peer.localMspId"),
         endorser_concurrency: values.number("peer.limits.concurrency.endorserService", 0..=1_000_000),
+        deliver_concurrency: values.number("peer.limits.concurrency.deliverService", 0..=1_000_000),
         authentication_timewindow: values
             .duration("peer.authentication.timewindow", Duration::from_secs(1)..=Duration::from_secs(24 * 3600)),
         transient_store_retention: match values.number(RETENTION, 0..=1_000_000_000) {

@@ -214,7 +214,7 @@ fn unknown_keys_are_reported_once_with_the_nearest() {
         [
             "peer.listenAdress is not a known key and has no effect; did you mean peer.listenAddress?",
             "CORE_PEER_FILESYSTEMPAHT is not a known key and has no effect; did you mean CORE_PEER_FILESYSTEMPATH?",
-            "without effect in this version: peer.gossip, peer.BCCSP",
+            "without effect in this version: peer.gossip.bootstrap, peer.BCCSP",
         ]
     );
 }

@@ -58,7 +58,8 @@ impl PrivateDataSupport {
     /// Lets go of what a durable block has no more use for. A failure is the next block's to make good.
     pub(super) fn committed(&self, channel: &str, number: u64, private: &PrivateCommit) {
         let mut purged = Ok(());
-        if !private.sets.is_empty() {
+        // Who is no member may have endorsed it too.
+        if !private.sets.is_empty() || !private.missing.is_empty() {
             purged = self.transient.purge_by_txids(channel, &private.txids);
         }
         if number > self.retention && number.is_multiple_of(self.retention) {

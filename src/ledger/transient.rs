@@ -12,14 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 
-/// Channel, transaction id, hash of the private set -> height, marshalled `TxPvtReadWriteSetWithConfigInfo`.
-const SETS: TableDefinition<'_, (&str, &str, &[u8]), (u64, &[u8])> = TableDefinition::new("sets");
+/// Channel, transaction id, hash of the private set.
+type SetKey = (&'static str, &'static str, &'static [u8]);
+/// -> height, marshalled `TxPvtReadWriteSetWithConfigInfo`.
+const SETS: TableDefinition<'_, SetKey, (u64, &[u8])> = TableDefinition::new("sets");
 /// Channel, height, transaction id, hash of the private set.
 const BY_HEIGHT: TableDefinition<'_, (&str, u64, &str, &[u8]), ()> = TableDefinition::new("by_height");
 
@@ -138,18 +140,15 @@ impl TransientStore {
         channel: &str,
         txids: impl IntoIterator<Item = &'a String>,
     ) -> Result<(), LedgerError> {
-        self.purge(|transaction| {
-            let mut sets = transaction.open_table(SETS)?;
-            let mut by_height = transaction.open_table(BY_HEIGHT)?;
-            for txid in txids {
-                let of_txid = (channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]);
-                for row in sets.extract_from_if(of_txid, |_, _| true)? {
-                    let (key, value) = row?;
-                    by_height.remove((channel, value.value().0, txid.as_str(), key.value().2))?;
-                }
+        let sets = self.database.begin_read()?.open_table(SETS)?;
+        let mut gone = Vec::new();
+        for txid in txids {
+            for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
+                let (key, value) = row?;
+                gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
             }
-            Ok(())
-        })
+        }
+        self.purge(channel, &gone)
     }
 
     /// Lets go of what was endorsed below a height.
@@ -157,17 +156,14 @@ impl TransientStore {
     /// # Errors
     /// When the database fails.
     pub fn purge_by_height(&self, channel: &str, height: u64) -> Result<(), LedgerError> {
-        self.purge(|transaction| {
-            let mut sets = transaction.open_table(SETS)?;
-            let mut by_height = transaction.open_table(BY_HEIGHT)?;
-            let below = (channel, 0, "", &[][..])..(channel, height, "", &[][..]);
-            for row in by_height.extract_from_if(below, |_, ()| true)? {
-                let (key, ()) = (row?.0, ());
-                let (_, _, txid, hash) = key.value();
-                sets.remove((channel, txid, hash))?;
-            }
-            Ok(())
-        })
+        let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
+        let mut gone = Vec::new();
+        for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
+            let (key, ()) = (row?.0, ());
+            let (_, height, txid, hash) = key.value();
+            gone.push((txid.to_owned(), hash.to_vec(), height));
+        }
+        self.purge(channel, &gone)
     }
 
     /// The lowest height of what is kept of a channel; none where nothing is.
@@ -203,11 +199,23 @@ impl TransientStore {
         Ok(())
     }
 
-    /// Without waiting for the disk: the next set that is kept takes the purge along.
-    fn purge(&self, remove: impl FnOnce(&WriteTransaction) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+    /// Without waiting for the disk: the next set that is kept takes the purge along. What was endorsed again meanwhile,
+    /// at another height, stays.
+    fn purge(&self, channel: &str, gone: &[(String, Vec<u8>, u64)]) -> Result<(), LedgerError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::None)?;
-        remove(&transaction)?;
+        {
+            let mut sets = transaction.open_table(SETS)?;
+            let mut by_height = transaction.open_table(BY_HEIGHT)?;
+            for (txid, hash, height) in gone {
+                if by_height.remove((channel, *height, txid.as_str(), hash.as_slice()))?.is_some() {
+                    sets.remove((channel, txid.as_str(), hash.as_slice()))?;
+                }
+            }
+        }
         transaction.commit()?;
         Ok(())
     }

@@ -93,9 +93,9 @@ pub(super) fn support_config(config: &Config) -> ChaincodeConfig {
     }
 }
 
-/// Proposals in work at once.
-pub(super) fn endorser_slots(config: &Config) -> usize {
-    match config.peer.endorser_concurrency {
+/// Requests to a service at once, of which 0 are no limit.
+pub(super) fn slots(concurrency: usize) -> usize {
+    match concurrency {
         0 => Semaphore::MAX_PERMITS,
         slots => slots.min(Semaphore::MAX_PERMITS),
     }

@@ -32,10 +32,18 @@ use crate::tls::{ServerTls, TlsIncoming};
 /// are waited for too: nothing ends them before.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a client may say nothing before it is asked whether it is there, and how long the answer may take (Fabric:
-/// `comm.DefaultKeepaliveOptions`). Without it, a stream to a machine that went without a word would stay for ever.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 3600);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How a silent client is asked whether it is there.
+#[derive(Clone, Copy)]
+struct Keepalive {
+    /// How long it may say nothing.
+    interval: Duration,
+    /// How long its answer may take.
+    timeout: Duration,
+}
+
+/// As in Fabric (`comm.DefaultKeepaliveOptions`). Without it, a stream to a machine that went without a word would stay for
+/// ever. How often clients ask in their turn is up to them: Fabric cuts those that do so more than once a minute.
+const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(2 * 3600), timeout: Duration::from_secs(20) };
 
 /// How long to wait when the system has no more files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -70,12 +78,12 @@ impl Listeners {
         let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
 
         let stop = watch::Sender::new(false);
-        let services = server()
+        let services = server(KEEPALIVE)
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer), private_data)))
             .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
         let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
-        let registrations = server().add_service(registrations);
+        let registrations = server(KEEPALIVE).add_service(registrations);
         let servers = vec![
             serve("peer", services, peer, tls, stop.subscribe()),
             serve("chaincode", registrations, chaincode, None, stop.subscribe()),
@@ -96,10 +104,10 @@ impl Listeners {
     }
 }
 
-fn server() -> Server {
+fn server(keepalive: Keepalive) -> Server {
     Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_keepalive_interval(Some(keepalive.interval))
+        .http2_keepalive_timeout(Some(keepalive.timeout))
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
@@ -155,6 +163,9 @@ fn serve(
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tonic::service::Routes;
+
     use super::*;
 
     #[tokio::test]
@@ -166,5 +177,47 @@ mod tests {
         };
         assert!(pauses(io::ErrorKind::Other).await);
         assert!(!pauses(io::ErrorKind::ConnectionAborted).await, "a client that went");
+    }
+
+    /// The type of HTTP/2 frame that asks for an answer, and the flag of that answer.
+    const PING: u8 = 6;
+    const ACK: u8 = 1;
+
+    /// The header and the payload of the next frame; none where the connection is at its end.
+    async fn frame(stream: &mut TcpStream) -> Option<([u8; 9], Vec<u8>)> {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).await.ok()?;
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await.ok()?;
+        Some((header, payload))
+    }
+
+    #[tokio::test]
+    async fn a_client_that_answers_pings_stays_and_one_that_does_not_is_left() {
+        let keepalive = Keepalive { interval: Duration::from_millis(50), timeout: Duration::from_millis(100) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = watch::channel(false);
+        let task = serve("test", server(keepalive).add_routes(Routes::default()), listener, None, stopped);
+
+        let mut client = TcpStream::connect(address).await.expect("a connection");
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("the preface");
+        client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("empty settings");
+        let (mut asked, begun) = (0, Instant::now());
+        while let Some((mut header, payload)) = frame(&mut client).await {
+            if (header[3], header[4] & ACK) != (PING, 0) {
+                continue;
+            }
+            asked += 1;
+            if asked <= 5 {
+                header[4] |= ACK;
+                client.write_all(&[&header[..], &payload].concat()).await.expect("still there");
+            }
+        }
+        assert_eq!(asked, 6, "five answers, and none to the sixth question");
+        assert!(begun.elapsed() > 5 * keepalive.interval, "{:?}", begun.elapsed());
+        let _ = stop.send(true);
+        task.await.expect("the server ends");
     }
 }

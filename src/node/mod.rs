@@ -181,10 +181,11 @@ impl Node {
             private_data: Arc::new(LocalDistributor::new(transient)),
             signer,
         };
-        let endorser = Endorser::new(parts, chaincodes::endorser_slots(config), Some(work.handle()));
+        let endorser = Endorser::new(parts, chaincodes::slots(config.peer.endorser_concurrency), Some(work.handle()));
         let deliver = DeliverConfig {
             time_window: config.peer.authentication_timewindow,
             binding: tls::binding(&config.peer.tls),
+            concurrency: chaincodes::slots(config.peer.deliver_concurrency),
         };
         let delivered = DeliverMetrics::register(&mut metrics);
         let deliverer = Deliverer::new(Arc::clone(&ledgers), access.clone(), deliver, delivered);

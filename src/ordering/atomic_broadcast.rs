@@ -160,7 +160,7 @@ impl AtomicBroadcast for AtomicBroadcastService {
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverStream>, tonic::Status> {
         let form = OrdererBlocks { orderers: Arc::clone(&self.orderers) };
-        Ok(Response::new(stream(&self.deliverer, form, request)))
+        stream(&self.deliverer, form, request)
     }
 }
 
@@ -172,6 +172,7 @@ pub(super) struct OrdererBlocks {
 
 impl Form for OrdererBlocks {
     type Response = DeliverResponse;
+    const SERVICE: &'static str = "/orderer.AtomicBroadcast";
     const RESOURCE: &'static str = resource::ORDERER_DELIVER;
 
     fn halt(&self, channel: &str) -> Option<watch::Receiver<()>> {

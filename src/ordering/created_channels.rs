@@ -25,7 +25,7 @@ const UNFINISHED: &str = "unfinished";
 
 /// Why the channels that were made here cannot be read or kept.
 #[derive(Debug, Error)]
-#[error("cannot {action} {path}: {source}")]
+#[error("cannot {action} {}: {source}", path.display())]
 pub struct CreatedChannelsError {
     action: &'static str,
     path: PathBuf,
@@ -166,4 +166,74 @@ fn sync(dir: &Path) -> Result<(), CreatedChannelsError> {
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CreatedChannelsError {
     let path = path.to_owned();
     move |source| CreatedChannelsError { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{GOLDEN_CHANNEL, Golden};
+
+    fn recorded() -> (Block, Bundle) {
+        let block = Golden::V1_4.block(0).expect("a block");
+        let bundle = Bundle::from_config_block(&block).expect("a configuration");
+        (block, bundle)
+    }
+
+    fn files(dir: &Path) -> Vec<String> {
+        let files = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+        files.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_channel_is_kept_until_it_is_joined() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let dir = folder.path().join("orderer");
+        let (block, bundle) = recorded();
+        let created = CreatedChannels::open(&dir, |_| false).expect("made");
+        assert!(created.get(GOLDEN_CHANNEL).is_none());
+        created.add(block.clone(), bundle).expect("kept");
+
+        fs::write(dir.join("cut.unfinished"), b"what a crash left").expect("written");
+        let again = CreatedChannels::open(&dir, |_| false).expect("read");
+        assert_eq!(files(&dir), ["goldchan.block"]);
+        let found = again.get(GOLDEN_CHANNEL).expect("kept");
+        assert!(found.begins_with(&block) && found.block == block && found.bundle.is_some());
+        assert!(!found.begins_with(&Golden::V1_4.block(1).expect("a block")));
+
+        again.joined(GOLDEN_CHANNEL);
+        again.joined(GOLDEN_CHANNEL);
+        assert!(files(&dir).is_empty() && again.get(GOLDEN_CHANNEL).is_some(), "whoever asked before may still look");
+    }
+
+    #[test]
+    fn a_join_that_a_crash_cut_short_is_finished_at_the_next_start() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (block, bundle) = recorded();
+        CreatedChannels::open(folder.path(), |_| false).expect("made").add(block, bundle).expect("kept");
+        let joined = CreatedChannels::open(folder.path(), |channel| channel == GOLDEN_CHANNEL).expect("read");
+        assert!(joined.get(GOLDEN_CHANNEL).is_none() && files(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_damaged_file_keeps_its_name_and_stops_nobody() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (block, _) = recorded();
+        fs::write(folder.path().join("cut.block"), b"no block").expect("written");
+        fs::write(folder.path().join("other.block"), block.encode_to_vec()).expect("written");
+        let created = CreatedChannels::open(folder.path(), |_| false).expect("read");
+        for name in ["cut", "other"] {
+            assert!(created.get(name).is_some_and(|channel| channel.bundle.is_none()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_not_there() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (block, bundle) = recorded();
+        let created = CreatedChannels::open(folder.path(), |_| false).expect("made");
+        fs::remove_dir(folder.path()).expect("empty");
+        let error = created.add(block, bundle).expect_err("there is no directory").to_string();
+        assert!(error.starts_with("cannot write ") && error.contains("goldchan.unfinished: No such file"), "{error}");
+        assert!(created.get(GOLDEN_CHANNEL).is_none());
+    }
 }

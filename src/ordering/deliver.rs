@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use selvedge_proto::common::{Block, Envelope, Status};
 use selvedge_proto::orderer::seek_info::{SeekBehavior, SeekErrorResponse};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 
 use super::deliver_metrics::BlockForm;
@@ -20,9 +20,11 @@ use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
 
-/// Responses that may wait for a slow client: enough to read one block while another is sent, and few because a block may
-/// be large.
-pub(super) const RESPONSES: usize = 2;
+/// Responses that may wait for a slow client: one is read while another is sent, and no more because a block may be large.
+pub(super) const RESPONSES: usize = 1;
+
+/// Streams that may be open: `peer.limits.concurrency.deliverService` in the core.yaml of Fabric 2.x.
+const DEFAULT_CONCURRENCY: usize = 2500;
 
 /// What can be set about Deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +33,15 @@ pub struct DeliverConfig {
     pub time_window: Duration,
     /// What requests must say about their connection.
     pub binding: TlsBinding,
+    /// How many streams may be open.
+    pub concurrency: usize,
 }
 
 impl Default for DeliverConfig {
-    /// Fabric's time window.
+    /// What Fabric's core.yaml says.
     fn default() -> Self {
-        Self { time_window: Duration::from_secs(15 * 60), binding: TlsBinding::None }
+        let time_window = Duration::from_secs(15 * 60);
+        Self { time_window, binding: TlsBinding::None, concurrency: DEFAULT_CONCURRENCY }
     }
 }
 
@@ -46,6 +51,7 @@ pub struct Deliverer {
     access: Arc<dyn DeliverAccess>,
     config: DeliverConfig,
     metrics: DeliverMetrics,
+    slots: Arc<Semaphore>,
     created: Option<Arc<CreatedChannels>>,
     closing: watch::Sender<bool>,
 }
@@ -58,7 +64,19 @@ impl Deliverer {
         config: DeliverConfig,
         metrics: DeliverMetrics,
     ) -> Self {
-        Self { ledgers, access, config, metrics, created: None, closing: watch::Sender::new(false) }
+        let slots = Arc::new(Semaphore::new(config.concurrency));
+        Self { ledgers, access, config, metrics, slots, created: None, closing: watch::Sender::new(false) }
+    }
+
+    /// A place for one more stream, free again when it is dropped.
+    pub(super) fn slot(&self, service: &str) -> Result<OwnedSemaphorePermit, tonic::Status> {
+        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            let limit = self.config.concurrency;
+            let refusal = format!("too many requests for {service}, exceeding concurrency limit ({limit})");
+            tracing::error!("{refusal}");
+            // As Fabric's interceptor, which gives its error no code.
+            tonic::Status::unknown(refusal)
+        })
     }
 
     /// Serves block 0 of the channels in `created`, too, to those who ask the orderer.
@@ -161,9 +179,10 @@ impl Deliverer {
                 let reason = format!("channel {channel} is halted: {reason}");
                 return Err(Refusal::new(Status::ServiceUnavailable, reason).into());
             }
+            // A block is read when there is room for it, and for who has the right to it by then.
+            let room = responses.reserve().await.map_err(|_| End::Gone)?;
             session.check()?;
-            let response = read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?;
-            responses.send(Ok(response)).await.map_err(|_| End::Gone)?;
+            room.send(Ok(read(form.clone(), Arc::clone(&ledger), envelope.clone(), number).await?));
             metrics.block_sent();
         }
         metrics.succeeded();
@@ -191,6 +210,7 @@ pub(super) type Sent<R> = Result<R, tonic::Status>;
 /// The form in which a service delivers blocks.
 pub(super) trait Form: Clone + Send + Sync + 'static {
     type Response: Send + 'static;
+    const SERVICE: &'static str = "/protos.Deliver";
     const RESOURCE: &'static str;
     const BLOCK_FORM: BlockForm = BlockForm::Whole;
 

@@ -44,14 +44,14 @@ impl Deliver for DeliverService {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverStream>, tonic::Status> {
-        Ok(Response::new(stream(&self.deliverer, FullBlocks, request)))
+        stream(&self.deliverer, FullBlocks, request)
     }
 
     async fn deliver_filtered(
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverFilteredStream>, tonic::Status> {
-        Ok(Response::new(stream(&self.deliverer, FilteredBlocks, request)))
+        stream(&self.deliverer, FilteredBlocks, request)
     }
 
     async fn deliver_with_private_data(
@@ -59,21 +59,25 @@ impl Deliver for DeliverService {
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverWithPrivateDataStream>, tonic::Status> {
         let form = BlocksWithPrivateData(Arc::clone(&self.private_data));
-        Ok(Response::new(stream(&self.deliverer, form, request)))
+        stream(&self.deliverer, form, request)
     }
 }
 
-/// Serves a stream in a task of its own, which ends with the client.
+/// Serves a stream in a task of its own, which ends with the client; refuses it where too many are open.
 pub(super) fn stream<F: Form>(
     deliverer: &Arc<Deliverer>,
     form: F,
     request: Request<Streaming<Envelope>>,
-) -> ReceiverStream<Sent<F::Response>> {
+) -> Result<Response<ReceiverStream<Sent<F::Response>>>, tonic::Status> {
+    let slot = deliverer.slot(F::SERVICE)?;
     let (responses, stream) = mpsc::channel(RESPONSES);
     let deliverer = Arc::clone(deliverer);
     let certificate = TlsInfo::client_cert_hash_of(&request);
-    tokio::spawn(async move { deliverer.serve(form, certificate, request.into_inner(), responses).await });
-    ReceiverStream::new(stream)
+    tokio::spawn(async move {
+        deliverer.serve(form, certificate, request.into_inner(), responses).await;
+        drop(slot);
+    });
+    Ok(Response::new(ReceiverStream::new(stream)))
 }
 
 #[derive(Clone, Copy)]

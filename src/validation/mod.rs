@@ -30,6 +30,7 @@ mod judge;
 mod key_level;
 mod lscc;
 mod orderer_signatures;
+mod signed_chain;
 mod state;
 mod transaction;
 mod verdict;
@@ -42,6 +43,7 @@ use crate::ledger::Ledger;
 pub use block::TransactionValidator;
 pub use error::{Fault, ValidationError};
 pub use orderer_signatures::{BlockVerificationError, verify_block};
+pub use signed_chain::{SignedChainReport, verify_signatures};
 
 /// Judges the transactions of a block before it is committed.
 pub trait BlockValidator: Send + Sync {

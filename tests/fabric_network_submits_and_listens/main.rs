@@ -4,6 +4,7 @@
 mod sdk;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use prost::Message;
@@ -15,6 +16,7 @@ use selvedge::testing::{GOLDEN_CHANNEL, Golden, NodeChaincode, Plugin, TestPeer,
 use selvedge_proto::common::Block;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 /// What the guide for operators shows.
 const PROFILE: &str = include_str!("../../examples/application/connection.json");
@@ -24,7 +26,7 @@ struct Scene {
     folder: TempDir,
     /// None while another takes its place.
     peer: Option<TestPeer>,
-    sdk: Sdk,
+    sdk: Arc<Sdk>,
 }
 
 impl Scene {
@@ -33,7 +35,7 @@ impl Scene {
     }
 
     async fn start_in(folder: TempDir, overrides: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let sdk = Sdk::start()?;
+        let sdk = Arc::new(Sdk::start()?);
         let peer = Some(start(folder.path(), overrides).await?);
         Ok(Self { folder, peer, sdk })
     }
@@ -103,6 +105,12 @@ fn contract_events(events: &[Value]) -> Vec<(String, String)> {
     events.map(|event| (text(event, "name"), text(event, "payload"))).collect()
 }
 
+#[test]
+fn the_guide_for_operators_shows_the_profile() {
+    let shown: Vec<_> = PROFILE.lines().map(|line| format!("    {line}")).collect();
+    assert!(include_str!("../../docs/operators.md").contains(&shown.join("\n")), "it is another one");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_evaluates_and_submits_with_every_strategy() -> anyhow::Result<()> {
     // Blocks of two, for the conflict.
@@ -143,6 +151,8 @@ async fn it_evaluates_and_submits_with_every_strategy() -> anyhow::Result<()> {
         assert!(refused.message.contains("asset nothing does not exist"), "{does}: {refused:?}");
     }
     conflict(sdk).await?;
+    many_at_once(sdk).await?;
+    a_stranger(&scene).await?;
     scene.stop().await;
     Ok(())
 }
@@ -163,6 +173,37 @@ async fn conflict(sdk: &Sdk) -> anyhow::Result<()> {
         return Ok(());
     }
     anyhow::bail!("five pairs of updates, and no conflict")
+}
+
+/// Transactions that wait for their commits side by side.
+async fn many_at_once(sdk: &Arc<Sdk>) -> anyhow::Result<()> {
+    const TRANSACTIONS: usize = 40;
+    let mut submitted = JoinSet::new();
+    for number in 0..TRANSACTIONS {
+        let sdk = Arc::clone(sdk);
+        let id = format!("many{number}");
+        submitted.spawn(async move { sdk.submit("gateway", "asset", &["create", &id, "Bob", "1"]).await });
+    }
+    for done in submitted.join_all().await {
+        done?;
+    }
+    let owned = sdk.evaluate("gateway", "asset", &["ownedBy", "Bob"]).await?;
+    assert_eq!(serde_json::from_slice::<Vec<String>>(&owned)?.len(), TRANSACTIONS);
+    Ok(())
+}
+
+/// Somebody of another organisation that has taken the name of the channel's.
+async fn a_stranger(scene: &Scene) -> anyhow::Result<()> {
+    let elsewhere = tempfile::tempdir()?;
+    let made = development::ensure(&elsewhere.path().join("msp"), "SampleOrg")?;
+    let identity = identity(&made.user, &made.mspid)?;
+    let request = json!({"gateway": "stranger", "profile": scene.profile()?, "identity": identity});
+    scene.sdk.done("connect", request).await?;
+    let refused = scene.sdk.transact("evaluate", "stranger", "asset", &["empty"], json!({})).await?;
+    let refused = refused.expect_err("nobody here knows them");
+    let text = "access denied: channel [mychannel] creator org [SampleOrg]";
+    assert!(refused.message.contains(text), "{refused:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

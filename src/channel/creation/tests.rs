@@ -103,7 +103,8 @@ fn a_member_of_the_consortium_makes_a_channel_and_nobody_else() {
 #[test]
 fn what_is_no_creation_is_refused_in_fabrics_words() {
     let scene = Scene::new();
-    let table: [(fn(&mut ConfigUpdate), &str); 10] = [
+    type Change = fn(&mut ConfigUpdate);
+    let table: [(Change, &str); 10] = [
         (|update| update.write_set = None, "Config update has an empty writeset"),
         (|update| written(update).groups.clear(), "Config update has missing application group"),
         (

@@ -18,14 +18,14 @@ use crate::ledger::block::last_config_index;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(in crate::cmd) enum Target {
     Block(BlockPosition),
     /// The newest block with a configuration.
     Config,
 }
 
 impl Target {
-    pub(super) fn parse(text: Option<&str>) -> anyhow::Result<Self> {
+    pub(in crate::cmd) fn parse(text: Option<&str>) -> anyhow::Result<Self> {
         Ok(match text {
             None => bail!("fetch target required, oldest, newest, config, or a number"),
             Some("oldest") => Self::Block(BlockPosition::Oldest),
@@ -54,7 +54,12 @@ pub(super) fn write(path: &Path, block: &Block) -> anyhow::Result<()> {
 }
 
 impl Session {
-    pub(super) async fn fetch(&self, channel: &str, target: Target, best_effort: bool) -> anyhow::Result<Block> {
+    pub(in crate::cmd) async fn fetch(
+        &self,
+        channel: &str,
+        target: Target,
+        best_effort: bool,
+    ) -> anyhow::Result<Block> {
         let errors = if best_effort { SeekErrorResponse::BestEffort } else { SeekErrorResponse::Strict };
         let source = if self.connector.names_an_orderer() {
             Source::Orderer(Orderer(self.connector.orderer().await.context("failed to create deliver client")?))

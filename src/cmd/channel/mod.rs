@@ -21,6 +21,7 @@ use selvedge_proto::common::HeaderType;
 use selvedge_proto::protos::Response;
 use tracing::info;
 
+pub(super) use self::fetch::Target;
 use super::connect::{Connector, OrdererFlags, PeerFlags, duration};
 use super::services::{Peer, RpcError};
 use crate::client::NewProposal;
@@ -110,7 +111,7 @@ pub(super) fn run(command: &ChannelCommand) -> anyhow::Result<()> {
         ChannelVerb::Create { channel, file, output_block, timeout } => {
             let channel = channel.named().context("must supply channel ID")?;
             let config = load_config()?;
-            let session = Session::of_config(&config, command)?;
+            let session = Session::new(&config, &command.orderer)?;
             let transaction = create::transaction(file.as_deref(), channel, &config, &session.signer)?;
             let block = super::block_on(session.create(channel, transaction, *timeout))?;
             fetch::write(&create::output(channel, output_block.as_ref()), &block)
@@ -166,18 +167,18 @@ impl FileFlag {
 }
 
 /// Who asks, and how connections are made.
-struct Session {
+pub(super) struct Session {
     signer: SigningIdentity,
     connector: Connector,
 }
 
 impl Session {
     fn start(command: &ChannelCommand) -> anyhow::Result<Self> {
-        Self::of_config(&load_config()?, command)
+        Self::new(&load_config()?, &command.orderer)
     }
 
-    fn of_config(config: &Config, command: &ChannelCommand) -> anyhow::Result<Self> {
-        let connector = Connector::new(config, &PeerFlags::default(), &command.orderer)?;
+    pub(super) fn new(config: &Config, orderer: &OrdererFlags) -> anyhow::Result<Self> {
+        let connector = Connector::new(config, &PeerFlags::default(), orderer)?;
         Ok(Self { signer: signer(config)?, connector })
     }
 

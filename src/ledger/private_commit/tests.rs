@@ -125,6 +125,7 @@ fn who_is_no_member_keeps_hashes_alone_and_may_be_one_later() {
     assert_eq!(channel.get("a", "k"), Err(stale((2, 0), "<nil>")));
     let ledger = &channel.channel.ledger;
     assert_eq!((kept(ledger, 2), missing(ledger)), (vec![], vec![(2, 0, "a".into(), false)]));
+    assert_eq!(channel.transient.private_data(TestChannel::NAME, "t").unwrap(), [], "it endorsed and has it no more");
 
     channel.rules.member.store(true, Ordering::SeqCst);
     channel.commit(vec![channel.put("u", "a", "l", "w")]);

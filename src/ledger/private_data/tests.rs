@@ -39,7 +39,8 @@ fn private_puts_leave_the_bytes_that_fabric_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Golden::V1_4.replay(&LedgerProvider::open(dir.path()).unwrap(), 9).unwrap();
     let numbers = [("pn-000002", "s2"), ("pn-000000", "s0"), ("pn-000001", "s1")];
-    let cases: [(usize, &str, &[(&str, &str)]); 3] =
+    type Writes<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(usize, &str, Writes<'_>); 3] =
         [(3, "collA", &[("p1", "classified")]), (4, "collB", &[("p2", "only for one")]), (5, "collA", &numbers)];
     let recorded = Golden::V1_4.block(9).unwrap().data.unwrap().data;
     for (index, collection, writes) in cases {

@@ -11,7 +11,7 @@ use super::transcript::Transcript;
 use crate::setup::Workspace;
 
 /// The development organisation's user, below the node's directory.
-const USER: &str = "data/development/users/User1/msp";
+pub(super) const USER: &str = "data/development/users/User1/msp";
 const CREATED: &str = r#"{"id":"b1","owner":"Bob","value":3}"#;
 
 /// Submits by the application in `examples`, which hears the event. Returns the number of blocks that came of it: none on

@@ -153,6 +153,15 @@ impl Demo {
         let pid = self.child.take().map_or(0, |child| child.id());
         let programs = self.client.selvedge.parent().unwrap_or(Path::new(".")).display();
         let (directory, log, operations) = (self.directory.display(), self.log_path(), &self.operations);
+        // There only where the step with the application was not left out.
+        let application = match self.directory.join("connection.json").is_file() {
+            true => format!(
+                "(cd {programs}/application; node application.js $FABRIC_CFG_PATH/connection.json \
+                 $FABRIC_CFG_PATH/{} asset update a1 9)\n",
+                super::application::USER
+            ),
+            false => String::new(),
+        };
         let call = |verb: &str, chaincode: &str, args: &[&str]| {
             let args: Vec<String> = args.iter().map(|arg| format!("{arg:?}")).collect();
             format!(
@@ -169,6 +178,7 @@ impl Demo {
              {list}\n\
              {history}\n\
              {forever}\n\
+             {application}\
              curl -s http://{operations}/metrics | grep shim_requests_completed\n\
              tail -n 20 {log}\n\
              \nAnd in the end:\n\n\
