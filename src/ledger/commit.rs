@@ -111,8 +111,7 @@ impl Ledger {
         let verdict = judge(&block, number, validation, &*snapshot)?;
         let block = finish(block, &verdict, &snapshot.tip);
         let support = self.private.get().map(|support| &**support);
-        let private =
-            PrivateCommit::gather(&self.channel, support, &block, &verdict.codes, &verdict.updates, &snapshot)?;
+        let private = PrivateCommit::gather(&self.channel, support, &block, &verdict, &snapshot)?;
         let judged = Instant::now();
         let transaction = write(&self.database, &block, number, &verdict, &private)?;
         let written = Instant::now();
@@ -177,13 +176,16 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What a block comes to.
-struct Verdict {
-    codes: Vec<TxValidationCode>,
-    updates: UpdateBatch,
+pub(super) struct Verdict {
+    pub(super) codes: Vec<TxValidationCode>,
+    pub(super) updates: UpdateBatch,
     /// Namespace, key and transaction of each public write.
     history: Vec<(String, String, u64)>,
     /// Each transaction's id, empty where it has none.
-    txids: Vec<String>,
+    pub(super) txids: Vec<String>,
+    /// Whether each transaction may have written to collections. The read-write sets of those that were refused before were
+    /// not looked at.
+    pub(super) collections: Vec<bool>,
     has_config: bool,
 }
 
@@ -199,6 +201,7 @@ fn judge(
         updates: UpdateBatch::default(),
         history: Vec::new(),
         txids: Vec::with_capacity(data.len()),
+        collections: vec![true; data.len()],
         has_config: false,
     };
     for (index, (envelope, outside)) in data.iter().zip(validation).enumerate() {
@@ -234,6 +237,7 @@ impl Verdict {
             Ok(sets) => sets,
             Err(code) => return Ok(code),
         };
+        self.collections[version.tx as usize] = sets.iter().any(|set| !set.collections.is_empty());
         let code = mvcc::check(&sets, committed, &self.updates)?;
         if code == TxValidationCode::Valid {
             self.updates.apply(&sets, version, committed)?;
