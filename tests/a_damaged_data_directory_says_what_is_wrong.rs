@@ -125,7 +125,7 @@ async fn a_damaged_channel_is_named_and_the_others_are_served() -> anyhow::Resul
     let mut garbled = whole.clone();
     garbled[8192..].fill(0xaa);
     let damage = "the ledger's database is damaged: ";
-    let advice = "; restore the channel's file from a copy, or move it away and join the channel anew";
+    let advice = "; put a copy of the data directory back that was made while the node was stopped";
     for (what, content, reason) in [
         ("no length", vec![], "FILE: I/O error: Database file is empty and creating a new database was not requested"),
         ("another file", b"SQLite format 3\0".to_vec(), "FILE: I/O error: Not a redb database: magic number mismatch"),

@@ -2,7 +2,8 @@
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
 //! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
-//! `commit`, `simulation` (while blocks are committed), `replay` (and opening); all of them without an argument.
+//! `queries` (rich ones), `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte,
+//! after a kill); all of them without an argument.
 
 mod budget;
 mod canned;
@@ -15,6 +16,8 @@ mod native;
 mod network;
 mod node;
 mod proposals;
+mod queries;
+mod reopen;
 mod replay;
 mod sandbox;
 mod signatures;
@@ -28,6 +31,11 @@ fn main() -> anyhow::Result<()> {
     {
         return canned::serve(file.as_ref());
     }
+    if let [argument, folder] = args.as_slice()
+        && argument == reopen::ARGUMENT
+    {
+        return reopen::write_until_killed(folder.as_ref());
+    }
     let parts: Vec<_> = args.into_iter().filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     measure::machine();
@@ -40,6 +48,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("budget") {
         budget::run()?;
+    }
+    if wanted("queries") {
+        queries::run()?;
     }
     if wanted("signatures") {
         signatures::run()?;
@@ -58,6 +69,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("replay") {
         replay::run()?;
+    }
+    if wanted("open") {
+        reopen::run()?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! [`Blob`], so a block of any size can be a response's payload.
 
 use crate::Blob;
+#[cfg(target_family = "wasm")]
 use crate::peer::Peer;
 
 /// Why the ledger did not answer.

@@ -32,7 +32,8 @@
 //!
 //! A panic ends the transaction, and the client sees its message with file and line.
 //!
-//! On the host target the same code runs against [`mock::MockStub`], so unit tests are plain `cargo test`.
+//! On the host target the same code runs against [`mock::MockStub`], so unit tests are plain `cargo test`; and with the
+//! feature `native` as a process of its own that speaks with any Fabric peer over gRPC (module `native`).
 //!
 //! # Unsafe code
 //!
@@ -42,6 +43,8 @@
 #[cfg(feature = "peer")]
 mod access_control;
 mod blob;
+#[cfg(all(feature = "peer", not(target_family = "wasm")))]
+mod capabilities;
 mod chaincode;
 #[cfg(feature = "peer")]
 mod channels;
@@ -54,6 +57,8 @@ pub mod guest;
 mod ledger;
 #[cfg(not(target_family = "wasm"))]
 pub mod mock;
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+pub mod native;
 #[cfg(feature = "peer")]
 mod packages;
 mod peer;

@@ -1,16 +1,18 @@
 //! What a stub asks of the peer: one method for each function of the contract in `wit/`.
 //!
-//! Implemented by the imports of the sandbox and by the mock; which of them a stub holds depends on the target. A trait
-//! object would make one table of all functions, and every module would import what it never calls.
+//! Implemented by the imports of the sandbox; outside of it by the mock and by a native chaincode's end of its stream. In
+//! the sandbox a stub holds the imports themselves: a trait object would make one table of all functions, and every module
+//! would import what it never calls.
 
 use crate::{Blob, Error, KeyModification, KeyValue, Level, Page, Response, Rows, SignedProposal, Timestamp};
 #[cfg(feature = "peer")]
 use crate::{LedgerError, LedgerQuery};
 
+// Where it is the trait object, its methods need no import.
 #[cfg(target_family = "wasm")]
 pub(crate) type Current = crate::guest::imports::Imports;
 #[cfg(not(target_family = "wasm"))]
-pub(crate) type Current = crate::mock::Transaction;
+pub(crate) type Current = std::rc::Rc<dyn Peer>;
 
 /// The peer's side. An empty collection means the public state.
 pub(crate) trait Peer {
@@ -47,4 +49,9 @@ pub(crate) trait Peer {
 
     #[cfg(feature = "peer")]
     fn ledger(&self, channel: &str, query: LedgerQuery<'_>) -> Result<Blob, LedgerError>;
+    /// The mock, which plays the other capabilities too.
+    #[cfg(all(feature = "peer", not(target_family = "wasm")))]
+    fn mock(&self) -> Option<&crate::mock::Transaction> {
+        None
+    }
 }

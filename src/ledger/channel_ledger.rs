@@ -15,6 +15,7 @@ use selvedge_proto::protos::ProcessedTransaction;
 use tokio::sync::watch;
 
 use super::guard::{GuardedDatabase, guarded};
+use super::state_database::CouchDb;
 use super::store::Snapshot;
 use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, QueryExecutor, TxSimulator};
 
@@ -31,6 +32,8 @@ pub struct Ledger {
     pub(super) height: watch::Sender<u64>,
     /// Why no more blocks are taken.
     halted: OnceLock<String>,
+    /// None: it stands for goleveldb.
+    pub(super) couchdb: OnceLock<CouchDb>,
     /// None: no private data is kept, all of it is missing.
     pub(super) private: OnceLock<Arc<PrivateDataSupport>>,
     current: RwLock<Arc<Snapshot>>,
@@ -66,6 +69,7 @@ impl Ledger {
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
             halted: OnceLock::new(),
+            couchdb: OnceLock::new(),
             private: OnceLock::new(),
             database,
         })
@@ -163,7 +167,7 @@ impl Ledger {
     /// # Errors
     /// None now; see [`Self::height`].
     pub fn new_tx_simulator(&self, txid: &str) -> Result<TxSimulator, LedgerError> {
-        Ok(TxSimulator::new(txid, self.snapshot()))
+        Ok(TxSimulator::new(txid, self.snapshot(), self.state_database()))
     }
 
     /// Reads histories as of now.

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Version;
+use super::rich_query::{CouchDbRule, RichQueryError};
 
 /// An error of the ledger. Its text is what a chaincode or a client sees.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum LedgerError {
     Closed,
     /// What is in the database is not what was written there.
     #[error(
-        "the ledger's database is damaged: {0}; restore the channel's file from a copy, or move it away and join the channel anew"
+        "the ledger's database is damaged: {0}; put a copy of the data directory back that was made while the node was stopped"
     )]
     Corrupted(String),
     /// The channel is on disk, and could not be opened when the node started.
@@ -58,6 +59,18 @@ pub enum LedgerError {
         found: String,
         /// What this version writes.
         supported: &'static str,
+    },
+    /// The file of the transient store is no database any more.
+    #[error(
+        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here \
+         and is not committed yet is lost then",
+        path.display()
+    )]
+    TransientStore {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: String,
     },
     /// Not a name for a channel.
     #[error(
@@ -100,9 +113,15 @@ pub enum LedgerError {
         /// The rule it breaks.
         rule: &'static str,
     },
-    /// A rich query, which this state database has not.
+    /// A rich query to a ledger that stands for goleveldb.
     #[error("ExecuteQuery not supported for leveldb")]
     RichQuery,
+    /// A rich query that cannot be answered.
+    #[error(transparent)]
+    Query(#[from] RichQueryError),
+    /// A write that a peer with CouchDB does not take.
+    #[error(transparent)]
+    CouchDb(#[from] CouchDbRule),
     /// The chaincode has no collections.
     #[error(
         "collection config not defined for chaincode [{0}], \

@@ -22,7 +22,8 @@ use super::collections::{Collections, LSCC, collections_key};
 use super::commit::Verdict;
 use super::private_expiry::{self, StateTable};
 use super::private_rwset::digest;
-use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
+use super::private_store::{self, MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
+use super::rich_query::store::{IndexWriter, Part};
 use super::state::{CommittedState, Space, StateValue, Version, public_key};
 use super::store::Snapshot;
 use super::transaction::BlockTransaction;
@@ -258,14 +259,23 @@ impl PrivateCommit {
         number: u64,
         updates: &UpdateBatch,
         state: &mut StateTable<'_>,
+        indexed: &mut IndexWriter<'_>,
     ) -> Result<(), LedgerError> {
-        {
+        if number == 0 {
+            private_store::create(transaction)?;
+        }
+        if !self.sets.is_empty() || !self.missing.is_empty() {
             let mut values = transaction.open_table(PRIVATE_STATE)?;
             for (key, update) in &self.values {
-                match update {
-                    Update::Put(value) => values.insert(key.as_slice(), value.encode().as_slice())?,
-                    Update::Delete(_) => values.remove(key.as_slice())?,
+                let new = match update {
+                    Update::Put(value) => Some(value.encode()),
+                    Update::Delete(_) => None,
                 };
+                let old = match &new {
+                    Some(new) => values.insert(key.as_slice(), new.as_slice())?,
+                    None => values.remove(key.as_slice())?,
+                };
+                indexed.update(Part::Private, key, old.as_ref().map(|old| old.value()), new.as_deref())?;
             }
             let mut sets = transaction.open_table(PRIVATE_SETS)?;
             for ((tx, chaincode, collection), set) in &self.sets {
@@ -275,11 +285,11 @@ impl PrivateCommit {
             for ((tx, chaincode, collection), eligible) in &self.missing {
                 missing.insert((number, *tx, chaincode.as_str(), collection.as_str()), eligible)?;
             }
+            let all = self.sets.keys().chain(self.missing.keys());
+            private_expiry::schedule_sets(transaction, number, all, &self.collections)?;
         }
         private_expiry::schedule_keys(transaction, number, updates, &self.collections, &self.plain_keys)?;
-        let sets = self.sets.keys().chain(self.missing.keys());
-        private_expiry::schedule_set(transaction, number, sets, &self.collections)?;
-        private_expiry::expire(transaction, number, state)
+        private_expiry::expire(transaction, number, state, indexed)
     }
 }
 
@@ -290,14 +300,15 @@ fn passed_validation(code: TxValidationCode) -> bool {
 }
 
 /// A collection that a transaction wrote to, and the hash of what it wrote.
-struct Written {
-    chaincode: String,
-    collection: String,
-    hash: Bytes,
+pub(super) struct Written {
+    pub chaincode: String,
+    pub collection: String,
+    /// Of the marshalled set.
+    pub hash: Bytes,
 }
 
 /// None where the transaction does not decode: that is for its verdict to say.
-fn written_collections(transaction: &BlockTransaction) -> Vec<Written> {
+pub(super) fn written_collections(transaction: &BlockTransaction) -> Vec<Written> {
     let action = transaction.chaincode_actions().ok().and_then(|actions| actions.into_iter().next());
     let set = action.and_then(|action| TxReadWriteSet::decode_as_go(action.results).ok()).unwrap_or_default();
     let mut written = Vec::new();

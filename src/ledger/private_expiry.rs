@@ -14,13 +14,17 @@ use super::LedgerError;
 use super::collections::expiring_block;
 use super::private_commit::CollectionsBefore;
 use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE};
+use super::rich_query::store::{IndexWriter, Part};
 use super::state::{Space, StateRow};
 use super::updates::{Update, UpdateBatch};
 
 /// Expiring block, committing block, key of the state table (a hash) -> key of the private state, empty if not known.
-const KEYS: TableDefinition<'_, (u64, u64, &[u8]), &[u8]> = TableDefinition::new("private_key_expiry");
+pub(super) const KEYS: TableDefinition<'_, (u64, u64, &[u8]), &[u8]> = TableDefinition::new("private_key_expiry");
 /// Expiring block, and the key of a set that is kept or missing.
-const SETS: TableDefinition<'_, (u64, u64, u64, &str, &str), ()> = TableDefinition::new("private_set_expiry");
+pub(super) const SETS: TableDefinition<'_, SetEnd, ()> = TableDefinition::new("private_set_expiry");
+
+/// Expiring block, committing block, transaction, chaincode, collection.
+type SetEnd = (u64, u64, u64, &'static str, &'static str);
 
 /// The state table of a commit.
 pub(super) type StateTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -33,6 +37,9 @@ pub(super) fn schedule_keys(
     collections: &CollectionsBefore,
     plain_keys: &BTreeMap<Vec<u8>, Vec<u8>>,
 ) -> Result<(), LedgerError> {
+    if updates.hashed().next().is_none() {
+        return Ok(());
+    }
     let mut keys = transaction.open_table(KEYS)?;
     for (namespace, collection, hash, update) in updates.hashed() {
         let ends = collections.get(namespace, collection).and_then(|config| expiring_block(config, number));
@@ -45,7 +52,7 @@ pub(super) fn schedule_keys(
 }
 
 /// Plans the end of a set that a block brings, or lacks.
-pub(super) fn schedule_set<'a>(
+pub(super) fn schedule_sets<'a>(
     transaction: &WriteTransaction,
     number: u64,
     sets: impl Iterator<Item = &'a (u64, String, String)>,
@@ -66,9 +73,13 @@ pub(super) fn expire(
     transaction: &WriteTransaction,
     number: u64,
     state: &mut StateTable<'_>,
+    indexed: &mut IndexWriter<'_>,
 ) -> Result<(), LedgerError> {
-    expire_keys(transaction, number, state)?;
+    expire_keys(transaction, number, state, indexed)?;
     let mut schedule = transaction.open_table(SETS)?;
+    if schedule.first()?.is_none_or(|(end, _)| end.value().0 > number) {
+        return Ok(());
+    }
     let mut kept = transaction.open_table(PRIVATE_SETS)?;
     let mut missing = transaction.open_table(MISSING_SETS)?;
     for row in schedule.extract_from_if(..(number + 1, 0, 0, "", ""), |_, ()| true)? {
@@ -85,8 +96,12 @@ pub(super) fn expire_keys(
     transaction: &WriteTransaction,
     number: u64,
     state: &mut StateTable<'_>,
+    indexed: &mut IndexWriter<'_>,
 ) -> Result<(), LedgerError> {
     let mut schedule = transaction.open_table(KEYS)?;
+    if schedule.first()?.is_none_or(|(end, _)| end.value().0 > number) {
+        return Ok(());
+    }
     let mut values = transaction.open_table(PRIVATE_STATE)?;
     for row in schedule.extract_from_if(..(number + 1, 0, &[][..]), |_, _| true)? {
         let (key, plain) = row?;
@@ -102,7 +117,8 @@ pub(super) fn expire_keys(
         // A value that never came anew is still that of the block whose time is over.
         let plain = plain.value();
         if !plain.is_empty() && (newest || is_of(&values, plain)?) {
-            values.remove(plain)?;
+            let old = values.remove(plain)?;
+            indexed.update(Part::Private, plain, old.as_ref().map(|old| old.value()), None)?;
         }
     }
     Ok(())

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use redb::TableDefinition;
+use redb::{TableDefinition, WriteTransaction};
 use selvedge_proto::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtReadWriteSet};
 
 use super::collections::{Collections, LSCC, collections_key};
-use super::{HistoryQueryExecutor, Ledger, LedgerError};
+use super::{HistoryQueryExecutor, Ledger, LedgerError, private_expiry};
 
 /// Chaincode, NUL, collection, NUL, key -> version, no metadata, value.
 pub(super) const PRIVATE_STATE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("private_state");
@@ -22,6 +22,16 @@ pub(super) const MISSING_SETS: TableDefinition<'_, SetKey, bool> = TableDefiniti
 
 /// Block, transaction, chaincode, collection.
 pub(super) type SetKey = (u64, u64, &'static str, &'static str);
+
+/// Makes the tables, which readers expect to be there.
+pub(super) fn create(transaction: &WriteTransaction) -> Result<(), LedgerError> {
+    transaction.open_table(PRIVATE_STATE)?;
+    transaction.open_table(PRIVATE_SETS)?;
+    transaction.open_table(MISSING_SETS)?;
+    transaction.open_table(private_expiry::KEYS)?;
+    transaction.open_table(private_expiry::SETS)?;
+    Ok(())
+}
 
 /// The key of [`PRIVATE_STATE`].
 pub(super) fn private_key(chaincode: &str, collection: &str, key: &str) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Reading what is committed, outside any simulation (Fabric: `ledger.QueryExecutor`, as validation uses it).
 //!
 //! Nothing that is read here is recorded. Invariant: an executor reads the channel as it was after one block, however long
-//! somebody keeps it.
+//! somebody keeps it; damage of the database is an error, because validation would otherwise end in a panic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use prost::Message;
 use selvedge_proto::kvrwset::KvMetadataWrite;
 
 use super::LedgerError;
+use super::guard::guarded;
 use super::state::{CommittedState, Space, StateRow, public_key};
 use super::store::Snapshot;
 
@@ -34,7 +35,7 @@ impl QueryExecutor {
     /// # Errors
     /// When the database fails.
     pub fn contains_transaction(&self, txid: &str) -> Result<bool, LedgerError> {
-        Ok(self.snapshot.transaction(txid)?.is_some())
+        guarded(|| Ok(self.snapshot.transaction(txid)?.is_some()))
     }
 
     /// The value of a public key.
@@ -42,7 +43,7 @@ impl QueryExecutor {
     /// # Errors
     /// When the database fails.
     pub fn get_state(&self, namespace: &str, key: &str) -> Result<Option<Bytes>, LedgerError> {
-        Ok(self.snapshot.get(&public_key(namespace, key.as_bytes()))?.map(|found| found.value))
+        guarded(|| Ok(self.snapshot.get(&public_key(namespace, key.as_bytes()))?.map(|found| found.value)))
     }
 
     /// The metadata of a public key; empty where it has none, or does not exist.
@@ -50,7 +51,7 @@ impl QueryExecutor {
     /// # Errors
     /// When the database fails.
     pub fn get_state_metadata(&self, namespace: &str, key: &str) -> Result<BTreeMap<String, Bytes>, LedgerError> {
-        self.metadata(&public_key(namespace, key.as_bytes()))
+        guarded(|| self.metadata(&public_key(namespace, key.as_bytes())))
     }
 
     /// The same for the key of a collection with that hash.
@@ -63,7 +64,7 @@ impl QueryExecutor {
         collection: &str,
         key_hash: &[u8],
     ) -> Result<BTreeMap<String, Bytes>, LedgerError> {
-        self.metadata(&Space { namespace, collection }.table_key(key_hash))
+        guarded(|| self.metadata(&Space { namespace, collection }.table_key(key_hash)))
     }
 
     fn metadata(&self, key: &[u8]) -> Result<BTreeMap<String, Bytes>, LedgerError> {

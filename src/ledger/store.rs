@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::LedgerError;
 use super::block;
 use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, SetKey};
+use super::rich_query::store::IndexSnapshot;
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
 /// Number -> checksum, marshalled block: see [`insert_block`].
@@ -74,6 +75,7 @@ pub(super) struct Snapshot {
     pub private_state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub private_sets: ReadOnlyTable<SetKey, &'static [u8]>,
     pub missing_sets: ReadOnlyTable<SetKey, bool>,
+    pub indexes: IndexSnapshot,
 }
 
 impl Snapshot {
@@ -106,6 +108,7 @@ impl Snapshot {
             private_state: read.open_table(PRIVATE_STATE)?,
             private_sets: read.open_table(PRIVATE_SETS)?,
             missing_sets: read.open_table(MISSING_SETS)?,
+            indexes: IndexSnapshot::open(read)?,
         })
     }
 

@@ -6,7 +6,8 @@
 //! Invariant: what [`TransientStore::persist`] has returned for is on the disk. A purge may be lost in a crash: what it
 //! leaves goes by its height.
 
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,8 @@ use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
+use super::guard::{GuardedDatabase, guarded};
+use super::provider::make_dir;
 
 /// Channel, transaction id, hash of the private set.
 type SetKey = (&'static str, &'static str, &'static [u8]);
@@ -31,7 +34,7 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The transient store of all channels of a node.
 pub struct TransientStore {
-    database: Database,
+    database: GuardedDatabase,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
     /// Held by whoever writes a batch.
@@ -66,13 +69,24 @@ impl TransientStore {
     /// # Errors
     /// When the directory or the database fails.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        let made = fs::create_dir_all(dir);
+        let made = make_dir(dir);
         made.map_err(|source| LedgerError::Io { action: "make the directory", path: dir.to_owned(), source })?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(dir.join(FILE))?;
-        let transaction = database.begin_write()?;
-        transaction.open_table(SETS)?;
-        transaction.open_table(BY_HEIGHT)?;
-        transaction.commit()?;
+        let path = dir.join(FILE);
+        let open = || {
+            // What is private is for the node's user alone.
+            let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+            let file = file.map_err(|source| LedgerError::Io { action: "open", path: path.clone(), source })?;
+            let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?);
+            let transaction = database.begin_write()?;
+            transaction.open_table(SETS)?;
+            transaction.open_table(BY_HEIGHT)?;
+            transaction.commit()?;
+            Ok(database)
+        };
+        let database = guarded(open).map_err(|error| match error.of_opening(&path) {
+            LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.clone(), damage },
+            other => other,
+        })?;
         Ok(Self { database, waiting: Mutex::default(), writing: Mutex::default() })
     }
 
@@ -99,11 +113,12 @@ impl TransientStore {
         match mine {
             Outcome::Durable => return Ok(()),
             // Others' sets are in that batch too: this one alone says what is wrong with it.
-            Outcome::Failed => return self.write(&[&set]),
+            Outcome::Failed => return guarded(|| self.write(&[&set])),
             Outcome::Waiting => {}
         }
         let batch = std::mem::take(&mut *lock(&self.waiting));
-        let written = self.write(&batch.iter().map(|waiting| &waiting.set).collect::<Vec<_>>());
+        let sets: Vec<_> = batch.iter().map(|waiting| &waiting.set).collect();
+        let written = guarded(|| self.write(&sets));
         for waiting in &batch {
             *lock(&waiting.outcome) = if written.is_ok() { Outcome::Durable } else { Outcome::Failed };
         }
@@ -116,6 +131,10 @@ impl TransientStore {
     /// # Errors
     /// When the database fails, or a set does not decode.
     pub fn private_data(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
+        guarded(|| self.find(channel, txid))
+    }
+
+    fn find(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
         let sets = self.database.begin_read()?.open_table(SETS)?;
         let mut found = Vec::new();
         for row in sets.range((channel, txid, &[][..])..)? {

@@ -7,6 +7,7 @@
 //! Invariant: the ledger is only read, at one height, so that a node may go on committing; and memory holds a block and
 //! two page caches, however long the chain is.
 
+mod private;
 mod replay;
 mod scratch;
 mod tables;
@@ -134,6 +135,7 @@ impl Ledger {
                 .differs(|| format!("the height is {of}, but there are {blocks} blocks and {hashes} hashes of blocks"));
         }
         tables::compare(&snapshot, &replay, &mut report, progress)?;
+        private::verify_values(&snapshot, &mut report)?;
         Ok(report)
     }
 }
@@ -191,7 +193,8 @@ fn verify_block(
         let (named, is) = (hex::encode(&commit_hash), hex::encode(&expected));
         differs(format!("its commit hash is {named}, its flags and writes give {is}"));
     }
-    replay.apply(&updates)?;
+    private::verify_sets(snapshot, number, &data.data, &codes, replay, report)?;
+    replay.apply(number, &updates)?;
     report.blocks += 1;
     report.transactions += codes.len() as u64;
     report.valid +=

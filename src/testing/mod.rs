@@ -1,14 +1,18 @@
 //! What tests of this crate, and of chaincode that runs on it, build upon: a node in the process, a client of its
 //! services, a recorder of chaincode streams, and certificates. Nothing here stands in for a part of the node.
 
+mod chaincode_process;
 mod channels;
 mod client;
 mod command_line;
 mod golden;
+mod native_chaincode;
 mod node_chaincode;
+mod package;
 mod peer;
 mod process;
 mod recorder;
+mod service_connection;
 mod setting;
 mod small_guest;
 mod tls;
@@ -20,10 +24,13 @@ pub use command_line::{CommandLine, Ended};
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };
+pub use native_chaincode::NativeChaincode;
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
+pub use package::{chaincode_package, targz};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
+pub use service_connection::{Service, connect_service};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
 pub use tls::{TlsAuthority, TlsPair, TlsPurpose};

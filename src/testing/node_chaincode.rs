@@ -1,13 +1,12 @@
 //! Chaincode on npm's `fabric-shim` in a process of its own, registered in development mode; and scripts with its packages.
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+
+use super::chaincode_process::{ChaincodeProcess, Output};
 
 /// What the shim logs when the peer has sent READY.
 const READY: &str = "State transferred to \"ready\"";
@@ -16,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running chaincode; killed when dropped.
 pub struct NodeChaincode {
-    process: Child,
+    _process: ChaincodeProcess,
 }
 
 impl NodeChaincode {
@@ -26,41 +25,16 @@ impl NodeChaincode {
     /// # Errors
     /// When it was not installed, or does not register; with what it said.
     pub fn start(folder: &str, id: &str, peer: &str) -> anyhow::Result<Self> {
-        let mut process = Command::new("node")
+        let mut command = Command::new("node");
+        command
             .arg(installed(folder)?)
             .args(["--peer.address", peer])
             .env("CORE_CHAINCODE_ID_NAME", id)
-            .env("CORE_CHAINCODE_LOGGING_LEVEL", "info")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot run `node`; install Node.js 18 or later")?;
-        let output = process.stdout.take().context("the chaincode has no output")?;
-        let chaincode = Self { process };
-        let (sender, lines) = mpsc::channel();
-        // Reads to the end whoever listens: a chaincode whose pipe is full stands still.
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        let mut said = String::new();
-        while let Ok(line) = lines.recv_timeout(PATIENCE) {
-            if line.contains(READY) {
-                return Ok(chaincode);
-            }
-            said.push_str(&line);
-            said.push('\n');
-        }
-        bail!("chaincode {id} did not register with {peer}; it said:\n{said}")
-    }
-}
-
-impl Drop for NodeChaincode {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+            .env("CORE_CHAINCODE_LOGGING_LEVEL", "info");
+        let process = ChaincodeProcess::start(&mut command, Output::Standard)
+            .context("Node.js is needed; install Node.js 18 or later")?;
+        process.wait_for(READY, PATIENCE).with_context(|| format!("chaincode {id} did not register with {peer}"))?;
+        Ok(Self { _process: process })
     }
 }
 

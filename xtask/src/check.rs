@@ -2,15 +2,15 @@
 
 use anyhow::Result;
 
-use crate::setup::{self, Workspace, require_compiler, require_component};
+use crate::setup::{self, NATIVE, Workspace, require_compiler, require_component};
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     require_compiler()?;
     require_component("rustfmt", "fmt")?;
     require_component("clippy", "clippy")?;
     setup::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))?;
-    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    setup::run(&mut workspace.cargo(&clippy))?;
+    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--locked"];
+    setup::run(workspace.cargo(&clippy).args(NATIVE).args(["--", "-D", "warnings"]))?;
     let doc = ["doc", "--release", "--workspace", "--no-deps", "--locked"];
-    setup::run(workspace.cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))
+    setup::run(workspace.cargo(&doc).args(NATIVE).env("RUSTDOCFLAGS", "-D warnings"))
 }

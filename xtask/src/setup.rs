@@ -14,6 +14,9 @@ pub(crate) struct Workspace {
     pub(crate) target: PathBuf,
 }
 
+/// The examples as processes of their own: their crates leave that out unless it is asked for.
+pub(crate) const NATIVE: [&str; 2] = ["--features", "asset/native"];
+
 /// What the node and the chaincodes were built into.
 pub(crate) struct Built {
     /// The node and command line.
@@ -47,11 +50,13 @@ impl Workspace {
         guests::build(&self.root, &self.release())
     }
 
-    /// Everything that a node needs to run.
+    /// Everything that a node needs to run, and the examples as processes.
     pub(crate) fn build_all(&self) -> Result<Built> {
         require_compiler()?;
         self.build_guests()?;
-        run(&mut self.cargo(&["build", "--release", "--locked", "--bin", "selvedge"]))?;
+        // Together, so that what both depend on is built once.
+        let programs = ["-p", "selvedge", "-p", "asset", "--bin", "selvedge", "--bin", "asset"];
+        run(self.cargo(&["build", "--release", "--locked"]).args(programs).args(NATIVE))?;
         Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
     }
 

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::check;
-use crate::setup::{Workspace, shown, timed};
+use crate::setup::{NATIVE, Workspace, shown, timed};
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let (_, check) = timed(|| check::run(workspace))?;
     let (_, build) = timed(|| workspace.build_all().and_then(|_| workspace.install_node_programs()))?;
     let start = Instant::now();
     let mut cargo = workspace.cargo(&["test", "--release", "--workspace", "--locked", "--no-fail-fast"]);
-    let mut tests = cargo.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", shown(&cargo)))?;
+    let mut tests =
+        cargo.args(NATIVE).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", shown(&cargo)))?;
     let output = tests.stdout.take().context("the tests have no output")?;
 
     let mut report = Report::default();

@@ -28,6 +28,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::peer::Peer;
 use crate::{Chaincode, Error, KeyModification, KeyValue, Level, Response, SignedProposal, Stub, Timestamp};
 #[cfg(feature = "peer")]
 use crate::{LedgerError, LedgerQuery};
@@ -101,9 +102,10 @@ impl MockStub {
 
     fn run(&self, entry: Entry, args: &[impl AsRef<[u8]>], body: impl FnOnce(&Stub) -> Response) -> Response {
         let args = args.iter().map(|arg| arg.as_ref().to_vec()).collect();
-        let stub = Stub { peer: Transaction::begin(Rc::clone(&self.peer), entry, args) };
-        let response = body(&stub);
-        stub.peer.end(&response);
+        let transaction = Rc::new(Transaction::begin(Rc::clone(&self.peer), entry, args));
+        let peer: Rc<dyn Peer> = Rc::clone(&transaction) as Rc<dyn Peer>;
+        let response = body(&Stub { peer });
+        transaction.end(&response);
         response
     }
 

@@ -260,4 +260,9 @@ impl Peer for Transaction {
         self.access(AccessQuery::Resource { resource, channel }).map_err(LedgerError::AccessDenied)?;
         found.map(Blob::from)
     }
+
+    #[cfg(feature = "peer")]
+    fn mock(&self) -> Option<&Transaction> {
+        Some(self)
+    }
 }

@@ -7,7 +7,9 @@ mod transaction;
 
 use std::fmt;
 
-use crate::peer::{Current, Peer};
+use crate::peer::Current;
+#[cfg(target_family = "wasm")]
+use crate::peer::Peer;
 use crate::{Error, Response};
 
 /// A transaction's access to the peer.

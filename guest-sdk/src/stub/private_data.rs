@@ -1,6 +1,7 @@
 //! The chaincode's private data, by collection. Not available in INIT.
 
 use super::state::VALIDATION_PARAMETER;
+#[cfg(target_family = "wasm")]
 use crate::peer::Peer;
 use crate::{Error, KeyValue, Rows, Stub, composite_key};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(target_family = "wasm")]
 use crate::peer::Peer;
 use crate::{Error, KeyModification, KeyValue, Page, Rows, Stub, composite_key};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(target_family = "wasm")]
 use crate::peer::Peer;
 use crate::{Blob, Error, SignedProposal, Stub, Timestamp};
 

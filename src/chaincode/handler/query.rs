@@ -65,9 +65,10 @@ pub(super) fn rich(support: &ChaincodeSupport, context: &TransactionContext, pay
     let (rows, batching) = if !collection.is_empty() {
         private_data::allowed(support, context, Access::Read, &collection)?;
         (context.simulator()?.execute_query_on_private_data(ns, &collection, &query)?, Batching::Shim)
+    } else if asks_for_page(&page) {
+        (context.simulator()?.execute_query_page(ns, &query, limit, &page.bookmark)?, Batching::Page)
     } else {
-        let batching = if asks_for_page(&page) { Batching::Page } else { Batching::Shim };
-        (context.simulator()?.execute_query(ns, &query)?, batching)
+        (context.simulator()?.execute_query(ns, &query)?, Batching::Shim)
     };
     first(context, Rows::State(rows), limit, batching)
 }

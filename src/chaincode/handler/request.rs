@@ -74,6 +74,13 @@ impl Handler {
             let timer = in_flight.metrics.received(kind);
             let result = match kind {
                 Type::InvokeChaincode => CatchPanic::new(invoke::invoke(&handler.support, &in_flight, payload)).await,
+                // A rich query may have to look at every row of the chaincode, and others wait for this thread.
+                Type::GetQueryResult | Type::QueryStateNext => {
+                    let (handler, context) = (Arc::clone(&handler), Arc::clone(&in_flight));
+                    let answer = tokio::task::spawn_blocking(move || handler.answer(kind, &context, payload));
+                    // What is joined in vain has panicked.
+                    answer.await.ok()
+                }
                 _ => catch_unwind(AssertUnwindSafe(|| handler.answer(kind, &in_flight, payload))).ok(),
             };
             let result = result.unwrap_or(Err(RequestError::Panic));

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadableDatabase, ReadableTable, TableHandle};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use selvedge_proto::common::{Block, Config, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::TxValidationCode as Code;
 
 use super::disk::{Disk, Plan};
 use crate::ledger::commit::write_genesis;
 use crate::ledger::testing::{endorser_transaction, envelope};
-use crate::ledger::{Ledger, LedgerError, VerifyReport, block, store};
+use crate::ledger::{Ledger, LedgerError, VerifyReport, block, private_expiry, private_store, store};
 
 pub(super) const CHANNEL: &str = "scripted";
 
@@ -60,47 +60,63 @@ impl Machine {
         self.ledger.verify(&std::env::temp_dir(), |_| ()).unwrap()
     }
 
+    /// All rows.
     pub(super) fn rows(&self) -> Rows {
         let read = self.ledger.database.begin_read().unwrap();
-        let mut rows = Rows::new();
-        macro_rules! table {
-            ($table:expr) => {
-                for row in read.open_table($table).unwrap().iter().unwrap() {
-                    let (key, value) = row.unwrap();
-                    rows.push((
-                        $table.name().to_owned(),
-                        bytes(&$table, &key.value()),
-                        value_bytes(&$table, &value.value()),
-                    ));
-                }
-            };
-        }
-        table!(store::BLOCKS);
-        table!(store::BLOCK_BY_HASH);
-        table!(store::TRANSACTIONS);
-        table!(store::STATE);
-        table!(store::HISTORY);
-        table!(store::CHANNEL);
-        let compared = ["block_by_hash", "blocks", "channel", "history", "state", "transactions"];
         let mut tables: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
         tables.sort();
-        assert_eq!(tables, compared, "a table that is compared nowhere");
+        assert_eq!(tables, TABLES, "a table that is compared nowhere");
+        let mut rows = self.verified_rows();
+        rows_of(&read, private_expiry::KEYS, &mut rows);
+        rows_of(&read, private_expiry::SETS, &mut rows);
+        rows
+    }
+
+    /// The rows of what a verification looks at.
+    pub(super) fn verified_rows(&self) -> Rows {
+        let read = self.ledger.database.begin_read().unwrap();
+        let mut rows = Rows::new();
+        rows_of(&read, store::BLOCKS, &mut rows);
+        rows_of(&read, store::BLOCK_BY_HASH, &mut rows);
+        rows_of(&read, store::TRANSACTIONS, &mut rows);
+        rows_of(&read, store::STATE, &mut rows);
+        rows_of(&read, store::HISTORY, &mut rows);
+        rows_of(&read, store::CHANNEL, &mut rows);
+        rows_of(&read, private_store::PRIVATE_STATE, &mut rows);
+        rows_of(&read, private_store::PRIVATE_SETS, &mut rows);
+        rows_of(&read, private_store::MISSING_SETS, &mut rows);
         rows
     }
 }
 
-fn bytes<K: redb::Key + 'static, V: redb::Value + 'static>(
-    _: &redb::TableDefinition<'_, K, V>,
-    key: &K::SelfType<'_>,
-) -> Vec<u8> {
-    K::as_bytes(key).as_ref().to_vec()
-}
+const TABLES: [&str; 11] = [
+    "block_by_hash",
+    "blocks",
+    "channel",
+    "history",
+    "missing_private_sets",
+    "private_key_expiry",
+    "private_set_expiry",
+    "private_sets",
+    "private_state",
+    "state",
+    "transactions",
+];
 
-fn value_bytes<K: redb::Key + 'static, V: redb::Value + 'static>(
-    _: &redb::TableDefinition<'_, K, V>,
-    value: &V::SelfType<'_>,
-) -> Vec<u8> {
-    V::as_bytes(value).as_ref().to_vec()
+fn rows_of<K: redb::Key + 'static, V: redb::Value + 'static>(
+    read: &ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+    rows: &mut Rows,
+) {
+    for row in read.open_table(table).unwrap().iter().unwrap() {
+        let (key, value) = row.unwrap();
+        let (key, value) = (key.value(), value.value());
+        rows.push((
+            table.name().to_owned(),
+            K::as_bytes(&key).as_ref().to_vec(),
+            V::as_bytes(&value).as_ref().to_vec(),
+        ));
+    }
 }
 
 impl Script {
@@ -111,18 +127,18 @@ impl Script {
         let machine = Machine::create(Disk::new(Vec::new(), Plan::Work), &genesis).unwrap();
         let mut script = Self { blocks: vec![(genesis, vec![Code::Valid])], rows: vec![machine.rows()] };
         let large = "x".repeat(20_000);
-        script.add(&machine, &[("a", &[("k1", "1"), ("k2", "2"), ("k3", "3")]), ("b", &[("k4", &large)])], &[]);
-        script.add(&machine, &[("c", &[("k1", "one"), ("k5", "5")]), ("d", &[("k1", "uno")])], &[]);
-        script.add(&machine, &[("e", &[("k2", ""), ("k4", "")]), ("c", &[("k9", "9")])], &["rubbish"]);
+        let valid = [Code::Valid; 2];
+        script.add(&machine, &[("a", &[("k1", "1"), ("k2", "2"), ("k3", "3")]), ("b", &[("k4", &large)])], &valid, &[]);
+        script.add(&machine, &[("c", &[("k1", "one"), ("k5", "5")]), ("d", &[("k1", "uno")])], &valid, &[]);
+        let codes = [Code::Valid, Code::DuplicateTxid, Code::BadPayload];
+        script.add(&machine, &[("e", &[("k2", ""), ("k4", "")]), ("c", &[("k9", "9")])], &codes, &["rubbish"]);
         script.configure(&machine);
         for number in 0..3 {
             let (id, key) = (format!("f{number}"), format!("k{number}"));
-            script.add(&machine, &[(&id, &[(&key, &large), ("k1", &number.to_string())])], &[]);
+            script.add(&machine, &[(&id, &[(&key, &large), ("k1", &number.to_string())])], &[Code::Valid], &[]);
         }
-        let codes: Vec<_> = script.blocks.iter().map(|(block, _)| number_of(block)).collect();
-        assert_eq!(codes, (0..8).collect::<Vec<_>>());
-        let last = machine.ledger.block_by_number(3).unwrap().unwrap();
-        assert_eq!(block::validation_codes(&last), [Code::Valid, Code::DuplicateTxid, Code::BadPayload]);
+        let numbers: Vec<_> = script.blocks.iter().map(|(block, _)| number_of(block)).collect();
+        assert_eq!(numbers, (0..8).collect::<Vec<_>>());
         let second = machine.ledger.block_by_number(2).unwrap().unwrap();
         assert_eq!(block::validation_codes(&second), [Code::Valid, Code::MvccReadConflict]);
         assert!(machine.verify().is_good());
@@ -130,7 +146,14 @@ impl Script {
     }
 
     /// A block of one transaction for each id, simulated at the present height: it reads `k1` and writes these rows.
-    fn add(&mut self, machine: &Machine, transactions: &[(&str, &[(&str, &str)])], rubbish: &'static [&'static str]) {
+    /// `rubbish` comes after them. Of all, `codes` are the verdicts outside.
+    fn add(
+        &mut self,
+        machine: &Machine,
+        transactions: &[(&str, &[(&str, &str)])],
+        codes: &[Code],
+        rubbish: &'static [&'static str],
+    ) {
         let mut envelopes = Vec::new();
         for (id, writes) in transactions {
             let mut simulator = machine.ledger.new_tx_simulator(id).unwrap();
@@ -140,10 +163,8 @@ impl Script {
             }
             envelopes.push(endorser_transaction(CHANNEL, id, simulator.results().unwrap().public));
         }
-        let mut codes = vec![Code::Valid; envelopes.len()];
         envelopes.extend(rubbish.iter().map(|bytes| Bytes::from_static(bytes.as_bytes())));
-        codes.resize(envelopes.len(), Code::BadPayload);
-        self.commit(machine, envelopes, codes);
+        self.commit(machine, envelopes, codes.to_vec());
     }
 
     fn configure(&mut self, machine: &Machine) {

@@ -78,3 +78,15 @@ fn sets_that_come_at_a_time_are_all_durable_when_persist_returns() {
     let all = (0..8).flat_map(|thread| (0..10).map(move |round| format!("{thread}-{round}")));
     assert_eq!(all.filter(|txid| count(&store, "ch", txid) == 1).count(), 80);
 }
+
+#[test]
+fn a_damaged_file_is_told_from_a_full_disk_and_what_to_do_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    std::fs::write(&path, vec![7; 9000]).unwrap();
+    let refused = TransientStore::open(dir.path()).unwrap_err().to_string();
+    assert!(refused.starts_with(&format!("the transient store {} is damaged: ", path.display())), "{refused}");
+    assert!(refused.contains("move it away to start without it"), "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    TransientStore::open(dir.path()).unwrap();
+}

@@ -3,7 +3,7 @@
 //! Another reading of the same rules as the commit's: flags are taken as they stand, and what they say about reads and
 //! about ids is checked against what the blocks before have left. Invariant: nothing here reads the ledger's own tables.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -13,15 +13,18 @@ use selvedge_proto::common::HeaderType;
 use selvedge_proto::protos::TxValidationCode;
 
 use crate::ledger::commit::CHANNEL_CONFIG_KEY;
+use crate::ledger::private_commit::CollectionsBefore;
+use crate::ledger::rich_query::store::{Definitions, IndexWriter};
 use crate::ledger::state::{CommittedState, Space, StateRow, StateValue, Version, VersionedKey};
 use crate::ledger::store::{self, HistoryKey};
 use crate::ledger::transaction::{BlockTransaction, endorsed_rwset};
 use crate::ledger::updates::{Update, UpdateBatch};
-use crate::ledger::{LedgerError, mvcc};
+use crate::ledger::{LedgerError, mvcc, private_expiry};
 
 /// The tables that the blocks so far come to. A table that a commit fills beside these is filled here too, and compared in
 /// `tables.rs`.
 pub(super) struct Replay<'t> {
+    transaction: &'t WriteTransaction,
     pub state: Table<'t, &'static [u8], &'static [u8]>,
     pub history: Table<'t, HistoryKey, ()>,
     pub transactions: Table<'t, &'static str, (u64, u32, u8)>,
@@ -31,6 +34,7 @@ pub(super) struct Replay<'t> {
 impl<'t> Replay<'t> {
     pub(super) fn new(transaction: &'t WriteTransaction) -> Result<Self, LedgerError> {
         Ok(Self {
+            transaction,
             state: transaction.open_table(store::STATE)?,
             history: transaction.open_table(store::HISTORY)?,
             transactions: transaction.open_table(store::TRANSACTIONS)?,
@@ -77,15 +81,23 @@ impl<'t> Replay<'t> {
         Ok(updates)
     }
 
-    /// Writes what a block changes; the next one reads it.
-    pub(super) fn apply(&mut self, updates: &UpdateBatch) -> Result<(), LedgerError> {
+    /// Writes what a block changes, and ends the hashes of private data that end with it; the next one reads it.
+    pub(super) fn apply(&mut self, number: u64, updates: &UpdateBatch) -> Result<(), LedgerError> {
+        let mut collections = CollectionsBefore::default();
+        for (chaincode, ..) in updates.hashed() {
+            collections.look_up(chaincode, self)?;
+        }
         for (key, update) in updates.iter() {
             match update {
                 Update::Put(value) => self.state.insert(key.as_slice(), value.encode().as_slice())?,
                 Update::Delete(_) => self.state.remove(key.as_slice())?,
             };
         }
-        Ok(())
+        private_expiry::schedule_keys(self.transaction, number, updates, &collections, &BTreeMap::new())?;
+        // Private values are not in the blocks, and no index stands on hashes.
+        let none = Definitions::default();
+        let mut unindexed = IndexWriter::open(self.transaction, &none)?;
+        private_expiry::expire_keys(self.transaction, number, &mut self.state, &mut unindexed)
     }
 
     /// Takes a transaction up if it is valid; returns what is wrong with its code.

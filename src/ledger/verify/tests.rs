@@ -27,7 +27,7 @@ fn channel() -> TestChannel {
         Bytes::from_static(b"rubbish"),
         config.encode_to_vec().into(),
     ]);
-    let codes = [Code::Valid, Code::Valid, Code::Valid, Code::BadPayload, Code::Valid];
+    let codes = [Code::Valid, Code::Valid, Code::DuplicateTxid, Code::BadPayload, Code::Valid];
     let codes = channel.ledger.commit(block, &codes).unwrap().codes;
     assert_eq!(codes, [Code::Valid, Code::MvccReadConflict, Code::DuplicateTxid, Code::BadPayload, Code::Valid]);
     channel.put("cc", &[("b", ""), ("e", "6")]);

@@ -1,0 +1,136 @@
+//! A transaction's way to the peer: a request goes out, its thread waits, the stream's reader hands it the answer (Fabric:
+//! `shim.Handler.callPeerWithChaincodeMsg`).
+//!
+//! Invariant: an answer reaches the transaction that it names by channel and id, or nobody; and once the stream is closed
+//! nobody waits any more.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use selvedge_proto::MAX_MESSAGE_SIZE;
+use selvedge_proto::protos::ChaincodeMessage;
+use selvedge_proto::protos::chaincode_message::Type;
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+
+use super::log::short;
+
+/// What the chaincode's end of a stream sends: messages, and at most one status that ends it.
+pub(super) type Outbox = mpsc::UnboundedSender<Result<ChaincodeMessage, Status>>;
+
+/// About what a message takes beside payload, channel and transaction id: timestamps and field headers.
+const ENVELOPE: usize = 1024;
+
+const GONE: &str = "the stream to the peer has ended";
+
+/// One stream, as its transactions see it.
+pub(super) struct Link {
+    outbox: Outbox,
+    waiting: Mutex<Waiting>,
+    /// Keys that one GET_STATE_MULTIPLE may hold; 0 where the peer does not know that message.
+    multiple: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// By transaction id, then channel: a chaincode may call itself on another channel.
+    answers: HashMap<String, Vec<(String, oneshot::Sender<ChaincodeMessage>)>>,
+    closed: bool,
+}
+
+impl Link {
+    pub(super) fn new(outbox: Outbox) -> Self {
+        Self { outbox, waiting: Mutex::default(), multiple: AtomicUsize::new(0) }
+    }
+
+    /// Sends a message that has no answer. A peer that is gone needs none.
+    pub(super) fn tell(&self, message: ChaincodeMessage) {
+        let _ = self.outbox.send(Ok(message));
+    }
+
+    /// Sends a request and blocks the thread until the payload of its RESPONSE is there.
+    ///
+    /// # Errors
+    /// The text of the peer's ERROR, or why there is no answer.
+    pub(super) fn request(&self, channel: &str, txid: &str, kind: Type, payload: Bytes) -> Result<Bytes, String> {
+        fits(kind, payload.len() + channel.len() + txid.len())?;
+        let message = ChaincodeMessage {
+            r#type: kind.into(),
+            payload,
+            txid: txid.to_owned(),
+            channel_id: channel.to_owned(),
+            ..Default::default()
+        };
+        let answer = self.wait_for(channel, txid)?;
+        self.tell(message);
+        let answer = answer.blocking_recv().map_err(|_| GONE)?;
+        match answer.r#type() {
+            Type::Response => Ok(answer.payload),
+            Type::Error => Err(String::from_utf8_lossy(&answer.payload).into_owned()),
+            other => Err(format!("{} was answered by {}", kind.as_str_name(), other.as_str_name())),
+        }
+    }
+
+    fn wait_for(&self, channel: &str, txid: &str) -> Result<oneshot::Receiver<ChaincodeMessage>, String> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Err(GONE.to_owned());
+        }
+        let of_txid = waiting.answers.entry(txid.to_owned()).or_default();
+        if of_txid.iter().any(|(name, _)| name == channel) {
+            return Err(format!("[{}] channel exists", short(&format!("{channel}{txid}"))));
+        }
+        let (sender, receiver) = oneshot::channel();
+        of_txid.push((channel.to_owned(), sender));
+        Ok(receiver)
+    }
+
+    /// Hands an answer to the transaction that waits for it.
+    ///
+    /// # Errors
+    /// Fabric's text, when none does.
+    pub(super) fn answer(&self, message: ChaincodeMessage) -> Result<(), String> {
+        let mut waiting = self.waiting();
+        let none = || format!("[{}] sendChannel does not exist", short(&message.txid));
+        let of_txid = waiting.answers.get_mut(&message.txid).ok_or_else(none)?;
+        let place = of_txid.iter().position(|(channel, _)| *channel == message.channel_id).ok_or_else(none)?;
+        let (_, sender) = of_txid.swap_remove(place);
+        if of_txid.is_empty() {
+            waiting.answers.remove(&message.txid);
+        }
+        drop(waiting);
+        // Whoever asked waits: a request is never given up.
+        let _ = sender.send(message);
+        Ok(())
+    }
+
+    /// Ends the wait of all, now and later.
+    pub(super) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        waiting.answers.clear();
+    }
+
+    pub(super) fn set_multiple(&self, keys: usize) {
+        self.multiple.store(keys, Ordering::Relaxed);
+    }
+
+    pub(super) fn multiple(&self) -> usize {
+        self.multiple.load(Ordering::Relaxed)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a message of that size reaches a peer: one that is larger would end the stream with all its transactions.
+pub(super) fn fits(kind: Type, size: usize) -> Result<(), String> {
+    if size + ENVELOPE <= MAX_MESSAGE_SIZE {
+        return Ok(());
+    }
+    let kind = kind.as_str_name();
+    Err(format!("{kind} of {size} bytes is larger than a message to the peer may be ({MAX_MESSAGE_SIZE} bytes)"))
+}

@@ -1,0 +1,137 @@
+//! Private data against the hashes that everybody has. What a peer has of it no block says, so nothing is replayed.
+//!
+//! Invariant: each write of a valid transaction to a collection is kept, among the missing, or expired.
+
+use selvedge_proto::protos::TxValidationCode;
+
+use super::VerifyReport;
+use super::replay::Replay;
+use crate::ledger::LedgerError;
+use crate::ledger::collections::expiring_block;
+use crate::ledger::private_commit::{CollectionsBefore, written_collections};
+use crate::ledger::private_rwset::digest;
+use crate::ledger::state::{CommittedState, Space, StateRow};
+use crate::ledger::store::Snapshot;
+use crate::ledger::transaction::BlockTransaction;
+
+/// Compares the sets of a block with what its transactions say. `before` is the state before the block.
+pub(super) fn verify_sets(
+    snapshot: &Snapshot,
+    number: u64,
+    envelopes: &[bytes::Bytes],
+    codes: &[TxValidationCode],
+    before: &Replay<'_>,
+    report: &mut VerifyReport,
+) -> Result<(), LedgerError> {
+    let mut collections = CollectionsBefore::default();
+    for (tx, (envelope, code)) in (0..).zip(envelopes.iter().zip(codes)) {
+        let Some(transaction) = BlockTransaction::decode(envelope) else { continue };
+        for written in written_collections(&transaction) {
+            let (chaincode, collection) = (written.chaincode.as_str(), written.collection.as_str());
+            let place = (number, tx, chaincode, collection);
+            let mut differs = |what: &str| {
+                report.differs(|| {
+                    format!("block {number}: transaction {tx}'s private data of {chaincode}/{collection} {what}")
+                });
+            };
+            if let Some(set) = snapshot.private_sets.get(place)? {
+                if digest(set.value()) != written.hash {
+                    differs("is not what the block has the hash of");
+                }
+                continue;
+            }
+            collections.look_up(chaincode, before)?;
+            let Some(config) = collections.get(chaincode, collection) else { continue };
+            let expired = expiring_block(config, number).is_some_and(|end| end < snapshot.tip.height);
+            if *code == TxValidationCode::Valid && !expired && snapshot.missing_sets.get(place)?.is_none() {
+                differs("is neither kept nor among the missing");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compares each value with the hash of its key, where both are of one transaction. An older value is one whose successor
+/// never came.
+pub(super) fn verify_values(snapshot: &Snapshot, report: &mut VerifyReport) -> Result<(), LedgerError> {
+    for row in snapshot.private_state.range::<&[u8]>(..)? {
+        let (key, row) = row?;
+        let mut parts = key.value().splitn(3, |byte| *byte == 0);
+        let name = |part: Option<&[u8]>| String::from_utf8_lossy(part.unwrap_or_default()).into_owned();
+        let (chaincode, collection) = (name(parts.next()), name(parts.next()));
+        let space = Space { namespace: &chaincode, collection: &collection };
+        let key = parts.next().unwrap_or_default();
+        let hashed = snapshot.get(&space.table_key(&digest(key)))?;
+        let Ok(value) = StateRow::decode(row.value()) else {
+            report.differs(|| format!("a private value of {chaincode}/{collection} is none"));
+            continue;
+        };
+        if hashed.is_some_and(|hashed| hashed.version == value.version && hashed.value != digest(value.value)) {
+            // The key is private too.
+            let version = value.version;
+            report.differs(|| {
+                let (block, tx) = (version.block, version.tx);
+                format!("a private value of {chaincode}/{collection}, version {block}.{tx}, is not what its hash says")
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ledger::VerifyReport;
+    use crate::ledger::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
+    use crate::ledger::private_testing::{CHAINCODE, PrivateChannel, collection};
+    use crate::ledger::state::{StateValue, Version};
+
+    fn verify(channel: &PrivateChannel) -> VerifyReport {
+        channel.channel.ledger.verify(&std::env::temp_dir(), |_| ()).unwrap()
+    }
+
+    /// Block 2 has `k` in `a`, and `e` in `short`, which is gone; block 3 misses `m`.
+    fn channel() -> PrivateChannel {
+        let channel = PrivateChannel::new(vec![collection("a", 0), collection("short", 1)]);
+        channel.commit(vec![channel.put("t", "a", "k", "v"), channel.put("u", "short", "e", "v")]);
+        let lost = channel.put("l", "a", "m", "v");
+        channel.transient.purge_by_txids("testchannel", &["l".to_owned()]).unwrap();
+        channel.commit(vec![lost]);
+        channel.commit(vec![channel.put("w", "short", "e", "later")]);
+        channel
+    }
+
+    #[test]
+    fn a_ledger_with_private_data_expired_and_missing_is_good() {
+        let channel = channel();
+        assert_eq!(verify(&channel).differences, [""; 0]);
+        channel.commit(vec![]);
+        channel.commit(vec![]);
+        assert!(!channel.has_hash("short", "e"));
+        assert_eq!(verify(&channel).differences, [""; 0]);
+    }
+
+    #[test]
+    fn private_data_that_is_not_what_the_blocks_say_is_found() {
+        let channel = channel();
+        let ledger = &channel.channel.ledger;
+        let damage = ledger.database.begin_write().unwrap();
+        {
+            let forged = StateValue { version: Version { block: 2, tx: 0 }, metadata: "".into(), value: "x".into() };
+            let mut values = damage.open_table(PRIVATE_STATE).unwrap();
+            values.insert(&private_key(CHAINCODE, "a", "k")[..], &forged.encode()[..]).unwrap();
+            damage.open_table(PRIVATE_SETS).unwrap().insert((2, 0, CHAINCODE, "a"), &b"x"[..]).unwrap();
+            damage.open_table(MISSING_SETS).unwrap().remove((3, 0, CHAINCODE, "a")).unwrap();
+        }
+        damage.commit().unwrap();
+        // The next block's snapshot sees it.
+        channel.commit(vec![]);
+        assert_eq!(
+            verify(&channel).differences,
+            [
+                "block 2: transaction 0's private data of cc/a is not what the block has the hash of",
+                "block 3: transaction 0's private data of cc/a is neither kept nor among the missing",
+                "a private value of cc/a, version 2.0, is not what its hash says",
+            ]
+        );
+    }
+}
