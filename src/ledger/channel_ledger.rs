@@ -30,10 +30,10 @@ pub struct Ledger {
     /// Held by the one who commits.
     pub(super) writer: Mutex<()>,
     pub(super) height: watch::Sender<u64>,
-    /// Why no more blocks are taken.
-    halted: OnceLock<String>,
     /// None: it stands for goleveldb.
     pub(super) couchdb: OnceLock<CouchDb>,
+    /// Why no more blocks are taken.
+    halted: OnceLock<String>,
     /// None: no private data is kept, all of it is missing.
     pub(super) private: OnceLock<Arc<PrivateDataSupport>>,
     current: RwLock<Arc<Snapshot>>,
@@ -68,8 +68,8 @@ impl Ledger {
             height: watch::Sender::new(snapshot.tip.height),
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
-            halted: OnceLock::new(),
             couchdb: OnceLock::new(),
+            halted: OnceLock::new(),
             private: OnceLock::new(),
             database,
         })

@@ -15,7 +15,7 @@ use selvedge_proto::protos::TxValidationCode;
 use super::guard::guarded;
 use super::private_commit::PrivateCommit;
 use super::rich_query::couchdb_rules::check_write;
-use super::rich_query::store::Part;
+use super::rich_query::space::Part;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
 use super::state_database::Indexing;
 use super::store::{self, Snapshot, Tip};
@@ -116,7 +116,8 @@ impl Ledger {
         let support = self.private.get().map(|support| &**support);
         let private = PrivateCommit::gather(&self.channel, support, &block, &verdict, &snapshot)?;
         let judged = Instant::now();
-        let transaction = write(&self.database, &block, number, &verdict, &private, &self.indexing(&snapshot))?;
+        let indexing = self.indexing(&snapshot);
+        let transaction = write(&self.database, &block, number, &verdict, &private, &indexing)?;
         let written = Instant::now();
         transaction.commit()?;
         let times =

@@ -17,7 +17,7 @@ use selvedge_proto::kvrwset::KvMetadataWrite;
 use super::collections::{Collections, LSCC, collections_key};
 use super::private_rwset::{PrivateWrite, digest};
 use super::private_store::{private_key, private_range_end};
-use super::rich_query::store::IndexedSpace;
+use super::rich_query::space::IndexedSpace;
 use super::simulator::{NOT_RECORDED, value_as_read};
 use super::state::{CommittedState, Space, StateValue, Version};
 use super::store::state_range;

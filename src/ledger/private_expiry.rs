@@ -14,7 +14,8 @@ use super::LedgerError;
 use super::collections::expiring_block;
 use super::private_commit::CollectionsBefore;
 use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE};
-use super::rich_query::store::{IndexWriter, Part};
+use super::rich_query::keep::IndexWriter;
+use super::rich_query::space::Part;
 use super::state::{Space, StateRow};
 use super::updates::{Update, UpdateBatch};
 

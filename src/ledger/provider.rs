@@ -28,8 +28,8 @@ const UNFINISHED: &str = "unfinished";
 pub struct LedgerProvider {
     dir: PathBuf,
     pub(super) ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
-    unopened: BTreeMap<String, String>,
     pub(super) couchdb: OnceLock<CouchDb>,
+    unopened: BTreeMap<String, String>,
     private: OnceLock<Arc<PrivateDataSupport>>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
     joining: Mutex<()>,
@@ -65,8 +65,8 @@ impl LedgerProvider {
         Ok(Self {
             dir: dir.to_owned(),
             ledgers: Mutex::new(ledgers),
-            unopened,
             couchdb: OnceLock::new(),
+            unopened,
             private: OnceLock::new(),
             joining: Mutex::default(),
             _lock: lock,

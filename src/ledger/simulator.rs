@@ -17,7 +17,8 @@ use super::collections::Collections;
 use super::range_query::{MAX_DEGREE, RangeQueryReads};
 use super::rich_query::couchdb_rules;
 use super::rich_query::execute::{Answer, RichRows};
-use super::rich_query::store::{IndexedSpace, StateRows};
+use super::rich_query::space::IndexedSpace;
+use super::rich_query::store::StateRows;
 use super::rwset::{self, RwSetBuilder};
 use super::state::{StateRow, Version, public_key, public_range_end};
 use super::store::{Snapshot, state_range};
@@ -374,6 +375,11 @@ impl TxSimulator {
 }
 
 impl StateIterator {
+    /// Whether the next row may be far.
+    pub fn is_rich(&self) -> bool {
+        self.rich.is_some()
+    }
+
     /// Where the next page begins: the first key that was not read, empty when there is none; of a rich query, its last row,
     /// as CouchDB has it. Ends the query.
     ///

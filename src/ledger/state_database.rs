@@ -10,8 +10,11 @@ use std::sync::{Arc, PoisonError};
 use redb::ReadableTable;
 
 use super::collections::{Collections, LSCC, collections_key};
+use super::guard::guarded;
 use super::rich_query::deployed;
-use super::rich_query::store::{self, Definitions, IndexWriter, IndexedSpace};
+use super::rich_query::keep::{self, IndexWriter};
+use super::rich_query::space::IndexedSpace;
+use super::rich_query::store::Definitions;
 use super::rich_query::{DeployedIndexes, PackagedIndex};
 use super::state::{StateRow, public_key, public_range_end};
 use super::store::{STATE, Snapshot};
@@ -45,11 +48,18 @@ impl LedgerProvider {
     /// what is deployed are taken from the installed packages; this may take as long as reading the state.
     ///
     /// # Errors
-    /// When a database fails.
+    /// None now: a channel whose database fails is halted.
     pub fn use_couchdb(&self, packages: Arc<dyn DeployedIndexes>) -> Result<(), LedgerError> {
         let couchdb = self.couchdb.get_or_init(|| CouchDb { packages });
         let ledgers: Vec<_> = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        ledgers.iter().try_for_each(|ledger| ledger.use_couchdb(couchdb))
+        for ledger in ledgers {
+            // A channel whose database is damaged is halted; the others are served.
+            match ledger.use_couchdb(couchdb) {
+                Err(fault) if fault.is_fault() => ledger.halt(fault.to_string()),
+                result => result?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -79,9 +89,14 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub fn define_indexes(&self, chaincode: &str, indexes: &[PackagedIndex]) -> Result<bool, LedgerError> {
+        guarded(|| self.define_guarded(chaincode, indexes))
+    }
+
+    fn define_guarded(&self, chaincode: &str, indexes: &[PackagedIndex]) -> Result<bool, LedgerError> {
         // Nobody commits meanwhile.
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = self.database.begin_write()?;
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_quick_repair(true);
         let height = self.snapshot().tip.height;
         let changed = define(&transaction, &self.channel, chaincode, indexes, height)?;
         if changed {
@@ -93,10 +108,15 @@ impl Ledger {
 
     pub(super) fn use_couchdb(&self, couchdb: &CouchDb) -> Result<(), LedgerError> {
         self.couchdb.get_or_init(|| couchdb.clone());
+        guarded(|| self.bring_indexes_up(couchdb))
+    }
+
+    fn bring_indexes_up(&self, couchdb: &CouchDb) -> Result<(), LedgerError> {
         let snapshot = self.snapshot();
         let (channel, height) = (&self.channel, snapshot.tip.height);
-        let transaction = self.database.begin_write()?;
-        let mut changed = store::catch_up(&transaction, channel, snapshot.indexes.definitions(), height)?;
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_quick_repair(true);
+        let mut changed = keep::catch_up(&transaction, channel, snapshot.indexes.definitions(), height)?;
         for (chaincode, version) in deployments(&transaction)? {
             let files = couchdb.packages.index_files(&chaincode, &version);
             if let Some(files) = files {
@@ -180,7 +200,7 @@ fn define(
     height: u64,
 ) -> Result<bool, LedgerError> {
     let collections = collections(transaction, chaincode)?;
-    let before = store::indexed_collections(transaction, chaincode)?;
+    let before = keep::indexed_collections(transaction, chaincode)?;
     let mut changed = false;
     for (collection, files) in deployed::by_collection(indexes, &before) {
         let space = match collection {
@@ -194,7 +214,7 @@ fn define(
                 continue;
             }
         };
-        changed |= store::define(transaction, channel, &space, &files, height)?;
+        changed |= keep::define(transaction, channel, &space, &files, height)?;
     }
     Ok(changed)
 }

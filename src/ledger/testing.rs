@@ -16,7 +16,7 @@ use super::{CommittedBlock, Ledger, LedgerProvider, block};
 pub(crate) struct TestChannel {
     pub(crate) provider: Arc<LedgerProvider>,
     pub(crate) ledger: Arc<Ledger>,
-    _dir: Option<tempfile::TempDir>,
+    _dir: tempfile::TempDir,
     transactions: u64,
 }
 
@@ -27,13 +27,13 @@ impl TestChannel {
         let dir = tempfile::tempdir().unwrap();
         let provider = Arc::new(LedgerProvider::open(dir.path()).unwrap());
         let ledger = provider.create(Self::NAME, &block::new_block(0, Bytes::new(), vec![])).unwrap();
-        Self { provider, ledger, _dir: Some(dir), transactions: 0 }
+        Self { provider, ledger, _dir: dir, transactions: 0 }
     }
 
-    /// A channel that is there already. Ids go on with its height.
+    /// A channel that is there already, in a directory of the caller's. Ids go on with its height.
     pub(crate) fn of(provider: Arc<LedgerProvider>, ledger: Arc<Ledger>) -> Self {
         let transactions = ledger.height().unwrap() * 1_000;
-        Self { provider, ledger, _dir: None, transactions }
+        Self { provider, ledger, _dir: tempfile::tempdir().unwrap(), transactions }
     }
 
     /// Closes the ledger and opens it again. Whoever keeps the ledger, or a snapshot of it, makes this fail.

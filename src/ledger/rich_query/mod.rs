@@ -5,7 +5,7 @@
 //! | `query`, `selector`, `operators`, `matching` | `mango_opts`, `mango_selector` |
 //! | `collation`, `json`, `format`, `path` | `couch_ejson_compare`, what JSON is and how it is written |
 //! | `plan`, `execute`, `bookmark` | `mango_idx_view`, `mango_cursor_view`, `statecouchdb.queryScanner` |
-//! | `index`, `store`, `deployed` | `mango_native_proc`, `ccmetadata`, `cceventmgmt` |
+//! | `index`, `space`, `store`, `keep`, `deployed` | `mango_native_proc`, `ccmetadata`, `cceventmgmt` |
 //! | [`couchdb_rules`] | `statecouchdb.ValidateKeyValue`, `couchDocToKeyValue` |
 //!
 //! There is no database beside the ledger: indexes are rows in the channel's own, written in the transaction of the block.
@@ -22,6 +22,7 @@ pub(super) mod execute;
 mod format;
 mod index;
 mod json;
+pub(super) mod keep;
 pub mod limits;
 mod matching;
 mod operators;
@@ -30,6 +31,7 @@ mod plan;
 mod query;
 pub(super) mod rows;
 mod selector;
+pub(super) mod space;
 pub(super) mod store;
 
 pub use couchdb_rules::CouchDbRule;

@@ -14,7 +14,7 @@ use selvedge_proto::protos::TxValidationCode;
 
 use crate::ledger::commit::CHANNEL_CONFIG_KEY;
 use crate::ledger::private_commit::CollectionsBefore;
-use crate::ledger::rich_query::store::{Definitions, IndexWriter};
+use crate::ledger::rich_query::keep::IndexWriter;
 use crate::ledger::state::{CommittedState, Space, StateRow, StateValue, Version, VersionedKey};
 use crate::ledger::store::{self, HistoryKey};
 use crate::ledger::transaction::{BlockTransaction, endorsed_rwset};
@@ -94,10 +94,7 @@ impl<'t> Replay<'t> {
             };
         }
         private_expiry::schedule_keys(self.transaction, number, updates, &collections, &BTreeMap::new())?;
-        // Private values are not in the blocks, and no index stands on hashes.
-        let none = Definitions::default();
-        let mut unindexed = IndexWriter::open(self.transaction, &none)?;
-        private_expiry::expire_keys(self.transaction, number, &mut self.state, &mut unindexed)
+        private_expiry::expire_keys(self.transaction, number, &mut self.state, &mut IndexWriter::default())
     }
 
     /// Takes a transaction up if it is valid; returns what is wrong with its code.

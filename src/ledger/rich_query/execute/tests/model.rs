@@ -38,9 +38,8 @@ fn quantified(parts: &[Value], document: &Value, field: Option<&str>, negated: b
 
 /// What stands under a name with dots: the outer none where the way there ends in something without members.
 fn find<'a>(document: &'a Value, field: &str) -> Option<Option<&'a Value>> {
-    let mut names = field.split('.').peekable();
     let mut at = document;
-    while let Some(name) = names.next() {
+    for name in field.split('.') {
         at = match at {
             Value::Object(members) => match members.get(name) {
                 Some(member) => member,
