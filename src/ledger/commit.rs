@@ -320,9 +320,6 @@ fn write(
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
-    // A damaged list of tables makes the database panic. That has to come now: with a table open, which panics in its turn
-    // when it is closed, it would end the process.
-    transaction.list_tables()?.for_each(drop);
     let mut indexed = indexing.open(&transaction)?;
     {
         let header = block.header.clone().unwrap_or_default();
