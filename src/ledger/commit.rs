@@ -114,8 +114,7 @@ impl Ledger {
         let verdict = judge(&block, number, validation, &*snapshot, self.state_database())?;
         let block = finish(block, &verdict, &snapshot.tip);
         let support = self.private.get().map(|support| &**support);
-        let private =
-            PrivateCommit::gather(&self.channel, support, &block, &verdict.codes, &verdict.updates, &snapshot)?;
+        let private = PrivateCommit::gather(&self.channel, support, &block, &verdict, &snapshot)?;
         let judged = Instant::now();
         let indexing = self.indexing(&snapshot);
         let transaction = write(&self.database, &block, number, &verdict, &private, &indexing)?;
@@ -181,13 +180,16 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What a block comes to.
-struct Verdict {
-    codes: Vec<TxValidationCode>,
-    updates: UpdateBatch,
+pub(super) struct Verdict {
+    pub(super) codes: Vec<TxValidationCode>,
+    pub(super) updates: UpdateBatch,
     /// Namespace, key and transaction of each public write.
     history: Vec<(String, String, u64)>,
     /// Each transaction's id, empty where it has none.
-    txids: Vec<String>,
+    pub(super) txids: Vec<String>,
+    /// Whether each transaction may have written to collections. The read-write sets of those that were refused before were
+    /// not looked at.
+    pub(super) collections: Vec<bool>,
     has_config: bool,
     database: StateDatabase,
 }
@@ -205,6 +207,7 @@ fn judge(
         updates: UpdateBatch::default(),
         history: Vec::new(),
         txids: Vec::with_capacity(data.len()),
+        collections: vec![true; data.len()],
         has_config: false,
         database,
     };
@@ -241,6 +244,7 @@ impl Verdict {
             Ok(sets) => sets,
             Err(code) => return Ok(code),
         };
+        self.collections[version.tx as usize] = sets.iter().any(|set| !set.collections.is_empty());
         if self.database == StateDatabase::CouchDb && !sets.iter().all(couchdb_takes) {
             return Ok(TxValidationCode::InvalidWriteset);
         }

@@ -18,6 +18,7 @@ use selvedge_proto::protos::{StaticCollectionConfig, TxValidationCode};
 use selvedge_proto::rwset::{TxPvtReadWriteSet, TxReadWriteSet};
 
 use super::collections::{Collections, LSCC, collections_key};
+use super::commit::Verdict;
 use super::guard::GuardedWrite;
 use super::private_expiry::{self, StateTable};
 use super::private_rwset::digest;
@@ -61,7 +62,7 @@ impl PrivateDataSupport {
     pub(super) fn committed(&self, channel: &str, number: u64, private: &PrivateCommit) {
         let mut purged = Ok(());
         // Who is no member may have endorsed it too.
-        if !private.sets.is_empty() || !private.missing.is_empty() {
+        if private.has_private_data() {
             purged = self.transient.purge_by_txids(channel, &private.txids);
         }
         if number > self.retention && number.is_multiple_of(self.retention) {
@@ -111,18 +112,17 @@ pub(super) struct PrivateCommit {
     sets: BTreeMap<SetName, Bytes>,
     missing: BTreeMap<SetName, bool>,
     collections: CollectionsBefore,
-    /// Of all endorser transactions of the block.
+    /// Of all transactions of the block, if it has private data.
     txids: BTreeSet<String>,
 }
 
 impl PrivateCommit {
-    /// Gathers what there is for a block, whose verdicts are `codes` and whose changes are `updates`.
+    /// Gathers what there is for a block.
     pub(super) fn gather(
         channel: &str,
         support: Option<&PrivateDataSupport>,
         block: &Block,
-        codes: &[TxValidationCode],
-        updates: &UpdateBatch,
+        Verdict { codes, updates, txids, collections, .. }: &Verdict,
         snapshot: &Snapshot,
     ) -> Result<Self, LedgerError> {
         let number = block.header.as_ref().map_or(0, |header| header.number);
@@ -130,24 +130,30 @@ impl PrivateCommit {
         let mut commit = Self::default();
         let envelopes = block.data.iter().flat_map(|data| &data.data).zip(codes);
         for (tx, (envelope, code)) in (0..).zip(envelopes) {
+            if !collections[tx as usize] || !(keeps_invalid || passed_validation(*code)) {
+                continue;
+            }
             let Some(transaction) = BlockTransaction::decode(envelope) else { continue };
             if transaction.header_type() != Some(HeaderType::EndorserTransaction) {
                 continue;
             }
-            let txid = transaction.header.tx_id.clone();
-            if keeps_invalid || passed_validation(*code) {
-                for written in written_collections(&transaction) {
-                    commit.collections.look_up(&written.chaincode, snapshot)?;
-                    commit.take(channel, support, tx, &txid, written)?;
-                }
+            for written in written_collections(&transaction) {
+                commit.collections.look_up(&written.chaincode, snapshot)?;
+                commit.take(channel, support, tx, &transaction.header.tx_id, written)?;
             }
-            commit.txids.insert(txid);
+        }
+        if commit.has_private_data() {
+            commit.txids = txids.iter().filter(|txid| !txid.is_empty()).cloned().collect();
         }
         for (namespace, ..) in updates.hashed() {
             commit.collections.look_up(namespace, snapshot)?;
         }
         commit.apply(number, codes, updates, snapshot)?;
         Ok(commit)
+    }
+
+    fn has_private_data(&self) -> bool {
+        !self.sets.is_empty() || !self.missing.is_empty()
     }
 
     /// Takes what a transaction wrote to one collection out of the transient store.

@@ -110,3 +110,29 @@ fn a_commit_tells_its_subscribers_and_waits_for_no_reader() {
     assert_eq!(reader.next(&mut rows).unwrap(), None, "the reader is still at its height");
     assert_eq!(reader.height().unwrap(), 1);
 }
+
+#[test]
+fn a_simulator_works_in_the_middle_of_a_commit_and_sees_the_state_before_it() {
+    let mut channel = TestChannel::new();
+    channel.put("cc", &[("k", "old")]);
+    let mut writer = channel.ledger.new_tx_simulator("writer").unwrap();
+    writer.set_state("cc", "k", "new".into()).unwrap();
+    let block =
+        channel.next_block(vec![endorser_transaction(TestChannel::NAME, "w", writer.results().unwrap().public)]);
+    let read = |ledger: &Ledger| {
+        let mut simulator = ledger.new_tx_simulator("reader").unwrap();
+        let mut rows = simulator.get_state_range("cc", "", "").unwrap();
+        let row = simulator.next(&mut rows).unwrap().unwrap();
+        (simulator.height().unwrap(), simulator.get_state("cc", "k").unwrap().unwrap(), row.value)
+    };
+    let ledger = std::sync::Arc::clone(&channel.ledger);
+    // The disk has the block, the commit is not over, and whatever it locks is locked.
+    let durable = |_: &[Code]| {
+        let (done, seen) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(read(&ledger)));
+        let seen = seen.recv_timeout(Duration::from_secs(30)).expect("a simulator waits for no commit");
+        assert_eq!(seen, (2, "old".into(), "old".into()));
+    };
+    channel.ledger.commit_with(block, &[Code::Valid], durable).unwrap();
+    assert_eq!(read(&channel.ledger), (3, "new".into(), "new".into()));
+}
