@@ -82,7 +82,7 @@ impl Machine {
         table!(store::STATE);
         table!(store::HISTORY);
         table!(store::CHANNEL);
-table!(PRIVATE_STATE);
+        table!(PRIVATE_STATE);
         table!(PRIVATE_SETS);
         table!(MISSING_SETS);
         table!(private_expiry::KEYS);

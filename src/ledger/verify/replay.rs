@@ -23,7 +23,7 @@ use crate::ledger::{LedgerError, mvcc, private_expiry};
 /// The tables that the blocks so far come to. A table that a commit fills beside these is filled here too, and compared in
 /// `tables.rs`.
 pub(super) struct Replay<'t> {
-    transaction: &'t WriteTransaction,
+    pub transaction: &'t WriteTransaction,
     pub state: Table<'t, &'static [u8], &'static [u8]>,
     pub history: Table<'t, HistoryKey, ()>,
     pub transactions: Table<'t, &'static str, (u64, u32, u8)>,
