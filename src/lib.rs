@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ccaas;
 pub mod chaincode;
 pub mod channel;
 pub mod client;

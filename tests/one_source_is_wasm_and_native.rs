@@ -1,19 +1,24 @@
-//! `examples/asset` as a system chaincode in the sandbox, as a process in development mode, and as a service: for the same
-//! calls on the same state, the same responses, events, and read and write sets.
+//! `examples/asset` as a system chaincode in the sandbox, as a process in development mode, as a service, and as a service
+//! in the sandbox (`selvedge ccaas`): for the same calls on the same state, the same responses, events, and read and write
+//! sets.
 //!
 //! The peer is one of the recorded Fabric 1.4 network, whose channel has definitions for the two processes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use prost::Message;
+use selvedge::ccaas::{self, Service};
 use selvedge::client::create_chaincode_proposal;
 use selvedge::ledger::{Ledger, LedgerProvider, block};
 use selvedge::msp::{Signer, SigningIdentity};
-use selvedge::testing::{GOLDEN_CHANNEL, Golden, NativeChaincode, Plugin, TestPeer, connect_service};
+use selvedge::testing::{
+    GOLDEN_CHANNEL, Golden, NativeChaincode, Plugin, TestPeer, config, connect_service, guest_path,
+};
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
 use selvedge_proto::protos::endorser_client::EndorserClient;
@@ -28,8 +33,8 @@ const GOLDEN: Golden = Golden::V1_4;
 /// The definitions of the channel are there, and no transaction has used them.
 const HEIGHT: u64 = 9;
 
-/// In the sandbox, as a process that dials, as a process that is dialled.
-const FORMS: [&str; 3] = ["asset", "kvand", "kv"];
+/// In the sandbox, as a process that dials, as a process that is dialled, in a sandbox that is dialled.
+const FORMS: [&str; 4] = ["asset", "kvand", "kv", "ex02"];
 
 type Row = (&'static str, Option<&'static str>);
 
@@ -45,7 +50,8 @@ const BLOCKS: [&[Row]; 3] = [
         ("aztec", Some("this is no asset")),
     ],
     &[("a1", Some(r#"{"id":"a1","owner":"Ada","value":7}"#))],
-    &[("b1", None), ("\0owner~id\0Bob\0b1\0", None)],
+    // The last two are of the recorded chaincode.
+    &[("b1", None), ("\0owner~id\0Bob\0b1\0", None), ("a", None), ("b", None)],
 ];
 
 /// Rows in all, which go over in three batches.
@@ -154,6 +160,17 @@ impl Peer {
         })
     }
 
+    /// Waits until the chaincode answers.
+    async fn registered(&self, chaincode: &str) -> anyhow::Result<()> {
+        for _ in 0..500 {
+            if self.call(chaincode, &bytes(&["empty"])).await?.status == 200 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::bail!("chaincode {chaincode} did not register")
+    }
+
     /// The same outcome of each form; returns it.
     async fn compare(&self, args: &[Bytes]) -> anyhow::Result<Outcome> {
         let wasm = self.call(FORMS[0], args).await?;
@@ -223,6 +240,15 @@ async fn each_call_comes_to_the_same_in_the_sandbox_in_a_process_and_in_a_servic
     let connection = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
     connect_service(peer.node.node().support(), connection).await?;
     let service = tokio::task::spawn_blocking(move || service.registered().map(|()| service)).await??;
+
+    let config = config(folder.path(), &[], &[])?;
+    let module = guest_path("asset")?;
+    let sandbox = Service { file: module, id: "ex02:1".into(), address: "127.0.0.1:0".into(), tls: None };
+    let sandbox = ccaas::listen(&config, sandbox).await?;
+    let connection = Endpoint::from_shared(format!("http://{}", sandbox.address))?.connect().await?;
+    tokio::spawn(sandbox.serve());
+    connect_service(peer.node.node().support(), connection).await?;
+    peer.registered("ex02").await?;
 
     let mut written = 0;
     for call in CALLS {

@@ -2,8 +2,8 @@
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
 //! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
-//! `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte, after a kill); all of
-//! them without an argument.
+//! `queries` (rich ones), `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte,
+//! after a kill); all of them without an argument.
 
 mod budget;
 mod canned;
@@ -16,6 +16,7 @@ mod native;
 mod network;
 mod node;
 mod proposals;
+mod queries;
 mod reopen;
 mod replay;
 mod sandbox;
@@ -47,6 +48,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("budget") {
         budget::run()?;
+    }
+    if wanted("queries") {
+        queries::run()?;
     }
     if wanted("signatures") {
         signatures::run()?;

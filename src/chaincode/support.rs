@@ -2,12 +2,15 @@
 //!
 //! Invariant: a root transaction gets a budget here, and every execution below it shares that budget.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::protos::{ChaincodeInput, ChaincodeMessage, Response};
+use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::message::Type;
@@ -34,6 +37,7 @@ struct Shared {
     launcher: RuntimeLauncher,
     environment: Environment,
     metrics: Arc<ChaincodeMetrics>,
+    scans: Arc<Semaphore>,
 }
 
 impl ChaincodeSupport {
@@ -52,7 +56,13 @@ impl ChaincodeSupport {
             metrics: Arc::clone(&metrics),
         };
         let ready_payload = config.runtime_params.map(|params| params.encode()).unwrap_or_default();
-        Self { shared: Arc::new(Shared { config, ready_payload, registry, launcher, environment, metrics }) }
+        let scans = Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, NonZeroUsize::get)));
+        Self { shared: Arc::new(Shared { config, ready_payload, registry, launcher, environment, metrics, scans }) }
+    }
+
+    /// One for each processor: whoever may look at every row of a chaincode takes one, and a thread of its own.
+    pub(super) fn scans(&self) -> &Arc<Semaphore> {
+        &self.shared.scans
     }
 
     /// Sends a TRANSACTION to the chaincode and waits for its response.

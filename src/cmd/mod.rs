@@ -4,6 +4,7 @@
 //! work, and words the outcome; `anyhow` lives here and in `main` only. Invariant: exit 0 means that what was asked for was
 //! done; any error is `Error: ...` and exit 1.
 
+mod ccaas;
 mod chaincode;
 mod channel;
 mod connect;
@@ -47,6 +48,8 @@ enum Verb {
     /// Look at ledgers and blocks: verify, export.
     #[command(subcommand)]
     Ledger(ledger::LedgerVerb),
+    /// Serve a wasm chaincode to peers elsewhere (chaincode as a service), in the sandbox.
+    Ccaas(ccaas::CcaasCommand),
     /// Look at system chaincodes: list, inspect.
     #[command(subcommand)]
     Scc(scc::SccVerb),
@@ -72,6 +75,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Chaincode(command) => chaincode::run(&command),
         Verb::Channel(command) => channel::run(&command),
         Verb::Ledger(verb) => ledger::run(&verb),
+        Verb::Ccaas(command) => ccaas::run(&command),
         Verb::Scc(verb) => scc::run(&verb),
         Verb::Msp(verb) => msp::run(&verb),
         Verb::Version => print(&version::text()),

@@ -81,10 +81,22 @@ pub struct Config {
 /// `ledger`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
+    /// `ledger.state.stateDatabase`; CouchDB where there is no core.yaml and nobody says otherwise, so that a development
+    /// network answers rich queries.
+    pub state_database: StateDatabase,
     /// `ledger.state.totalQueryLimit`: rows that one query may return.
     pub total_query_limit: u32,
     /// `ledger.history.enableHistoryDatabase`
     pub history: bool,
+}
+
+/// `ledger.state.stateDatabase`: which of Fabric's databases the ledger stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateDatabase {
+    /// `goleveldb`
+    GoLevelDb,
+    /// `CouchDB`
+    CouchDb,
 }
 
 /// `operations`
@@ -137,6 +149,7 @@ impl Config {
         let chaincode = chaincode::read(&mut values, environment, document, &base, &peer);
         let config = Self {
             ledger: LedgerConfig {
+                state_database: state_database(&mut values, file.is_some()),
                 total_query_limit: values.number("ledger.state.totalQueryLimit", 1..=u32::MAX),
                 history: values.flag("ledger.history.enableHistoryDatabase"),
             },
@@ -150,6 +163,18 @@ impl Config {
         };
         if values.problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(values.problems)) }
     }
+}
+
+fn state_database(values: &mut Values<'_>, has_file: bool) -> StateDatabase {
+    let key = "ledger.state.stateDatabase";
+    if !has_file && !values.is_set(key) {
+        return StateDatabase::CouchDb;
+    }
+    values.read(key, |text| match text {
+        "goleveldb" => Ok(StateDatabase::GoLevelDb),
+        "CouchDB" => Ok(StateDatabase::CouchDb),
+        _ => Err("is not a state database; write goleveldb or CouchDB".to_owned()),
+    })
 }
 
 fn find_file(environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {

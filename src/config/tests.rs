@@ -71,6 +71,20 @@ fn a_node_without_any_file_keeps_its_data_here_and_warns_of_nothing() {
 }
 
 #[test]
+fn a_node_without_any_file_answers_rich_queries_unless_it_is_told_otherwise() {
+    let database = |file: Option<&str>, variables: &[(&str, &str)]| {
+        let file = file.map(PathBuf::from);
+        let config = Config::build(&environment(variables), file, &Document::default());
+        config.expect("is valid").ledger.state_database
+    };
+    let variable = "CORE_LEDGER_STATE_STATEDATABASE";
+    assert_eq!(database(None, &[]), StateDatabase::CouchDb);
+    assert_eq!(database(None, &[(variable, "goleveldb")]), StateDatabase::GoLevelDb);
+    assert_eq!(database(Some("/etc/fabric/core.yaml"), &[]), StateDatabase::GoLevelDb);
+    assert_eq!(database(Some("/etc/fabric/core.yaml"), &[(variable, "CouchDB")]), StateDatabase::CouchDb);
+}
+
+#[test]
 fn a_file_without_a_data_path_has_fabrics() {
     let config = of_file("peer: {id: peer7}", &[]).expect("is valid");
     assert_eq!(config.peer.file_system_path, Path::new("/var/hyperledger/production"));
@@ -120,6 +134,10 @@ fn a_problem_names_key_value_limit_and_what_to_do() {
             "chaincode.executetimeout: \"30\" has no unit; write for instance 30s or 300ms",
         ),
         ("chaincode: {startuptimeout: 4s}", "chaincode.startuptimeout: \"4s\" is below 5s; write at least that"),
+        (
+            "ledger: {state: {stateDatabase: couchdb}}",
+            "ledger.state.stateDatabase: \"couchdb\" is not a state database; write goleveldb or CouchDB",
+        ),
         ("chaincode: {mode: prod}", "chaincode.mode: \"prod\" is not a mode; write net or dev"),
         (
             "chaincode: {wasm: {limits: {memory: 5 GiB}}}",

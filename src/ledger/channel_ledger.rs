@@ -15,6 +15,7 @@ use selvedge_proto::protos::ProcessedTransaction;
 use tokio::sync::watch;
 
 use super::guard::{GuardedDatabase, guarded};
+use super::state_database::CouchDb;
 use super::store::Snapshot;
 use super::{HistoryQueryExecutor, LedgerError, PrivateDataSupport, QueryExecutor, TxSimulator};
 
@@ -29,6 +30,8 @@ pub struct Ledger {
     /// Held by the one who commits.
     pub(super) writer: Mutex<()>,
     pub(super) height: watch::Sender<u64>,
+    /// None: it stands for goleveldb.
+    pub(super) couchdb: OnceLock<CouchDb>,
     /// Why no more blocks are taken.
     halted: OnceLock<String>,
     /// None: no private data is kept, all of it is missing.
@@ -65,6 +68,7 @@ impl Ledger {
             height: watch::Sender::new(snapshot.tip.height),
             current: RwLock::new(snapshot),
             writer: Mutex::default(),
+            couchdb: OnceLock::new(),
             halted: OnceLock::new(),
             private: OnceLock::new(),
             database,
@@ -163,7 +167,7 @@ impl Ledger {
     /// # Errors
     /// None now; see [`Self::height`].
     pub fn new_tx_simulator(&self, txid: &str) -> Result<TxSimulator, LedgerError> {
-        Ok(TxSimulator::new(txid, self.snapshot()))
+        Ok(TxSimulator::new(txid, self.snapshot(), self.state_database()))
     }
 
     /// Reads histories as of now.

@@ -14,11 +14,14 @@ use selvedge_proto::protos::TxValidationCode;
 
 use super::guard::guarded;
 use super::private_commit::PrivateCommit;
+use super::rich_query::couchdb_rules::check_write;
+use super::rich_query::space::Part;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
+use super::state_database::Indexing;
 use super::store::{self, Snapshot, Tip};
 use super::transaction::{BlockTransaction, NamespaceRwSet, endorsed_rwset};
 use super::updates::{Update, UpdateBatch};
-use super::{Ledger, LedgerError, block, mvcc};
+use super::{Ledger, LedgerError, StateDatabase, block, mvcc};
 
 /// Where the channel's configuration stands, in the namespace without a name.
 pub(super) const CHANNEL_CONFIG_KEY: &str = "resourcesconfigtx.CHANNEL_CONFIG_KEY";
@@ -108,13 +111,14 @@ impl Ledger {
             let reason = format!("it has {transactions} transactions, but {} validation codes came", validation.len());
             return Err(bad_block(&self.channel, number, reason));
         }
-        let verdict = judge(&block, number, validation, &*snapshot)?;
+        let verdict = judge(&block, number, validation, &*snapshot, self.state_database())?;
         let block = finish(block, &verdict, &snapshot.tip);
         let support = self.private.get().map(|support| &**support);
         let private =
             PrivateCommit::gather(&self.channel, support, &block, &verdict.codes, &verdict.updates, &snapshot)?;
         let judged = Instant::now();
-        let transaction = write(&self.database, &block, number, &verdict, &private)?;
+        let indexing = self.indexing(&snapshot);
+        let transaction = write(&self.database, &block, number, &verdict, &private, &indexing)?;
         let written = Instant::now();
         transaction.commit()?;
         let times =
@@ -144,9 +148,9 @@ pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block)
     let tip = Tip::default();
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
-    let verdict = judge(genesis, number, &valid, &NoState)?;
+    let verdict = judge(genesis, number, &valid, &NoState, StateDatabase::GoLevelDb)?;
     let block = finish(genesis.clone(), &verdict, &tip);
-    write(database, &block, number, &verdict, &PrivateCommit::default())?.commit()?;
+    write(database, &block, number, &verdict, &PrivateCommit::default(), &Indexing::default())?.commit()?;
     Ok(())
 }
 
@@ -185,6 +189,7 @@ struct Verdict {
     /// Each transaction's id, empty where it has none.
     txids: Vec<String>,
     has_config: bool,
+    database: StateDatabase,
 }
 
 fn judge(
@@ -192,6 +197,7 @@ fn judge(
     number: u64,
     validation: &[TxValidationCode],
     committed: &impl CommittedState,
+    database: StateDatabase,
 ) -> Result<Verdict, LedgerError> {
     let data = block.data.as_ref().map_or(&[][..], |data| &data.data);
     let mut verdict = Verdict {
@@ -200,6 +206,7 @@ fn judge(
         history: Vec::new(),
         txids: Vec::with_capacity(data.len()),
         has_config: false,
+        database,
     };
     for (index, (envelope, outside)) in data.iter().zip(validation).enumerate() {
         let version = Version { block: number, tx: index as u64 };
@@ -234,6 +241,9 @@ impl Verdict {
             Ok(sets) => sets,
             Err(code) => return Ok(code),
         };
+        if self.database == StateDatabase::CouchDb && !sets.iter().all(couchdb_takes) {
+            return Ok(TxValidationCode::InvalidWriteset);
+        }
         let code = mvcc::check(&sets, committed, &self.updates)?;
         if code == TxValidationCode::Valid {
             self.updates.apply(&sets, version, committed)?;
@@ -277,6 +287,11 @@ impl Verdict {
     }
 }
 
+/// Whether a peer with CouchDB could write what the set says.
+fn couchdb_takes(set: &NamespaceRwSet) -> bool {
+    set.public.writes.iter().all(|write| check_write(&write.key, &write.value).is_ok())
+}
+
 /// Fills in what the committer adds to a block's metadata.
 fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
     let filter: Vec<u8> = verdict.codes.iter().map(|code| *code as i32 as u8).collect();
@@ -296,10 +311,12 @@ fn write(
     number: u64,
     verdict: &Verdict,
     private: &PrivateCommit,
+    indexing: &Indexing<'_>,
 ) -> Result<WriteTransaction, LedgerError> {
     let mut transaction = database.begin_write()?;
     // Reopening after a crash must not walk the whole database.
     transaction.set_quick_repair(true);
+    let mut indexed = indexing.open(&transaction)?;
     {
         let header = block.header.clone().unwrap_or_default();
         let mut blocks = transaction.open_table(store::BLOCKS)?;
@@ -317,12 +334,17 @@ fn write(
         }
         let mut state = transaction.open_table(store::STATE)?;
         for (key, update) in verdict.updates.iter() {
-            match update {
-                Update::Put(value) => state.insert(key.as_slice(), value.encode().as_slice())?,
-                Update::Delete(_) => state.remove(key.as_slice())?,
+            let new = match update {
+                Update::Put(value) => Some(value.encode()),
+                Update::Delete(_) => None,
             };
+            let old = match &new {
+                Some(new) => state.insert(key.as_slice(), new.as_slice())?,
+                None => state.remove(key.as_slice())?,
+            };
+            indexed.update(Part::Public, &key, old.as_ref().map(|old| old.value()), new.as_deref())?;
         }
-        private.write(&transaction, number, &verdict.updates, &mut state)?;
+        private.write(&transaction, number, &verdict.updates, &mut state, &mut indexed)?;
         let mut history = transaction.open_table(store::HISTORY)?;
         for (namespace, key, tx) in verdict.sorted_history() {
             history.insert((namespace.as_str(), key.as_str(), number, *tx), ())?;
@@ -332,6 +354,8 @@ fn write(
             channel.insert(store::LAST_CONFIG, number)?;
         }
     }
+    indexed.finish(&transaction, number + 1)?;
+    indexing.define_deployed(&transaction, &verdict.updates, number + 1)?;
     Ok(transaction)
 }
 

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Version;
+use super::rich_query::{CouchDbRule, RichQueryError};
 
 /// An error of the ledger. Its text is what a chaincode or a client sees.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +62,8 @@ pub enum LedgerError {
     },
     /// The file of the transient store is no database any more.
     #[error(
-        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here          and is not committed yet is lost then",
+        "the transient store {} is damaged: {damage}; move it away to start without it: private data that was endorsed here \
+         and is not committed yet is lost then",
         path.display()
     )]
     TransientStore {
@@ -111,9 +113,15 @@ pub enum LedgerError {
         /// The rule it breaks.
         rule: &'static str,
     },
-    /// A rich query, which this state database has not.
+    /// A rich query to a ledger that stands for goleveldb.
     #[error("ExecuteQuery not supported for leveldb")]
     RichQuery,
+    /// A rich query that cannot be answered.
+    #[error(transparent)]
+    Query(#[from] RichQueryError),
+    /// A write that a peer with CouchDB does not take.
+    #[error(transparent)]
+    CouchDb(#[from] CouchDbRule),
     /// The chaincode has no collections.
     #[error(
         "collection config not defined for chaincode [{0}], \

@@ -5,6 +5,7 @@
 //! | [`LedgerProvider`] | `core/ledger/ledgermgmt`, `kvledger.Provider` |
 //! | [`Ledger`] | `kvledger.kvLedger` and the block store |
 //! | [`TxSimulator`], [`HistoryQueryExecutor`] | `ledger.TxSimulator`, `ledger.HistoryQueryExecutor` |
+//! | [`StateDatabase`], [`rich_query`] | `statedb`, `statecouchdb` |
 //! | [`TransientStore`] | `core/transientstore` |
 //! | [`block`] | `protoutil`, hashes and metadata slots |
 //!
@@ -35,11 +36,13 @@ pub(crate) mod private_testing;
 mod provider;
 mod query_executor;
 mod range_query;
+pub mod rich_query;
 mod rwset;
 #[cfg(test)]
 mod serial_model;
 mod simulator;
 mod state;
+mod state_database;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -60,6 +63,7 @@ pub use provider::LedgerProvider;
 pub use query_executor::QueryExecutor;
 pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
 pub use state::Version;
+pub use state_database::StateDatabase;
 pub use transient::TransientStore;
 pub use verify::{VerifyProgress, VerifyReport};
 

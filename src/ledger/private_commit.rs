@@ -22,6 +22,8 @@ use super::collections::{Collections, LSCC, collections_key};
 use super::private_expiry::{self, StateTable};
 use super::private_rwset::digest;
 use super::private_store::{self, MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, private_key};
+use super::rich_query::keep::IndexWriter;
+use super::rich_query::space::Part;
 use super::state::{CommittedState, Space, StateValue, Version, public_key};
 use super::store::Snapshot;
 use super::transaction::BlockTransaction;
@@ -252,6 +254,7 @@ impl PrivateCommit {
         number: u64,
         updates: &UpdateBatch,
         state: &mut StateTable<'_>,
+        indexed: &mut IndexWriter<'_>,
     ) -> Result<(), LedgerError> {
         if number == 0 {
             private_store::create(transaction)?;
@@ -259,10 +262,15 @@ impl PrivateCommit {
         if !self.sets.is_empty() || !self.missing.is_empty() {
             let mut values = transaction.open_table(PRIVATE_STATE)?;
             for (key, update) in &self.values {
-                match update {
-                    Update::Put(value) => values.insert(key.as_slice(), value.encode().as_slice())?,
-                    Update::Delete(_) => values.remove(key.as_slice())?,
+                let new = match update {
+                    Update::Put(value) => Some(value.encode()),
+                    Update::Delete(_) => None,
                 };
+                let old = match &new {
+                    Some(new) => values.insert(key.as_slice(), new.as_slice())?,
+                    None => values.remove(key.as_slice())?,
+                };
+                indexed.update(Part::Private, key, old.as_ref().map(|old| old.value()), new.as_deref())?;
             }
             let mut sets = transaction.open_table(PRIVATE_SETS)?;
             for ((tx, chaincode, collection), set) in &self.sets {
@@ -276,7 +284,7 @@ impl PrivateCommit {
             private_expiry::schedule_sets(transaction, number, all, &self.collections)?;
         }
         private_expiry::schedule_keys(transaction, number, updates, &self.collections, &self.plain_keys)?;
-        private_expiry::expire(transaction, number, state)
+        private_expiry::expire(transaction, number, state, indexed)
     }
 }
 

@@ -17,7 +17,8 @@ use selvedge_proto::kvrwset::KvMetadataWrite;
 use super::collections::{Collections, LSCC, collections_key};
 use super::private_rwset::{PrivateWrite, digest};
 use super::private_store::{private_key, private_range_end};
-use super::simulator::NOT_RECORDED;
+use super::rich_query::space::IndexedSpace;
+use super::simulator::{NOT_RECORDED, value_as_read};
 use super::state::{CommittedState, Space, StateValue, Version};
 use super::store::state_range;
 use super::{LedgerError, StateIterator, TxSimulator};
@@ -40,7 +41,7 @@ impl TxSimulator {
             return Err(LedgerError::PrivateDataNotAvailable { hash, value: version });
         }
         self.read_hash(ns, collection, key, version);
-        Ok(found.map(|found| found.value))
+        Ok(found.map(|found| value_as_read(self.database, &found.value)))
     }
 
     /// The SHA-256 of a private key's value, which peers outside the collection have too.
@@ -109,6 +110,7 @@ impl TxSimulator {
     ) -> Result<(), LedgerError> {
         self.check_collection(ns, collection)?;
         self.before_write()?;
+        self.check_write(key, b"")?;
         self.rwset.collection(ns, collection).write_metadata(key, metadata);
         Ok(())
     }
@@ -131,27 +133,28 @@ impl TxSimulator {
         let to = private_range_end(ns, collection, end);
         let rows = state_range(&self.snapshot()?.private_state, &from, Bound::Excluded(&to))?;
         let prefix = private_key(ns, collection, "").len();
-        Ok(StateIterator { rows, query: NOT_RECORDED, prefix, left: None })
+        Ok(StateIterator { rows, rich: None, query: NOT_RECORDED, prefix, left: None })
     }
 
-    /// A rich query over a collection, which this state database has not.
+    /// A rich query over what of a collection is on this peer. Makes the transaction read-only.
     ///
     /// # Errors
-    /// Always.
+    /// As [`Self::get_private_data_range`] and [`Self::execute_query`].
     pub fn execute_query_on_private_data(
         &mut self,
         ns: &str,
         collection: &str,
-        _query: &str,
+        query: &str,
     ) -> Result<StateIterator, LedgerError> {
         self.before_private_query()?;
         self.check_collection(ns, collection)?;
-        Err(LedgerError::RichQuery)
+        self.rich_query(None, IndexedSpace::private(ns, collection), query, None, "")
     }
 
     fn write_private(&mut self, ns: &str, collection: &str, key: &str, write: PrivateWrite) -> Result<(), LedgerError> {
         self.check_collection(ns, collection)?;
         self.before_write()?;
+        self.check_write(key, if let PrivateWrite::Value(value) = &write { value } else { b"" })?;
         self.rwset.collection(ns, collection).write(key, write);
         Ok(())
     }

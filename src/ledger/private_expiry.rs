@@ -14,6 +14,8 @@ use super::LedgerError;
 use super::collections::expiring_block;
 use super::private_commit::CollectionsBefore;
 use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE};
+use super::rich_query::keep::IndexWriter;
+use super::rich_query::space::Part;
 use super::state::{Space, StateRow};
 use super::updates::{Update, UpdateBatch};
 
@@ -74,8 +76,9 @@ pub(super) fn expire(
     transaction: &WriteTransaction,
     number: u64,
     state: &mut StateTable<'_>,
+    indexed: &mut IndexWriter<'_>,
 ) -> Result<(), LedgerError> {
-    expire_keys(transaction, number, state)?;
+    expire_keys(transaction, number, state, indexed)?;
     let mut schedule = transaction.open_table(SETS)?;
     if schedule.first()?.is_none_or(|(end, _)| end.value().0 > number) {
         return Ok(());
@@ -96,6 +99,7 @@ pub(super) fn expire_keys(
     transaction: &WriteTransaction,
     number: u64,
     state: &mut StateTable<'_>,
+    indexed: &mut IndexWriter<'_>,
 ) -> Result<(), LedgerError> {
     let mut schedule = transaction.open_table(KEYS)?;
     if schedule.first()?.is_none_or(|(end, _)| end.value().0 > number) {
@@ -116,7 +120,8 @@ pub(super) fn expire_keys(
         // A value that never came anew is still that of the block whose time is over.
         let plain = plain.value();
         if !plain.is_empty() && (newest || is_of(&values, plain)?) {
-            values.remove(plain)?;
+            let old = values.remove(plain)?;
+            indexed.update(Part::Private, plain, old.as_ref().map(|old| old.value()), None)?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use selvedge_proto::common::Block;
 
+use super::state_database::CouchDb;
 use super::{Ledger, LedgerError, PrivateDataSupport};
 use crate::channel::is_channel_name;
 
@@ -26,7 +27,8 @@ const UNFINISHED: &str = "unfinished";
 #[derive(Debug)]
 pub struct LedgerProvider {
     dir: PathBuf,
-    ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    pub(super) ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    pub(super) couchdb: OnceLock<CouchDb>,
     unopened: BTreeMap<String, String>,
     private: OnceLock<Arc<PrivateDataSupport>>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
@@ -63,6 +65,7 @@ impl LedgerProvider {
         Ok(Self {
             dir: dir.to_owned(),
             ledgers: Mutex::new(ledgers),
+            couchdb: OnceLock::new(),
             unopened,
             private: OnceLock::new(),
             joining: Mutex::default(),
@@ -109,6 +112,9 @@ impl LedgerProvider {
         })?;
         if let Some(support) = self.private.get() {
             ledger.private.get_or_init(|| Arc::clone(support));
+        }
+        if let Some(couchdb) = self.couchdb.get() {
+            ledger.use_couchdb(couchdb)?;
         }
         let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +169,7 @@ fn lock(dir: &Path) -> Result<File, LedgerError> {
 
 /// Makes a directory, and those above it, for the node's user alone, so that a crash does not take them with all that is in
 /// them.
-fn make_dir(dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if dir.is_dir() {
         return Ok(());

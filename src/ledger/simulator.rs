@@ -13,12 +13,16 @@ use prost::Message;
 use selvedge_proto::kvrwset::{KvMetadataWrite, RangeQueryInfo};
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
-use super::LedgerError;
 use super::collections::Collections;
 use super::range_query::{MAX_DEGREE, RangeQueryReads};
+use super::rich_query::couchdb_rules;
+use super::rich_query::execute::{Answer, RichRows};
+use super::rich_query::space::IndexedSpace;
+use super::rich_query::store::StateRows;
 use super::rwset::{self, RwSetBuilder};
 use super::state::{StateRow, Version, public_key, public_range_end};
 use super::store::{Snapshot, state_range};
+use super::{LedgerError, StateDatabase};
 
 const PAGINATED_NEEDS_READ_ONLY: &str = "Paginated queries are supported only in a read-only transaction";
 const PAGINATED_BEFORE_WRITE: &str = "Transaction has already performed a paginated query. Writes are not allowed";
@@ -40,6 +44,7 @@ pub struct TxSimulator {
     paginated: bool,
     pub(super) queried_private_data: bool,
     results_taken: bool,
+    pub(super) database: StateDatabase,
 }
 
 /// A range query that was begun. It outlives its iterator, because it is recorded with the results.
@@ -72,13 +77,22 @@ pub struct SimulationResults {
 /// was read stays recorded.
 pub struct StateIterator {
     pub(super) rows: redb::Range<'static, &'static [u8], &'static [u8]>,
+    /// A rich query; `rows` is empty then.
+    pub(super) rich: Option<Box<RichQuery>>,
     pub(super) query: usize,
     pub(super) prefix: usize,
     pub(super) left: Option<u32>,
 }
 
+/// A rich query, and whose rows are its answer.
+pub(super) struct RichQuery {
+    /// None for private data: nothing is recorded.
+    namespace: Option<String>,
+    rows: RichRows,
+}
+
 impl TxSimulator {
-    pub(super) fn new(txid: &str, snapshot: Arc<Snapshot>) -> Self {
+    pub(super) fn new(txid: &str, snapshot: Arc<Snapshot>, database: StateDatabase) -> Self {
         Self {
             txid: txid.to_owned(),
             snapshot: Some(snapshot),
@@ -89,6 +103,7 @@ impl TxSimulator {
             paginated: false,
             queried_private_data: false,
             results_taken: false,
+            database,
         }
     }
 
@@ -105,7 +120,8 @@ impl TxSimulator {
     /// # Errors
     /// When the simulator is closed or the database fails.
     pub fn get_state(&mut self, namespace: &str, key: &str) -> Result<Option<Bytes>, LedgerError> {
-        self.read(namespace, key, |row| Bytes::copy_from_slice(row.value))
+        let database = self.database;
+        self.read(namespace, key, |row| value_as_read(database, row.value))
     }
 
     /// Writes a value; an empty one deletes the key.
@@ -114,6 +130,7 @@ impl TxSimulator {
     /// When the simulator is closed, or the transaction has made a query that only a read-only one may make.
     pub fn set_state(&mut self, namespace: &str, key: &str, value: Bytes) -> Result<(), LedgerError> {
         self.before_write()?;
+        self.check_write(key, &value)?;
         self.rwset.write(namespace, key, value);
         Ok(())
     }
@@ -148,6 +165,7 @@ impl TxSimulator {
         metadata: BTreeMap<String, Bytes>,
     ) -> Result<(), LedgerError> {
         self.before_write()?;
+        self.check_write(key, b"")?;
         self.rwset.write_metadata(namespace, key, metadata);
         Ok(())
     }
@@ -173,20 +191,34 @@ impl TxSimulator {
         page_size: u32,
         bookmark: &str,
     ) -> Result<StateIterator, LedgerError> {
-        if self.wrote {
-            return Err(self.unsupported(PAGINATED_NEEDS_READ_ONLY));
-        }
-        self.paginated = true;
+        self.before_page()?;
         self.range(namespace, if bookmark.is_empty() { start } else { bookmark }, end, Some(page_size))
     }
 
-    /// A rich query, which this state database has not.
+    /// A rich query over the namespace. Each row that is given out is recorded as a read; whether the answer would have more
+    /// rows later is not checked.
     ///
     /// # Errors
-    /// Always.
-    pub fn execute_query(&mut self, _namespace: &str, _query: &str) -> Result<StateIterator, LedgerError> {
-        self.snapshot()?;
-        Err(LedgerError::RichQuery)
+    /// When the ledger stands for goleveldb, the query is none or costs too much, or the database fails.
+    pub fn execute_query(&mut self, namespace: &str, query: &str) -> Result<StateIterator, LedgerError> {
+        let space = IndexedSpace::public(namespace);
+        self.rich_query(Some(namespace), space, query, None, "")
+    }
+
+    /// At most `page_size` rows of a rich query, from `bookmark` on. Makes the transaction read-only.
+    ///
+    /// # Errors
+    /// When the transaction has written; as [`Self::execute_query`].
+    pub fn execute_query_page(
+        &mut self,
+        namespace: &str,
+        query: &str,
+        page_size: u32,
+        bookmark: &str,
+    ) -> Result<StateIterator, LedgerError> {
+        self.before_page()?;
+        let space = IndexedSpace::public(namespace);
+        self.rich_query(Some(namespace), space, query, Some(page_size), bookmark)
     }
 
     /// The next row of a query; none at the end of the range or of the page. What was read, and that the end was seen, is
@@ -198,6 +230,14 @@ impl TxSimulator {
         self.snapshot()?;
         if iterator.left == Some(0) {
             return Ok(None);
+        }
+        if let Some(rich) = &mut iterator.rich {
+            let Some(Answer { key, version, value }) = rich.rows.next()? else { return Ok(None) };
+            if let Some(namespace) = &rich.namespace {
+                self.rwset.read(namespace, &key, Some(version));
+            }
+            iterator.left = iterator.left.map(|left| left - 1);
+            return Ok(Some(KeyValue { key, value }));
         }
         let query = self.queries.get_mut(iterator.query);
         let Some((key, row)) = iterator.rows.next().transpose()? else {
@@ -214,7 +254,7 @@ impl TxSimulator {
             query.info.end_key.clone_from(&key);
         }
         iterator.left = iterator.left.map(|left| left - 1);
-        Ok(Some(KeyValue { key, value: Bytes::copy_from_slice(row.value) }))
+        Ok(Some(KeyValue { key, value: value_as_read(self.database, row.value) }))
     }
 
     /// The read-write set. Writes and reads after it go nowhere.
@@ -274,7 +314,43 @@ impl TxSimulator {
             requested_end: end.to_owned(),
             reads: RangeQueryReads::new(MAX_DEGREE),
         });
-        Ok(StateIterator { rows, query: self.queries.len() - 1, prefix: namespace.len() + 1, left })
+        Ok(StateIterator { rows, rich: None, query: self.queries.len() - 1, prefix: namespace.len() + 1, left })
+    }
+
+    /// Begins a rich query; its rows are recorded as reads of `recorded`.
+    pub(super) fn rich_query(
+        &mut self,
+        recorded: Option<&str>,
+        space: IndexedSpace,
+        query: &str,
+        left: Option<u32>,
+        bookmark: &str,
+    ) -> Result<StateIterator, LedgerError> {
+        let snapshot = self.snapshot.clone().ok_or(LedgerError::Done)?;
+        if self.database == StateDatabase::GoLevelDb {
+            return Err(LedgerError::RichQuery);
+        }
+        let none = state_range(&snapshot.state, b"", Bound::Excluded(b""))?;
+        let rows = StateRows { snapshot, space };
+        let rows = RichRows::new(Box::new(rows), query, bookmark)?;
+        let rich = Some(Box::new(RichQuery { namespace: recorded.map(str::to_owned), rows }));
+        Ok(StateIterator { rows: none, rich, query: NOT_RECORDED, prefix: 0, left })
+    }
+
+    fn before_page(&mut self) -> Result<(), LedgerError> {
+        if self.wrote {
+            return Err(self.unsupported(PAGINATED_NEEDS_READ_ONLY));
+        }
+        self.paginated = true;
+        Ok(())
+    }
+
+    /// What Fabric's state database has against a write.
+    pub(super) fn check_write(&self, key: &str, value: &[u8]) -> Result<(), LedgerError> {
+        match self.database {
+            StateDatabase::GoLevelDb => Ok(()),
+            StateDatabase::CouchDb => Ok(couchdb_rules::check_write(key, value)?),
+        }
     }
 
     pub(super) fn before_write(&mut self) -> Result<(), LedgerError> {
@@ -299,12 +375,21 @@ impl TxSimulator {
 }
 
 impl StateIterator {
-    /// Where the next page begins: the first key that was not read, empty when there is none. Ends the query.
+    /// Whether the next row may be far.
+    pub fn is_rich(&self) -> bool {
+        self.rich.is_some()
+    }
+
+    /// Where the next page begins: the first key that was not read, empty when there is none; of a rich query, its last row,
+    /// as CouchDB has it. Ends the query.
     ///
     /// # Errors
     /// When the database fails.
     pub fn bookmark(&mut self) -> Result<String, LedgerError> {
         self.left = Some(0);
+        if let Some(rich) = &self.rich {
+            return Ok(rich.rows.bookmark());
+        }
         match self.rows.next().transpose()? {
             Some((key, _)) => self.key(key.value()),
             None => Ok(String::new()),
@@ -314,6 +399,14 @@ impl StateIterator {
     fn key(&self, row: &[u8]) -> Result<String, LedgerError> {
         let key = row.get(self.prefix..).and_then(|key| std::str::from_utf8(key).ok());
         key.map(str::to_owned).ok_or_else(|| LedgerError::Corrupted("a key that is not UTF-8".into()))
+    }
+}
+
+/// A value as chaincode sees it.
+pub(super) fn value_as_read(database: StateDatabase, value: &[u8]) -> Bytes {
+    match database {
+        StateDatabase::GoLevelDb => Bytes::copy_from_slice(value),
+        StateDatabase::CouchDb => couchdb_rules::as_read(value),
     }
 }
 

@@ -15,6 +15,7 @@ use super::LedgerError;
 use super::block;
 use super::private_expiry::{self, KeyEnd, SetEnd};
 use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, SetKey};
+use super::rich_query::store::IndexSnapshot;
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
 
 /// Number -> checksum, marshalled block: see [`insert_block`].
@@ -77,6 +78,7 @@ pub(super) struct Snapshot {
     pub missing_sets: ReadOnlyTable<SetKey, bool>,
     pub key_expiry: ReadOnlyTable<KeyEnd, &'static [u8]>,
     pub set_expiry: ReadOnlyTable<SetEnd, ()>,
+    pub indexes: IndexSnapshot,
 }
 
 impl Snapshot {
@@ -111,6 +113,7 @@ impl Snapshot {
             missing_sets: read.open_table(MISSING_SETS)?,
             key_expiry: read.open_table(private_expiry::KEYS)?,
             set_expiry: read.open_table(private_expiry::SETS)?,
+            indexes: IndexSnapshot::open(read)?,
         })
     }
 

@@ -30,6 +30,12 @@ impl TestChannel {
         Self { provider, ledger, _dir: dir, transactions: 0 }
     }
 
+    /// A channel that is there already, in a directory of the caller's. Ids go on with its height.
+    pub(crate) fn of(provider: Arc<LedgerProvider>, ledger: Arc<Ledger>) -> Self {
+        let transactions = ledger.height().unwrap() * 1_000;
+        Self { provider, ledger, _dir: tempfile::tempdir().unwrap(), transactions }
+    }
+
     /// Closes the ledger and opens it again. Whoever keeps the ledger, or a snapshot of it, makes this fail.
     pub(crate) fn restart(self) -> (tempfile::TempDir, LedgerProvider) {
         let Self { provider, ledger, _dir: dir, .. } = self;

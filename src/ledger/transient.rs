@@ -6,7 +6,8 @@
 //! Invariant: what [`TransientStore::persist`] has returned for is on the disk. A purge may be lost in a crash: what it
 //! leaves goes by its height.
 
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 use super::guard::{GuardedDatabase, guarded};
+use super::provider::make_dir;
 
 /// Channel, transaction id, hash of the private set.
 type SetKey = (&'static str, &'static str, &'static [u8]);
@@ -67,11 +69,14 @@ impl TransientStore {
     /// # Errors
     /// When the directory or the database fails.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        let made = fs::create_dir_all(dir);
+        let made = make_dir(dir);
         made.map_err(|source| LedgerError::Io { action: "make the directory", path: dir.to_owned(), source })?;
         let path = dir.join(FILE);
         let open = || {
-            let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create(&path)?);
+            // What is private is for the node's user alone.
+            let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+            let file = file.map_err(|source| LedgerError::Io { action: "open", path: path.clone(), source })?;
+            let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?);
             let transaction = database.begin_write()?;
             transaction.open_table(SETS)?;
             transaction.open_table(BY_HEIGHT)?;

@@ -48,7 +48,7 @@ pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::
 }
 
 /// The settings of the wasm VM.
-pub(super) fn wasm_config(config: &Config) -> WasmConfig {
+pub(crate) fn wasm_config(config: &Config) -> WasmConfig {
     let wasm = &config.chaincode.wasm;
     let limits = &wasm.limits;
     WasmConfig {

@@ -21,15 +21,16 @@ use prometheus_client::registry::Registry as Metrics;
 use tokio::runtime::Handle;
 
 use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, OrderersWork};
+pub(crate) use self::chaincodes::wasm_config;
 use self::channels::{ChannelManager, Joiner};
 use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
-use self::work::WorkRuntime;
+pub(crate) use self::work::WorkRuntime;
 use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
 use crate::channel::{AclChecker, Authenticator, Channels};
-use crate::config::Config;
+use crate::config::{Config, StateDatabase};
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
 use crate::endorser::{Endorser, EndorserParts};
@@ -101,6 +102,10 @@ impl Node {
         let transient = Arc::new(TransientStore::open(&data.join("transientStore"))?);
         let packages =
             Arc::new(PackageStore::open(&data.join("chaincodes")).context("the installed chaincode packages")?);
+        match config.ledger.state_database {
+            StateDatabase::CouchDb => ledgers.use_couchdb(packages.clone())?,
+            StateDatabase::GoLevelDb => tell_of_idle_indexes(&ledgers),
+        }
 
         let mspid = &config.peer.local_msp_id;
         let made = development::ensure(&config.peer.development_path(), mspid)
@@ -258,6 +263,21 @@ impl Node {
         self.orderers.shutdown().await;
         drop(self.containers);
         self.work.stop();
+    }
+}
+
+/// Says which channels were kept for CouchDB before. Their indexes fall behind now, and are made anew for CouchDB.
+fn tell_of_idle_indexes(ledgers: &LedgerProvider) {
+    for ledger in ledgers.channels().iter().filter_map(|channel| ledgers.get(channel)) {
+        let indexes = ledger.indexes();
+        if !indexes.is_empty() {
+            tracing::warn!(
+                "[{}] has indexes for rich queries ({}), and ledger.state.stateDatabase is goleveldb: no rich query is \
+                 answered, and the indexes are made anew when it is CouchDB again",
+                ledger.channel_id(),
+                indexes.join(", ")
+            );
+        }
     }
 }
 

@@ -12,10 +12,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The runtime; stopped when dropped.
-pub(super) struct WorkRuntime(Option<Runtime>);
+pub(crate) struct WorkRuntime(Option<Runtime>);
 
 impl WorkRuntime {
-    pub(super) fn start(threads: usize) -> io::Result<Self> {
+    pub(crate) fn start(threads: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("work")
@@ -27,7 +27,7 @@ impl WorkRuntime {
         Ok(Self(Some(runtime)))
     }
 
-    pub(super) fn handle(&self) -> Handle {
+    pub(crate) fn handle(&self) -> Handle {
         match &self.0 {
             Some(runtime) => runtime.handle().clone(),
             None => Handle::current(),

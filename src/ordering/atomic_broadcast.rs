@@ -98,23 +98,14 @@ impl AtomicBroadcastService {
             None => match self.directory.orderer_addresses(channel, &envelope) {
                 Some(addresses) => response(Status::NotFound, ordered_elsewhere(channel, &addresses)),
                 None => match &self.creation {
-                    Some(creation) => process(Arc::clone(creation), envelope, transaction).await,
+                    Some(creation) => match creation.process(envelope, transaction).await {
+                        Ok(()) => response(Status::Success, ""),
+                        Err(refusal) => response(refusal.status, refusal.info),
+                    },
                     None => response(Status::NotFound, "channel does not exist"),
                 },
             },
         }
-    }
-}
-
-async fn process(
-    creation: Arc<ChannelCreation>,
-    envelope: Envelope,
-    transaction: BlockTransaction,
-) -> BroadcastResponse {
-    match tokio::task::spawn_blocking(move || creation.process(&envelope, &transaction)).await {
-        Ok(Ok(())) => response(Status::Success, ""),
-        Ok(Err(refusal)) => response(refusal.status, refusal.info),
-        Err(panic) => response(Status::InternalServerError, format!("creating the channel panicked: {panic}")),
     }
 }
 

@@ -5,11 +5,12 @@
 //! channel takes transactions once the peer has joined it. Invariant: a channel is made once, whoever asks for it at the
 //! same time, and SUCCESS means that its block 0 is durable.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::{Envelope, HeaderType, Status};
+use tokio::sync::Mutex;
 
 use super::batch;
 use super::created_channels::{CreatedChannel, CreatedChannels};
@@ -29,8 +30,9 @@ pub struct ChannelCreation {
     created: Arc<CreatedChannels>,
     /// Bytes of the message with a channel's first configuration.
     limit: usize,
-    /// Held from the look at a name until the channel is there.
-    creating: Mutex<()>,
+    /// Held from the look at a name until the channel is there. Whoever has no right to anything here may send updates, which
+    /// cost time to judge: they wait for each other, and keep no threads.
+    turn: Arc<Mutex<()>>,
 }
 
 impl ChannelCreation {
@@ -43,23 +45,44 @@ impl ChannelCreation {
         created: Arc<CreatedChannels>,
         limit: usize,
     ) -> Self {
-        Self { template, signer, ledgers, created, limit, creating: Mutex::default() }
+        Self { template, signer, ledgers, created, limit, turn: Arc::default() }
     }
 
-    /// What becomes of a message to a channel that is not ordered here. Runs long; not for an async thread.
-    pub(super) fn process(&self, envelope: &Envelope, transaction: &BlockTransaction) -> Result<(), Refusal> {
-        let channel = &transaction.header.channel_id;
+    /// What becomes of a message to a channel that is not ordered here.
+    pub(super) async fn process(
+        self: &Arc<Self>,
+        envelope: Envelope,
+        transaction: BlockTransaction,
+    ) -> Result<(), Refusal> {
         let kind = transaction.header_type();
         if matches!(kind, Some(HeaderType::Config | HeaderType::OrdererTransaction)) {
             return Err(Refusal::bad("message is of type that cannot be processed directly"));
         }
-        if let Some(created) = self.created.get(channel) {
-            return Err(self.not_joined(channel, &created, kind, envelope));
-        }
-        if kind != Some(HeaderType::ConfigUpdate) {
+        let channel = transaction.header.channel_id;
+        if kind != Some(HeaderType::ConfigUpdate) && self.created.get(&channel).is_none() {
             return Err(Refusal { status: Status::NotFound, info: "channel does not exist".into() });
         }
-        self.create(envelope)
+        // The configuration that it makes is larger yet.
+        self.check_size(&envelope)?;
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let this = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            match this.created.get(&channel) {
+                Some(created) => Err(this.not_joined(&channel, &created, kind, &envelope)),
+                None => this.create(&envelope),
+            }
+        });
+        work.await.unwrap_or_else(|panic| Err(internal(format!("creating the channel panicked: {panic}"))))
+    }
+
+    fn check_size(&self, message: &Envelope) -> Result<(), Refusal> {
+        let (size, limit) = (batch::size(message), self.limit);
+        if size > limit {
+            let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
+            return Err(Refusal::bad(info));
+        }
+        Ok(())
     }
 
     fn create(&self, envelope: &Envelope) -> Result<(), Refusal> {
@@ -71,23 +94,11 @@ impl ChannelCreation {
                  to template configuration: {cause}"
             ))
         })?;
-        let internal = |info: String| Refusal { status: Status::InternalServerError, info };
         let transaction = create_signed_envelope(HeaderType::Config, &channel, &config, &*self.signer)
             .map_err(|error| internal(error.to_string()))?;
-        let size = batch::size(&transaction);
-        if size > self.limit {
-            let limit = self.limit;
-            return Err(Refusal::bad(format!(
-                "message payload is {size} bytes and exceeds maximum allowed {limit} bytes"
-            )));
-        }
+        self.check_size(&transaction)?;
         let bundle = Bundle::from_config(&channel, &config.config.unwrap_or_default())
             .map_err(|error| Refusal::bad(error.to_string()))?;
-
-        let _creating = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(created) = self.created.get(&channel) {
-            return Err(self.not_joined(&channel, &created, Some(HeaderType::ConfigUpdate), envelope));
-        }
         // One that is ordered elsewhere, or that could not be opened. Whoever comes as far as here may know of it.
         if self.ledgers.get(&channel).is_some() || self.ledgers.unopened().contains_key(&channel) {
             return Err(Refusal::bad(format!(
@@ -129,8 +140,15 @@ impl ChannelCreation {
     }
 }
 
+fn internal(info: String) -> Refusal {
+    Refusal { status: Status::InternalServerError, info }
+}
+
 impl std::fmt::Debug for ChannelCreation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("ChannelCreation").field("template", &self.template).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,10 @@
-//! The peer's side of chaincode as a service: a stream that somebody else dialled, given to a peer's handler.
+//! Chaincode as a service: a process that serves, and the peer's side, a dialled stream that is given to a handler.
 
+use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context;
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_client::ChaincodeClient;
@@ -11,7 +14,31 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 
 use super::Boxed;
-use crate::container::{Budget, ChaincodeStream, Pending, StreamAcceptor, StreamError};
+use super::chaincode_process::{ChaincodeProcess, Output};
+use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamAcceptor, StreamError};
+
+/// How long it may take on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that serves a chaincode; killed when dropped.
+pub struct Service {
+    /// Where.
+    pub address: String,
+    _process: ChaincodeProcess,
+}
+
+impl Service {
+    /// Starts it and waits until it listens. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it does not; with what it said.
+    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let process = ChaincodeProcess::start(command, Output::Error)?;
+        let line = process.wait_for("listens on ", PATIENCE)?;
+        let address = line.split("listens on ").nth(1).and_then(|rest| rest.split(' ').next());
+        Ok(Self { address: address.context("an address")?.to_owned(), _process: process })
+    }
+}
 
 struct ToChaincode(mpsc::UnboundedSender<ChaincodeMessage>);
 
@@ -22,6 +49,15 @@ impl ChaincodeStream for ToChaincode {
 
     fn execute(&self, message: ChaincodeMessage, _: Budget) -> Result<Option<Pending>, StreamError> {
         self.send(message).map(|()| None)
+    }
+}
+
+/// The peer's end; it is closed however the task that reads for it ends.
+struct Accepted(Arc<dyn PeerEnd>);
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        self.0.closed();
     }
 }
 
@@ -37,11 +73,11 @@ pub fn connect_service(
         let (sender, messages) = mpsc::unbounded_channel();
         let mut client = ChaincodeClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let mut stream = client.connect(UnboundedReceiverStream::new(messages)).await?.into_inner();
-        let peer = acceptor.accept(Arc::new(ToChaincode(sender)));
+        let peer = Accepted(acceptor.accept(Arc::new(ToChaincode(sender))));
         Ok(tokio::spawn(async move {
-            let status = loop {
+            loop {
                 match stream.message().await {
-                    Ok(Some(message)) => match peer.receive(message) {
+                    Ok(Some(message)) => match peer.0.receive(message) {
                         Ok(Some(work)) => drop(tokio::spawn(work)),
                         Ok(None) => {}
                         Err(end) => break tonic::Status::unknown(end.to_string()),
@@ -49,9 +85,7 @@ pub fn connect_service(
                     Ok(None) => break tonic::Status::ok(""),
                     Err(status) => break status,
                 }
-            };
-            peer.closed();
-            status
+            }
         }))
     })
 }

@@ -9,6 +9,7 @@
 //! | `key_level` | `core/common/validation/statebased` |
 //! | `lscc`, `collections` | `builtin/v13.ValidateLSCCInvocation` (that of `v12` is the same) |
 //! | `after` | `markTXIdDuplicates`, `invalidTXsForUpgradeCC` |
+//! | `orderer_signatures`, `signed_chain` | `gossip/mcs.VerifyBlock`: who made the block |
 //!
 //! A block is judged in two phases. The first looks at each transaction by itself, all of them side by side: form, creator,
 //! and every endorser's signature, once. The second goes through them in order, against the state before the block: ids,
@@ -16,10 +17,11 @@
 //! configuration may follow the present one is for [`crate::committer`] to say: a wrong one stops the channel.
 //!
 //! Where Fabric differs: there the transaction of a system chaincode may write to any namespace if one member of the
-//! channel endorsed it. Here what it writes elsewhere is judged as for any other chaincode: see [`judge`].
+//! channel endorsed it. Here what it writes elsewhere is judged as for any other chaincode; `judge` says more.
 //!
-//! Invariant: a verdict depends on the block, the channel's configuration and the state before the block only, so that all
-//! peers come to the same. Where one of them cannot be read there is no verdict: a [`ValidationError`] halts the channel.
+//! Invariant: a verdict depends on the block, the channel's configuration, the state before the block and the names of the
+//! system chaincodes only, so that all peers come to the same. Where one of them cannot be read there is no verdict: a
+//! [`ValidationError`] halts the channel.
 
 mod action;
 mod after;

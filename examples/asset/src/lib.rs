@@ -3,7 +3,7 @@
 //! An asset is JSON under its id; a composite key `owner~id` lists what someone owns. The functions are the arms of
 //! [`invoke`](Chaincode::invoke); two of them only measure: `empty` and `ops <n>`.
 
-use selvedge_sdk::{Chaincode, Error, KeyModification, KeyValue, Payload, Response, Rows, Stub};
+use selvedge_sdk::{Chaincode, Error, KeyModification, KeyValue, Page, Payload, Response, Rows, Stub};
 use serde::{Deserialize, Serialize};
 
 /// The object type of the index by owner.
@@ -49,6 +49,8 @@ fn route(stub: &Stub) -> Result<Payload, Error> {
         ("list", [start, end]) => json(&records(stub.get_state_by_range(start, end)?)?),
         ("page", [start, end, size, bookmark]) => page(stub, start, end, number(size)?, bookmark),
         ("ownedBy", [owner]) => owned_by(stub, owner),
+        ("find", [query]) => json(&records(stub.get_query_result(query)?)?),
+        ("findPage", [query, size, bookmark]) => find_page(stub, query, number(size)?, bookmark),
         ("history", [id]) => history(stub, id),
         ("height", [channel]) => height(stub, channel),
         ("empty", []) => Ok(().into()),
@@ -96,14 +98,22 @@ fn delete(stub: &Stub, id: &str) -> Result<Payload, Error> {
 }
 
 fn page(stub: &Stub, start: &str, end: &str, size: i32, bookmark: &str) -> Result<Payload, Error> {
+    answer(&stub.get_state_by_range_with_pagination(start, end, size, bookmark)?)
+}
+
+/// A query in CouchDB's language, as `{"selector":{"owner":"Ada","value":{"$gt":5}}}`.
+fn find_page(stub: &Stub, query: &str, size: i32, bookmark: &str) -> Result<Payload, Error> {
+    answer(&stub.get_query_result_with_pagination(query, size, bookmark)?)
+}
+
+fn answer(page: &Page) -> Result<Payload, Error> {
     #[derive(Serialize)]
-    struct Answer {
+    struct Answer<'a> {
         records: Vec<Record>,
-        bookmark: String,
+        bookmark: &'a str,
     }
-    let page = stub.get_state_by_range_with_pagination(start, end, size, bookmark)?;
     let records = page.rows.iter().map(|row| parse(&row.value)).collect::<Result<_, _>>()?;
-    json(&Answer { records, bookmark: page.bookmark })
+    json(&Answer { records, bookmark: &page.bookmark })
 }
 
 fn owned_by(stub: &Stub, owner: &str) -> Result<Payload, Error> {
@@ -244,6 +254,19 @@ mod tests {
         assert_eq!(all.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["a1", "a2", "b1"]);
         let page = text(&peer, &["page", "a", "b", "1", ""]);
         assert!(page.ends_with(r#""bookmark":"a2"}"#), "{page}");
+    }
+
+    #[test]
+    fn a_rich_query_finds_assets() {
+        let peer = registry();
+        assert_eq!(peer.invoke(&["find", "{}"]).message, "ExecuteQuery not supported for leveldb");
+        peer.on_query(|query| {
+            assert_eq!(query, r#"{"selector":{"owner":"Bob"}}"#);
+            let value = br#"{"id":"b1","owner":"Bob","value":7}"#.to_vec();
+            Ok(vec![KeyValue { key: "b1".into(), value }])
+        });
+        let found = text(&peer, &["find", r#"{"selector":{"owner":"Bob"}}"#]);
+        assert_eq!(found, r#"[{"id":"b1","owner":"Bob","value":7}]"#);
     }
 
     #[test]

@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Keys of one GET_STATE_MULTIPLE, however few the peer says (as in Fabric's shim).
 const LEAST_MULTIPLE: u32 = 100;
 
+/// A fresh value of the chaincode, called.
+type Call = dyn Fn(Entry, &Stub) -> Response + Send + Sync;
+
 /// A chaincode and what all its streams share.
 pub(super) struct Shim {
     /// What it registers as: `name:version`, or a package id.
@@ -37,7 +40,7 @@ pub(super) struct Shim {
     pub(super) log: Log,
     config: BTreeMap<String, String>,
     places: Arc<Semaphore>,
-    call: Box<dyn Fn(Entry, &Stub) -> Response + Send + Sync>,
+    call: Box<Call>,
 }
 
 /// What the environment says of a [`Shim`].

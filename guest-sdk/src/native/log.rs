@@ -118,7 +118,7 @@ fn level_in(spec: &str, logger: &str) -> Option<Level> {
     let fields = || spec.split(':').map(|field| field.split_once('='));
     let of_logger = fields().flatten().filter(|(loggers, _)| loggers.split(',').any(|name| name.trim() == logger));
     let of_all = spec.split(':').filter(|field| !field.contains('='));
-    of_logger.filter_map(|(_, name)| level(name)).last().or_else(|| of_all.filter_map(level).last())
+    of_logger.filter_map(|(_, name)| level(name)).next_back().or_else(|| of_all.filter_map(level).next_back())
 }
 
 #[cfg(test)]

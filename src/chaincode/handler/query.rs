@@ -14,6 +14,7 @@ use selvedge_proto::queryresult::Kv;
 use uuid::Uuid;
 
 use super::super::environment::Access;
+use super::super::message::Type;
 use super::super::transaction_context::{TransactionContext, lock};
 use super::super::{ChaincodeSupport, RequestError};
 use super::private_data;
@@ -35,6 +36,18 @@ pub(in super::super) struct OpenQuery {
 enum Rows {
     State(StateIterator),
     History(HistoryIterator),
+}
+
+/// Whether a request may have to look at every row of the chaincode: that of a rich query, and its next batches.
+pub(super) fn may_scan(kind: Type, context: &TransactionContext, payload: &Bytes) -> bool {
+    match kind {
+        Type::GetQueryResult => true,
+        Type::QueryStateNext => {
+            let id = QueryStateNext::decode(payload.clone()).unwrap_or_default().id;
+            matches!(lock(&context.queries).get(&id), Some(OpenQuery { rows: Rows::State(rows), .. }) if rows.is_rich())
+        }
+        _ => false,
+    }
 }
 
 /// GET_STATE_BY_RANGE.
@@ -65,9 +78,10 @@ pub(super) fn rich(support: &ChaincodeSupport, context: &TransactionContext, pay
     let (rows, batching) = if !collection.is_empty() {
         private_data::allowed(support, context, Access::Read, &collection)?;
         (context.simulator()?.execute_query_on_private_data(ns, &collection, &query)?, Batching::Shim)
+    } else if asks_for_page(&page) {
+        (context.simulator()?.execute_query_page(ns, &query, limit, &page.bookmark)?, Batching::Page)
     } else {
-        let batching = if asks_for_page(&page) { Batching::Page } else { Batching::Shim };
-        (context.simulator()?.execute_query(ns, &query)?, batching)
+        (context.simulator()?.execute_query(ns, &query)?, Batching::Shim)
     };
     first(context, Rows::State(rows), limit, batching)
 }

@@ -74,6 +74,9 @@ impl Handler {
             let timer = in_flight.metrics.received(kind);
             let result = match kind {
                 Type::InvokeChaincode => CatchPanic::new(invoke::invoke(&handler.support, &in_flight, payload)).await,
+                _ if query::may_scan(kind, &in_flight, &payload) => {
+                    handler.answer_elsewhere(kind, Arc::clone(&in_flight), payload).await
+                }
                 _ => catch_unwind(AssertUnwindSafe(|| handler.answer(kind, &in_flight, payload))).ok(),
             };
             let result = result.unwrap_or(Err(RequestError::Panic));
@@ -112,6 +115,22 @@ impl Handler {
             // `is_request` let nothing else through.
             _ => Err(RequestError::UnknownOperation),
         }
+    }
+
+    /// The same on a thread of its own, when there is a processor for it: others wait for this one. None if it panicked.
+    async fn answer_elsewhere(
+        self: &Arc<Self>,
+        kind: Type,
+        context: Arc<TransactionContext>,
+        payload: Bytes,
+    ) -> Option<Result<Bytes, RequestError>> {
+        let handler = Arc::clone(self);
+        let permit = Arc::clone(self.support.scans()).acquire_owned().await;
+        let answer = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            handler.answer(kind, &context, payload)
+        });
+        answer.await.ok()
     }
 
     /// The error for a request of a transaction that is not executed here. It counts in no metric: the labels would be the

@@ -121,6 +121,11 @@ impl ChaincodePackage {
         &self.id.path
     }
 
+    /// The code, as it was packaged.
+    pub fn code(&self) -> &Bytes {
+        &self.code
+    }
+
     /// The arguments that were packaged with it.
     pub fn input(&self) -> Option<&ChaincodeInput> {
         self.input.as_ref()

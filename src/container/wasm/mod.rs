@@ -41,7 +41,7 @@ pub use self::inspect::{InspectedImport, Inspection, inspect};
 pub use self::instance::{Blob, InstanceState};
 use self::permits::Permits;
 pub use self::transaction::Transaction;
-use super::{Ccid, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use super::{Ccid, ChaincodeStream, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
 
 /// The wasm VM of a node.
 pub struct WasmVm {
@@ -155,6 +155,34 @@ impl WasmVm {
         }
         modules.insert(name, Arc::new(module));
         Ok(())
+    }
+
+    /// A container of a registered module beside those that [`Vm::start`] makes, on a stream of its own: its peer's end is
+    /// what `acceptor` makes. For chaincode that is served to peers elsewhere.
+    ///
+    /// # Errors
+    /// [`VmError::NotRegistered`] for a module that is not.
+    pub fn start_on(&self, ccid: &Ccid, acceptor: &dyn StreamAcceptor) -> Result<ServedContainer, VmError> {
+        let name = ccid.container_name();
+        let module = lock(&self.modules).get(&name).cloned().ok_or(VmError::NotRegistered(name))?;
+        let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone());
+        container.connect(acceptor.accept(Arc::new(HostChannel(Arc::clone(&container)))));
+        Ok(ServedContainer(container))
+    }
+}
+
+/// A container that [`WasmVm::start_on`] made. Dropping it does not stop it.
+pub struct ServedContainer(Arc<WasmContainer>);
+
+impl ServedContainer {
+    /// The chaincode's end of its stream.
+    pub fn stream(&self) -> Arc<dyn ChaincodeStream> {
+        Arc::new(HostChannel(Arc::clone(&self.0)))
+    }
+
+    /// Stops it and closes its stream. Executions that run are the caller's to drop.
+    pub fn stop(&self) {
+        self.0.stop(0);
     }
 }
 

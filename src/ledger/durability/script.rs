@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadableDatabase, ReadableTable, TableHandle};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use selvedge_proto::common::{Block, Config, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::TxValidationCode as Code;
 
 use super::disk::{Disk, Plan};
 use crate::ledger::commit::write_genesis;
-use crate::ledger::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE};
 use crate::ledger::testing::{endorser_transaction, envelope};
-use crate::ledger::{Ledger, LedgerError, VerifyReport, block, private_expiry, store};
+use crate::ledger::{Ledger, LedgerError, VerifyReport, block, private_expiry, private_store, store};
 
 pub(super) const CHANNEL: &str = "scripted";
 
@@ -61,64 +60,62 @@ impl Machine {
         self.ledger.verify(&std::env::temp_dir(), |_| ()).unwrap()
     }
 
+    /// All rows.
     pub(super) fn rows(&self) -> Rows {
         let read = self.ledger.database.begin_read().unwrap();
-        let mut rows = Rows::new();
-        macro_rules! table {
-            ($table:expr) => {
-                for row in read.open_table($table).unwrap().iter().unwrap() {
-                    let (key, value) = row.unwrap();
-                    rows.push((
-                        $table.name().to_owned(),
-                        bytes(&$table, &key.value()),
-                        value_bytes(&$table, &value.value()),
-                    ));
-                }
-            };
-        }
-        table!(store::BLOCKS);
-        table!(store::BLOCK_BY_HASH);
-        table!(store::TRANSACTIONS);
-        table!(store::STATE);
-        table!(store::HISTORY);
-        table!(store::CHANNEL);
-        table!(PRIVATE_STATE);
-        table!(PRIVATE_SETS);
-        table!(MISSING_SETS);
-        table!(private_expiry::KEYS);
-        table!(private_expiry::SETS);
-        let compared = [
-            "block_by_hash",
-            "blocks",
-            "channel",
-            "history",
-            "missing_private_sets",
-            "private_key_expiry",
-            "private_set_expiry",
-            "private_sets",
-            "private_state",
-            "state",
-            "transactions",
-        ];
         let mut tables: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
         tables.sort();
-        assert_eq!(tables, compared, "a table that is compared nowhere");
+        assert_eq!(tables, TABLES, "a table that is compared nowhere");
+        self.verified_rows()
+    }
+
+    /// The rows of what a verification looks at.
+    pub(super) fn verified_rows(&self) -> Rows {
+        let read = self.ledger.database.begin_read().unwrap();
+        let mut rows = Rows::new();
+        rows_of(&read, store::BLOCKS, &mut rows);
+        rows_of(&read, store::BLOCK_BY_HASH, &mut rows);
+        rows_of(&read, store::TRANSACTIONS, &mut rows);
+        rows_of(&read, store::STATE, &mut rows);
+        rows_of(&read, store::HISTORY, &mut rows);
+        rows_of(&read, store::CHANNEL, &mut rows);
+        rows_of(&read, private_store::PRIVATE_STATE, &mut rows);
+        rows_of(&read, private_store::PRIVATE_SETS, &mut rows);
+        rows_of(&read, private_store::MISSING_SETS, &mut rows);
+        rows_of(&read, private_expiry::KEYS, &mut rows);
+        rows_of(&read, private_expiry::SETS, &mut rows);
         rows
     }
 }
 
-fn bytes<K: redb::Key + 'static, V: redb::Value + 'static>(
-    _: &redb::TableDefinition<'_, K, V>,
-    key: &K::SelfType<'_>,
-) -> Vec<u8> {
-    K::as_bytes(key).as_ref().to_vec()
-}
+const TABLES: [&str; 11] = [
+    "block_by_hash",
+    "blocks",
+    "channel",
+    "history",
+    "missing_private_sets",
+    "private_key_expiry",
+    "private_set_expiry",
+    "private_sets",
+    "private_state",
+    "state",
+    "transactions",
+];
 
-fn value_bytes<K: redb::Key + 'static, V: redb::Value + 'static>(
-    _: &redb::TableDefinition<'_, K, V>,
-    value: &V::SelfType<'_>,
-) -> Vec<u8> {
-    V::as_bytes(value).as_ref().to_vec()
+fn rows_of<K: redb::Key + 'static, V: redb::Value + 'static>(
+    read: &ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+    rows: &mut Rows,
+) {
+    for row in read.open_table(table).unwrap().iter().unwrap() {
+        let (key, value) = row.unwrap();
+        let (key, value) = (key.value(), value.value());
+        rows.push((
+            table.name().to_owned(),
+            K::as_bytes(&key).as_ref().to_vec(),
+            V::as_bytes(&value).as_ref().to_vec(),
+        ));
+    }
 }
 
 impl Script {

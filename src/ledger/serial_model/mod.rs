@@ -20,7 +20,7 @@ use self::program::{PLACES, Program, Step, key, program};
 use super::state::{CommittedState, StateValue};
 use super::store::Snapshot;
 use super::testing::{TestChannel, endorser_transaction};
-use super::{LedgerProvider, TxSimulator, block};
+use super::{LedgerProvider, StateDatabase, TxSimulator, block};
 use prost::Message;
 
 /// Keys before the first program, in each place, with gaps: enough that ranges of more than 50 occur, which are hashed.
@@ -58,7 +58,7 @@ fn commit(channel: &TestChannel, heights: &[Height], programs: &[Submitted]) -> 
     for (index, (program, lag, passes)) in programs.iter().enumerate() {
         let seen = &heights[heights.len() - 1 - lag.min(&(heights.len() - 1))];
         let txid = format!("{number}-{index}");
-        let simulator = TxSimulator::new(&txid, Arc::clone(&seen.snapshot));
+        let simulator = TxSimulator::new(&txid, Arc::clone(&seen.snapshot), StateDatabase::GoLevelDb);
         let results = transactions::simulate(program, simulator, &seen.model);
         envelopes.push(endorser_transaction(TestChannel::NAME, &txid, results));
         let refused = TxValidationCode::EndorsementPolicyFailure;

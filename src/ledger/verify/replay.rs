@@ -14,6 +14,7 @@ use selvedge_proto::protos::TxValidationCode;
 
 use crate::ledger::commit::CHANNEL_CONFIG_KEY;
 use crate::ledger::private_commit::CollectionsBefore;
+use crate::ledger::rich_query::keep::IndexWriter;
 use crate::ledger::state::{CommittedState, Space, StateRow, StateValue, Version, VersionedKey};
 use crate::ledger::store::{self, HistoryKey};
 use crate::ledger::transaction::{BlockTransaction, endorsed_rwset};
@@ -93,7 +94,7 @@ impl<'t> Replay<'t> {
             };
         }
         private_expiry::schedule_keys(self.transaction, number, updates, &collections, &BTreeMap::new())?;
-        private_expiry::expire_keys(self.transaction, number, &mut self.state)
+        private_expiry::expire_keys(self.transaction, number, &mut self.state, &mut IndexWriter::default())
     }
 
     /// Takes a transaction up if it is valid; returns what is wrong with its code.

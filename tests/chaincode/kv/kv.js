@@ -135,6 +135,18 @@ const functions = {
         await stub.putState(key, Buffer.from('x'));
         return done(1);
     },
+    async rich(stub, query) {
+        const found = [];
+        for await (const row of rows(await stub.getQueryResult(query))) {
+            found.push([row.key, row.value.toString()]);
+        }
+        return json(found);
+    },
+    async richPage(stub, query, size, bookmark) {
+        const page = await stub.getQueryResultWithPagination(query, Number(size), bookmark);
+        const { keys } = await summary(page.iterator);
+        return json({ keys, count: page.metadata.fetchedRecordsCount, bookmark: page.metadata.bookmark });
+    },
     async history(stub, key) {
         const changes = [];
         for await (const change of rows(await stub.getHistoryForKey(key))) {

@@ -61,20 +61,23 @@ fn a_service_is_asked_for_by_its_address() {
     assert!(with(&[("CHAINCODE_TLS_KEY", "k"), ("CHAINCODE_TLS_DISABLED", "true")]).is_ok());
 }
 
+/// Arguments, variables, and the beginning of what is said.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
 #[test]
 fn what_is_missing_or_wrong_is_named() {
-    let address = ("CORE_PEER_ADDRESS", "peer0:7052");
-    let cases: [(&[&str], &[(&str, &str)], &str); 10] = [
-        (&[], &[address], "CORE_CHAINCODE_ID_NAME is not set: "),
+    const ADDRESS: (&str, &str) = ("CORE_PEER_ADDRESS", "peer0:7052");
+    let cases: [Case; 10] = [
+        (&[], &[ADDRESS], "CORE_CHAINCODE_ID_NAME is not set: "),
         (&[], &[ID], "--peer.address is not set: "),
         (&["--peer.adress", "x"], &[ID], "argument --peer.adress: there is no such argument"),
         (&["--peer.address"], &[ID], "argument --peer.address: it has no value"),
         (&["--peer.address", "peer0"], &[ID], "--peer.address=peer0: it is no address; write host:port"),
         (&[], &[ID, ("CORE_PEER_ADDRESS", "http://x:1")], "CORE_PEER_ADDRESS=http://x:1: it is no address"),
         (&[], &[ID, ("CORE_PEER_ADDRESS", "grpcs://x:1")], "CORE_PEER_ADDRESS=grpcs://x:1: its scheme and"),
-        (&[], &[ID, address, ("CORE_PEER_TLS_ENABLED", "yes")], "CORE_PEER_TLS_ENABLED=yes: it must be true or false"),
-        (&[], &[ID, address, ("CORE_PEER_TLS_ENABLED", "true")], "CORE_PEER_TLS_ROOTCERT_FILE is not set: "),
-        (&[], &[ID, address, ("CORE_CHAINCODE_CONCURRENCY", "0")], "CORE_CHAINCODE_CONCURRENCY=0: it must be a number"),
+        (&[], &[ID, ADDRESS, ("CORE_PEER_TLS_ENABLED", "yes")], "CORE_PEER_TLS_ENABLED=yes: it must be true or false"),
+        (&[], &[ID, ADDRESS, ("CORE_PEER_TLS_ENABLED", "true")], "CORE_PEER_TLS_ROOTCERT_FILE is not set: "),
+        (&[], &[ID, ADDRESS, ("CORE_CHAINCODE_CONCURRENCY", "0")], "CORE_CHAINCODE_CONCURRENCY=0: it must be a number"),
     ];
     for (arguments, variables, expected) in cases {
         let text = load(arguments, variables).unwrap_err();

@@ -10,6 +10,7 @@ use selvedge_proto::{kvrwset, rwset};
 
 use super::super::super::message::Type;
 use super::super::super::testing::{CHANNEL, TestChaincode, TestPeer, outcome};
+use crate::ledger::rich_query::{DeployedIndexes, PackagedIndex};
 
 fn range(metadata: &QueryMetadata) -> GetStateByRange {
     let metadata = metadata.encode_to_vec().into();
@@ -134,4 +135,52 @@ async fn history_comes_oldest_first_and_rich_queries_are_refused() {
     );
     cc.complete(&tx, "");
     outcome(execution).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rich_query_comes_in_batches_and_in_pages_with_bookmarks() {
+    let peer = TestPeer::new();
+    peer.ledgers.use_couchdb(std::sync::Arc::new(NothingInstalled)).unwrap();
+    peer.put("cc", (0..250).map(|n| (format!("k{n:03}"), format!("{{\"n\":{n}}}"))));
+    let mut cc = peer.chaincode("cc:1.0").await;
+    let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+    let tx = cc.next().await;
+    let descending = r#"{"selector":{"n":{"$gte":10}},"sort":[{"n":"desc"}]}"#;
+    let rich = GetQueryResult { query: descending.into(), ..GetQueryResult::default() };
+    let mut response = query(&mut cc, &tx, Type::GetQueryResult, &rich).await.unwrap();
+    let mut sizes = vec![response.results.len()];
+    assert_eq!(keys(&response)[0], "k249");
+    while response.has_more {
+        response = query(&mut cc, &tx, Type::QueryStateNext, &QueryStateNext { id: response.id }).await.unwrap();
+        sizes.push(response.results.len());
+    }
+    assert_eq!((sizes, keys(&response).last().map(String::as_str)), (vec![100, 100, 40], Some("k010")));
+
+    let (mut bookmark, mut seen) = (String::new(), Vec::new());
+    for expected in [150, 90, 0] {
+        let metadata = QueryMetadata { page_size: 150, bookmark }.encode_to_vec().into();
+        let page = GetQueryResult { metadata, ..rich.clone() };
+        let response = query(&mut cc, &tx, Type::GetQueryResult, &page).await.unwrap();
+        let end = QueryResponseMetadata::decode(response.metadata.clone()).unwrap();
+        assert_eq!((end.fetched_records_count, response.has_more), (expected, false));
+        seen.extend(keys(&response));
+        bookmark = end.bookmark;
+    }
+    assert_eq!(seen, (10..250).rev().map(|n| format!("k{n:03}")).collect::<Vec<_>>());
+    let bad = QueryMetadata { page_size: 1, bookmark: "not one".into() }.encode_to_vec().into();
+    let bad = query(&mut cc, &tx, Type::GetQueryResult, &GetQueryResult { metadata: bad, ..rich }).await.unwrap_err();
+    assert!(
+        bad.ends_with("Error:invalid_bookmark,  Status Code:400,  Reason:Invalid bookmark value: \"not one\""),
+        "{bad}"
+    );
+    cc.complete(&tx, "");
+    outcome(execution).await.unwrap();
+}
+
+struct NothingInstalled;
+
+impl DeployedIndexes for NothingInstalled {
+    fn index_files(&self, _: &str, _: &str) -> Option<Vec<PackagedIndex>> {
+        None
+    }
 }

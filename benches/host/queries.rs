@@ -1,0 +1,102 @@
+//! A rich query over 10,000 rows, of which it finds a hundred: with an index and without.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bytes::Bytes;
+use selvedge::ledger::rich_query::{DeployedIndexes, IndexFile, PackagedIndex};
+use selvedge::ledger::{Ledger, LedgerProvider, block};
+use selvedge_proto::Message;
+use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
+use selvedge_proto::protos::{
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
+    TransactionAction, TxValidationCode,
+};
+
+use crate::measure::{Better, Row, TURNS, serial_blocking, table};
+
+const ROWS: usize = 10_000;
+const CHAINCODE: &str = "marbles";
+
+/// No package is installed: the index is defined by hand.
+struct Nothing;
+
+impl DeployedIndexes for Nothing {
+    fn index_files(&self, _: &str, _: &str) -> Option<Vec<PackagedIndex>> {
+        None
+    }
+}
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let provider = LedgerProvider::open(folder.path())?;
+    provider.use_couchdb(Arc::new(Nothing))?;
+    let (scanned, indexed) = (marbles(&provider, "scanned")?, marbles(&provider, "indexed")?);
+    let definition = r#"{"index":{"fields":["owner","size"]},"name":"byOwner"}"#.to_owned();
+    let file = IndexFile { file: "byOwner.json".into(), definition };
+    indexed.define_indexes(CHAINCODE, &[PackagedIndex { collection: None, file }])?;
+
+    let one_owner = r#"{"selector":{"owner":"owner7","size":{"$gte":0}}}"#;
+    let sorted = r#"{"selector":{"owner":"owner7"},"sort":["owner","size"]}"#;
+    let mut rows = [
+        Row::new("a scan of all rows"),
+        Row::new("an index on owner and size"),
+        Row::new("a scan, sorted by owner and size"),
+        Row::new("that index, sorted by owner and size"),
+    ];
+    for _ in 0..TURNS {
+        for (row, (ledger, query)) in
+            rows.iter_mut().zip([(&scanned, one_owner), (&indexed, one_owner), (&scanned, sorted), (&indexed, sorted)])
+        {
+            row.add(serial_blocking(|| {
+                assert_eq!(black_box(ask(ledger, query)).ok(), Some(ROWS / 100), "a hundred rows");
+            }));
+        }
+    }
+    table("A rich query over 10,000 rows finds 100", "us", Better::Less, &rows);
+    Ok(())
+}
+
+fn ask(ledger: &Ledger, query: &str) -> anyhow::Result<usize> {
+    let mut simulator = ledger.new_tx_simulator("query")?;
+    let mut rows = simulator.execute_query(CHAINCODE, query)?;
+    let mut found = 0;
+    while simulator.next(&mut rows)?.is_some() {
+        found += 1;
+    }
+    Ok(found)
+}
+
+fn marbles(provider: &LedgerProvider, channel: &str) -> anyhow::Result<Arc<Ledger>> {
+    let ledger = provider.create(channel, &block::new_block(0, Bytes::new(), vec![]))?;
+    let mut simulator = ledger.new_tx_simulator("fill")?;
+    for n in 0..ROWS {
+        let value =
+            format!(r#"{{"docType":"marble","color":"blue","owner":"owner{}","size":{}}}"#, n % 100, n * 7 % 1000);
+        simulator.set_state(CHAINCODE, &format!("marble{n:06}"), value.into())?;
+    }
+    let envelope = envelope(channel, simulator.results()?.public);
+    let info = ledger.chain_info()?;
+    let block = block::new_block(info.height, info.current_block_hash, vec![envelope]);
+    let committed = ledger.commit(block, &[TxValidationCode::Valid])?;
+    anyhow::ensure!(committed.codes == [TxValidationCode::Valid], "the marbles are not committed");
+    provider.get(channel).context("the channel is there")
+}
+
+fn envelope(channel: &str, results: Bytes) -> Bytes {
+    let action = ChaincodeAction { results, ..Default::default() }.encode_to_vec().into();
+    let response = ProposalResponsePayload { extension: action, ..Default::default() }.encode_to_vec().into();
+    let action = Some(ChaincodeEndorsedAction { proposal_response_payload: response, endorsements: Vec::new() });
+    let payload = ChaincodeActionPayload { action, ..Default::default() }.encode_to_vec().into();
+    let transaction = Transaction { actions: vec![TransactionAction { header: Bytes::new(), payload }] };
+    let header = ChannelHeader {
+        r#type: HeaderType::EndorserTransaction as i32,
+        channel_id: channel.to_owned(),
+        tx_id: "fill".to_owned(),
+        ..Default::default()
+    };
+    let header = Header { channel_header: header.encode_to_vec().into(), signature_header: Bytes::new() };
+    let payload = Payload { header: Some(header), data: transaction.encode_to_vec().into() };
+    Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }.encode_to_vec().into()
+}
