@@ -20,13 +20,15 @@ use super::rich_query::space::Part;
 use super::state::{Space, StateRow};
 use super::updates::{Update, UpdateBatch};
 
-/// Expiring block, committing block, key of the state table (a hash) -> key of the private state, empty if not known.
-pub(super) const KEYS: TableDefinition<'_, (u64, u64, &[u8]), &[u8]> = TableDefinition::new("private_key_expiry");
+/// The end of a hash -> key of its value in the private state, empty if not known.
+pub(super) const KEYS: TableDefinition<'_, KeyEnd, &[u8]> = TableDefinition::new("private_key_expiry");
 /// Expiring block, and the key of a set that is kept or missing.
 pub(super) const SETS: TableDefinition<'_, SetEnd, ()> = TableDefinition::new("private_set_expiry");
 
+/// Expiring block, committing block, key of the state table.
+pub(super) type KeyEnd = (u64, u64, &'static [u8]);
 /// Expiring block, committing block, transaction, chaincode, collection.
-type SetEnd = (u64, u64, u64, &'static str, &'static str);
+pub(super) type SetEnd = (u64, u64, u64, &'static str, &'static str);
 
 /// The state table of a commit.
 pub(super) type StateTable<'t> = Table<'t, &'static [u8], &'static [u8]>;

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::LedgerError;
 use super::block;
+use super::private_expiry::{self, KeyEnd, SetEnd};
 use super::private_store::{MISSING_SETS, PRIVATE_SETS, PRIVATE_STATE, SetKey};
 use super::rich_query::store::IndexSnapshot;
 use super::state::{CommittedState, StateRow, StateValue, Version, VersionedKey};
@@ -75,6 +76,8 @@ pub(super) struct Snapshot {
     pub private_state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub private_sets: ReadOnlyTable<SetKey, &'static [u8]>,
     pub missing_sets: ReadOnlyTable<SetKey, bool>,
+    pub key_expiry: ReadOnlyTable<KeyEnd, &'static [u8]>,
+    pub set_expiry: ReadOnlyTable<SetEnd, ()>,
     pub indexes: IndexSnapshot,
 }
 
@@ -108,6 +111,8 @@ impl Snapshot {
             private_state: read.open_table(PRIVATE_STATE)?,
             private_sets: read.open_table(PRIVATE_SETS)?,
             missing_sets: read.open_table(MISSING_SETS)?,
+            key_expiry: read.open_table(private_expiry::KEYS)?,
+            set_expiry: read.open_table(private_expiry::SETS)?,
             indexes: IndexSnapshot::open(read)?,
         })
     }

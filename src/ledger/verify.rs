@@ -136,6 +136,7 @@ impl Ledger {
         }
         tables::compare(&snapshot, &replay, &mut report, progress)?;
         private::verify_values(&snapshot, &mut report)?;
+        private::verify_schedule(&snapshot, &replay, &mut report)?;
         Ok(report)
     }
 }

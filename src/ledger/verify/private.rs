@@ -2,6 +2,7 @@
 //!
 //! Invariant: each write of a valid transaction to a collection is kept, among the missing, or expired.
 
+use redb::{ReadableTable, ReadableTableMetadata};
 use selvedge_proto::protos::TxValidationCode;
 
 use super::VerifyReport;
@@ -9,6 +10,7 @@ use super::replay::Replay;
 use crate::ledger::LedgerError;
 use crate::ledger::collections::expiring_block;
 use crate::ledger::private_commit::{CollectionsBefore, written_collections};
+use crate::ledger::private_expiry::{KEYS, KeyEnd, SetEnd};
 use crate::ledger::private_rwset::digest;
 use crate::ledger::state::{CommittedState, Space, StateRow};
 use crate::ledger::store::Snapshot;
@@ -34,17 +36,24 @@ pub(super) fn verify_sets(
                     format!("block {number}: transaction {tx}'s private data of {chaincode}/{collection} {what}")
                 });
             };
-            if let Some(set) = snapshot.private_sets.get(place)? {
-                if digest(set.value()) != written.hash {
-                    differs("is not what the block has the hash of");
-                }
-                continue;
+            let kept = snapshot.private_sets.get(place)?;
+            if kept.as_ref().is_some_and(|set| digest(set.value()) != written.hash) {
+                differs("is not what the block has the hash of");
             }
             collections.look_up(chaincode, before)?;
             let Some(config) = collections.get(chaincode, collection) else { continue };
-            let expired = expiring_block(config, number).is_some_and(|end| end < snapshot.tip.height);
-            if *code == TxValidationCode::Valid && !expired && snapshot.missing_sets.get(place)?.is_none() {
+            let known = kept.is_some() || snapshot.missing_sets.get(place)?.is_some();
+            let end = expiring_block(config, number);
+            let expired = end.is_some_and(|end| end < snapshot.tip.height);
+            if *code == TxValidationCode::Valid && !expired && !known {
                 differs("is neither kept nor among the missing");
+            }
+            let scheduled = |end| snapshot.set_expiry.get((end, number, tx, chaincode, collection));
+            if let Some(end) = end
+                && known
+                && (expired || scheduled(end)?.is_none())
+            {
+                differs("has no end, or is there after it");
             }
         }
     }
@@ -56,18 +65,15 @@ pub(super) fn verify_sets(
 pub(super) fn verify_values(snapshot: &Snapshot, report: &mut VerifyReport) -> Result<(), LedgerError> {
     for row in snapshot.private_state.range::<&[u8]>(..)? {
         let (key, row) = row?;
-        let mut parts = key.value().splitn(3, |byte| *byte == 0);
-        let name = |part: Option<&[u8]>| String::from_utf8_lossy(part.unwrap_or_default()).into_owned();
-        let (chaincode, collection) = (name(parts.next()), name(parts.next()));
-        let space = Space { namespace: &chaincode, collection: &collection };
-        let key = parts.next().unwrap_or_default();
-        let hashed = snapshot.get(&space.table_key(&digest(key)))?;
+        let hashed = snapshot.get(&hash_of(key.value()))?;
+        // The key is private too.
+        let mut names = key.value().splitn(3, |byte| *byte == 0).map(|name| name.escape_ascii().to_string());
+        let (chaincode, collection) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
         let Ok(value) = StateRow::decode(row.value()) else {
             report.differs(|| format!("a private value of {chaincode}/{collection} is none"));
             continue;
         };
         if hashed.is_some_and(|hashed| hashed.version == value.version && hashed.value != digest(value.value)) {
-            // The key is private too.
             let version = value.version;
             report.differs(|| {
                 let (block, tx) = (version.block, version.tx);
@@ -76,6 +82,49 @@ pub(super) fn verify_values(snapshot: &Snapshot, report: &mut VerifyReport) -> R
         }
     }
     Ok(())
+}
+
+/// Compares when hashes end. Plain keys are not in the blocks; those that are here have to be of their hashes.
+pub(super) fn verify_schedule(
+    snapshot: &Snapshot,
+    blocks: &Replay<'_>,
+    report: &mut VerifyReport,
+) -> Result<(), LedgerError> {
+    let theirs = blocks.transaction.open_table(KEYS)?;
+    let (ours, expected) = (snapshot.key_expiry.len()?, theirs.len()?);
+    if ours != expected {
+        report.differs(|| format!("{ours} hashes of private data have an end in the ledger, {expected} by the blocks"));
+    }
+    for row in snapshot.key_expiry.range::<KeyEnd>(..)? {
+        let (end, plain) = row?;
+        let (block, committed, hash) = end.value();
+        let plain = plain.value();
+        if theirs.get(end.value())?.is_none() || !(plain.is_empty() || hash_of(plain) == hash) {
+            report.differs(|| format!("a hash of block {committed} does not end with block {block} by the blocks"));
+        }
+    }
+    for row in snapshot.set_expiry.range::<SetEnd>(..)? {
+        let (key, ()) = (row?.0, ());
+        let (block, committed, tx, chaincode, collection) = key.value();
+        let place = (committed, tx, chaincode, collection);
+        if snapshot.private_sets.get(place)?.is_none() && snapshot.missing_sets.get(place)?.is_none() {
+            report.differs(|| {
+                format!(
+                    "private data of transaction {tx} of block {committed} ends with block {block} and is not there"
+                )
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The key of the state for a key of the private state.
+fn hash_of(plain: &[u8]) -> Vec<u8> {
+    let mut parts = plain.splitn(3, |byte| *byte == 0);
+    let name = |part: Option<&[u8]>| String::from_utf8_lossy(part.unwrap_or_default()).into_owned();
+    let (chaincode, collection) = (name(parts.next()), name(parts.next()));
+    let space = Space { namespace: &chaincode, collection: &collection };
+    space.table_key(&digest(parts.next().unwrap_or_default()))
 }
 
 #[cfg(test)]

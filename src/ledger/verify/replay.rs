@@ -25,7 +25,7 @@ use crate::ledger::{LedgerError, mvcc, private_expiry};
 /// The tables that the blocks so far come to. A table that a commit fills beside these is filled here too, and compared in
 /// `tables.rs`.
 pub(super) struct Replay<'t> {
-    transaction: &'t GuardedWrite,
+    pub transaction: &'t GuardedWrite,
     pub state: GuardedTable<'t, &'static [u8], &'static [u8]>,
     pub history: GuardedTable<'t, HistoryKey, ()>,
     pub transactions: GuardedTable<'t, &'static str, (u64, u32, u8)>,
