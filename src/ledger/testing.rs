@@ -40,7 +40,6 @@ impl TestChannel {
     pub(crate) fn restart(self) -> (tempfile::TempDir, LedgerProvider) {
         let Self { provider, ledger, _dir: dir, .. } = self;
         drop((provider, ledger));
-        let dir = dir.expect("the directory is this channel's own");
         let provider = LedgerProvider::open(dir.path()).unwrap();
         (dir, provider)
     }
