@@ -44,6 +44,9 @@ pub(super) struct Model {
     changed: BTreeMap<Key, Position>,
 }
 
+/// Where a read-write set tells a read: namespace and collection, keys before ranges.
+type Told<'a> = ((&'a str, &'a str), bool);
+
 impl Model {
     /// When a key was written.
     pub(super) fn written(&self, place: Place, key: &str) -> Option<Position> {
@@ -69,7 +72,7 @@ impl Model {
     }
 
     /// All that is not as it was, in the order in which a read-write set tells it.
-    fn conflicts(&self, program: &Program, simulated: &Self) -> BTreeSet<(((&str, &str), bool), Verdict)> {
+    fn conflicts(&self, program: &Program, simulated: &Self) -> BTreeSet<(Told<'_>, Verdict)> {
         let conflict = |step: &Step| match step {
             Step::Read(place, key) => {
                 // A key that was deleted in this block is touched, even if there was none before.
