@@ -185,7 +185,7 @@ pub(super) struct Verdict {
     pub(super) updates: UpdateBatch,
     /// Namespace, key and transaction of each public write.
     history: Vec<(String, String, u64)>,
-    /// Each transaction's id, empty where it has none.
+    /// Each transaction's id as [`BlockTransaction::indexed_id`] has it.
     pub(super) txids: Vec<String>,
     /// Whether each transaction may have written to collections. The read-write sets of those that were refused before were
     /// not looked at.
@@ -221,7 +221,7 @@ fn judge(
             Some(transaction) => verdict.judge_one(transaction, *outside, version, committed)?,
         };
         verdict.codes.push(code);
-        verdict.txids.push(transaction.map(|transaction| transaction.header.tx_id).unwrap_or_default());
+        verdict.txids.push(transaction.map(|transaction| transaction.indexed_id()).unwrap_or_default());
     }
     Ok(verdict)
 }

@@ -4,12 +4,13 @@
 
 use bytes::Bytes;
 use selvedge_proto::DecodeAsGo;
-use selvedge_proto::common::{ChannelHeader, ConfigEnvelope, Envelope, HeaderType, Payload};
+use selvedge_proto::common::{ChannelHeader, ConfigEnvelope, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use selvedge_proto::kvrwset::{HashedRwSet, KvrwSet};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeActionPayload, ProposalResponsePayload, Transaction, TxValidationCode,
 };
 use selvedge_proto::rwset::TxReadWriteSet;
+use sha2::{Digest, Sha256};
 
 /// An envelope of a block with its channel header.
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub struct BlockTransaction {
     pub header: ChannelHeader,
     /// The payload's data: a `Transaction`, a `ConfigEnvelope`, or what the type says.
     pub data: Bytes,
+    signature_header: Bytes,
 }
 
 impl BlockTransaction {
@@ -29,8 +31,22 @@ impl BlockTransaction {
     /// The same for an envelope that is decoded already.
     pub fn from_envelope(envelope: &Envelope) -> Option<Self> {
         let payload = Payload::decode_as_go(envelope.payload.clone()).ok()?;
-        let header = ChannelHeader::decode_as_go(payload.header?.channel_header).ok()?;
-        Some(Self { header, data: payload.data })
+        let Header { channel_header, signature_header } = payload.header?;
+        let header = ChannelHeader::decode_as_go(channel_header).ok()?;
+        Some(Self { header, data: payload.data, signature_header })
+    }
+
+    /// The id under which the ledger knows it (Fabric: `GetOrComputeTxIDFromEnvelope`): that of its channel header, or,
+    /// where it has none there, what nonce and creator make. So who signs a transaction without its id has used the id
+    /// up. Empty where there is neither.
+    pub fn indexed_id(&self) -> String {
+        if !self.header.tx_id.is_empty() {
+            return self.header.tx_id.clone();
+        }
+        let id = |SignatureHeader { nonce, creator }| {
+            hex::encode(Sha256::new().chain_update(nonce).chain_update(creator).finalize())
+        };
+        SignatureHeader::decode_as_go(self.signature_header.clone()).map(id).unwrap_or_default()
     }
 
     /// The type, if it is one that Fabric knows.

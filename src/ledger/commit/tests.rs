@@ -136,3 +136,28 @@ fn a_simulator_works_in_the_middle_of_a_commit_and_sees_the_state_before_it() {
     channel.ledger.commit_with(block, &[Code::Valid], durable).unwrap();
     assert_eq!(read(&channel.ledger), (3, "new".into(), "new".into()));
 }
+
+/// As in Fabric: whoever signs something without an id uses up the id that its nonce makes.
+#[test]
+fn a_transaction_without_its_id_has_the_id_that_its_nonce_and_creator_make() {
+    use selvedge_proto::common::{Envelope, Header, Payload, SignatureHeader};
+    let channel = TestChannel::new();
+    let signed = SignatureHeader { creator: "creator".into(), nonce: "nonce".into() }.encode_to_vec();
+    let nameless = |signature_header: Bytes| {
+        let bare = envelope(TestChannel::NAME, "", HeaderType::EndorserTransaction, Bytes::new());
+        let Payload { header, data } = Payload::decode(bare.payload).unwrap();
+        let header = Header { signature_header, ..header.unwrap() };
+        Bytes::from(
+            Envelope { payload: Payload { header: Some(header), data }.encode_to_vec().into(), ..Default::default() }
+                .encode_to_vec(),
+        )
+    };
+    let block = channel.next_block(vec![nameless(signed.into()), nameless("\x0a".into())]);
+    channel.ledger.commit(block, &[Code::BadProposalTxid, Code::BadCommonHeader]).unwrap();
+    let id = crate::endorser::hash::transaction_id(b"nonce", b"creator");
+    assert!(channel.ledger.new_query_executor().contains_transaction(&id).unwrap());
+    assert!(!channel.ledger.contains_transaction("").unwrap(), "a header that does not decode makes no id");
+    let scratch = tempfile::tempdir().unwrap();
+    let report = channel.ledger.verify(scratch.path(), |_| ()).unwrap();
+    assert!(report.is_good(), "{report:?}");
+}

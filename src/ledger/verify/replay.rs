@@ -70,7 +70,7 @@ impl<'t> Replay<'t> {
                 Some(HeaderType::Config) => self.configuration(&transaction, version, &mut updates),
                 other => Some(format!("is marked valid and of type {other:?}")),
             };
-            let txid = transaction.header.tx_id;
+            let txid = transaction.indexed_id();
             if let Some(reason) = reason {
                 differs(format!("transaction {index} ({txid}) {reason}"));
             }

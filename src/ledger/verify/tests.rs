@@ -58,7 +58,7 @@ fn a_good_ledger_is_good_and_is_counted() {
     };
     assert_eq!(report, expected);
     assert_eq!(seen[3], VerifyProgress::Blocks { done: 4, of: 4 });
-    assert_eq!(seen.last(), Some(&VerifyProgress::Rows { done: 14, of: 14 }));
+    assert_eq!(seen.last(), Some(&VerifyProgress::Rows { done: 15, of: 15 }));
 }
 
 #[test]
