@@ -25,6 +25,7 @@ mod durability;
 mod error;
 mod guard;
 mod history;
+mod key_changes;
 mod mvcc;
 mod private_commit;
 mod private_data;

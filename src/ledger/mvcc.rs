@@ -112,26 +112,16 @@ fn for_each_row(
     updates: &UpdateBatch,
     mut visit: impl FnMut(KvRead) -> bool,
 ) -> Result<bool, LedgerError> {
-    // Where the chaincode stopped early, the end is the last row that it saw and belongs to the range.
-    let last_seen = !query.itr_exhausted && !query.end_key.is_empty();
     let (start, end) = (query.start_key.as_bytes(), query.end_key.as_bytes());
     let from = public_key(namespace, start);
     let to = public_range_end(namespace, &query.end_key);
     let prefix = namespace.len() + 1;
-    let mut old = committed.range(&from, if last_seen { Bound::Included(&to) } else { Bound::Excluded(&to) })?;
-    let mut new = updates.range(
-        namespace,
-        start,
-        match (last_seen, end.is_empty()) {
-            (true, _) => Bound::Included(end),
-            (false, false) => Bound::Excluded(end),
-            (false, true) => Bound::Unbounded,
-        },
-    );
+    let mut old = committed.range(&from, Bound::Excluded(&to))?;
+    let mut new = updates.range(namespace, start, end);
     let (mut next_old, mut next_new) = (old.next().transpose()?, new.next());
     loop {
         let order = match (&next_old, &next_new) {
-            (None, None) => return Ok(true),
+            (None, None) => break,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some((old, _)), Some((new, _))) => old[prefix..].cmp(new),
@@ -157,6 +147,18 @@ fn for_each_row(
             next_new = new.next();
         }
     }
+    if query.itr_exhausted {
+        return Ok(true);
+    }
+    // Where the chaincode stopped early, the end is the last row that it saw. As in Fabric it comes last, wherever a
+    // forged query has it.
+    let version = match updates.get(Space::public(namespace), end) {
+        Some(Update::Put(value)) => Some(value.version),
+        Some(Update::Delete(_)) => None,
+        None => committed.version(&public_key(namespace, end))?,
+    };
+    let row = version.map(|version| KvRead { key: query.end_key.clone(), version: Some(version.into()) });
+    Ok(row.is_none_or(visit))
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Indexing<'_> {
         height: u64,
     ) -> Result<(), LedgerError> {
         let Some((couchdb, channel)) = self.couchdb else { return Ok(()) };
-        for (key, update) in updates.range(LSCC, b"", std::ops::Bound::Unbounded) {
+        for (key, update) in updates.range(LSCC, b"", b"") {
             let Update::Put(value) = update else { continue };
             let Ok(key) = std::str::from_utf8(key) else { continue };
             let Some((chaincode, version)) = deployed::definition(key, &value.value) else { continue };

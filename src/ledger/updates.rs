@@ -5,20 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
-use prost::Message;
 use prost::encoding::{self, WireType};
-use selvedge_proto::kvrwset::{KvMetadataEntry, KvMetadataWrite};
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
+use super::key_changes::{Outcome, key_changes};
 use super::state::{CommittedState, Space, StateValue, Version};
 use super::transaction::NamespaceRwSet;
-
-/// A hashed write of this value is a delete, as a public write of an empty value is.
-static EMPTY_HASH: LazyLock<[u8; 32]> = LazyLock::new(|| Sha256::digest(b"").into());
 
 /// The last change of a key in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,24 +35,19 @@ impl UpdateBatch {
         self.keys(space)?.get(key)
     }
 
-    /// The changed public keys of a range, deleted ones too.
+    /// The changed public keys of `[from, to)`, deleted ones too; an empty `to` is the namespace's end.
     pub(super) fn range<'a>(
         &'a self,
         namespace: &str,
         from: &'a [u8],
-        to: Bound<&'a [u8]>,
+        to: &'a [u8],
     ) -> impl Iterator<Item = (&'a [u8], &'a Update)> {
         let keys = self.keys(Space::public(namespace));
-        let after = move |key: &[u8]| match to {
-            Bound::Included(end) => key > end,
-            Bound::Excluded(end) => key >= end,
-            Bound::Unbounded => false,
-        };
         // The end is looked at row by row: a range whose end precedes its start is empty here, and panics in BTreeMap.
         keys.into_iter()
             .flat_map(move |keys| keys.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)))
             .map(|(key, update)| (key.as_slice(), update))
-            .take_while(move |(key, _)| !after(key))
+            .take_while(move |(key, _)| to.is_empty() || *key < to)
     }
 
     /// Every change with its key of the state table.
@@ -91,68 +81,36 @@ impl UpdateBatch {
         version: Version,
         committed: &impl CommittedState,
     ) -> Result<(), LedgerError> {
-        for set in sets {
-            let space = Space::public(&set.namespace);
-            for write in &set.public.writes {
-                let value = (!write.is_delete && !write.value.is_empty()).then_some(&write.value);
-                self.write(space, write.key.as_bytes(), value, version, committed)?;
-            }
-            for write in &set.public.metadata_writes {
-                self.write_metadata(space, write.key.as_bytes(), &write.entries, version, committed)?;
-            }
-            for (collection, hashed) in &set.collections {
-                let space = Space { namespace: &set.namespace, collection };
-                for write in &hashed.hashed_writes {
-                    let empty = write.value_hash.is_empty() || write.value_hash[..] == EMPTY_HASH[..];
-                    let value = (!write.is_delete && !empty).then_some(&write.value_hash);
-                    self.write(space, &write.key_hash, value, version, committed)?;
+        for ((namespace, collection, key), changes) in key_changes(sets) {
+            let space = Space { namespace, collection };
+            let update = match changes.outcome() {
+                Outcome::Delete => Some(Update::Delete(version)),
+                Outcome::Put => Some(Update::Put(StateValue {
+                    version,
+                    metadata: changes.metadata(),
+                    value: changes.value.clone(),
+                })),
+                // As many changes of metadata as make the sum 0.
+                Outcome::PutValue if changes.value.is_empty() => None,
+                Outcome::PutValue => {
+                    let metadata = match self.get(space, key) {
+                        Some(Update::Put(latest)) => latest.metadata.clone(),
+                        Some(Update::Delete(_)) => Bytes::new(),
+                        None => committed.metadata(&space.table_key(key))?,
+                    };
+                    Some(Update::Put(StateValue { version, metadata, value: changes.value.clone() }))
                 }
-                for write in &hashed.metadata_writes {
-                    self.write_metadata(space, &write.key_hash, &write.entries, version, committed)?;
+                Outcome::PutMetadata => {
+                    let latest = self.latest(space, key, committed)?;
+                    latest.map(|StateValue { value, .. }| {
+                        Update::Put(StateValue { version, metadata: changes.metadata(), value })
+                    })
                 }
+            };
+            if let Some(update) = update {
+                self.keys_mut(space).insert(key.to_vec(), update);
             }
         }
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        space: Space<'_>,
-        key: &[u8],
-        value: Option<&Bytes>,
-        version: Version,
-        committed: &impl CommittedState,
-    ) -> Result<(), LedgerError> {
-        let update = match value {
-            None => Update::Delete(version),
-            Some(value) => {
-                let metadata = match self.get(space, key) {
-                    Some(Update::Put(latest)) => latest.metadata.clone(),
-                    Some(Update::Delete(_)) => Bytes::new(),
-                    None => committed.metadata(&space.table_key(key))?,
-                };
-                Update::Put(StateValue { version, metadata, value: value.clone() })
-            }
-        };
-        self.keys_mut(space).insert(key.to_vec(), update);
-        Ok(())
-    }
-
-    fn write_metadata(
-        &mut self,
-        space: Space<'_>,
-        key: &[u8],
-        entries: &[KvMetadataEntry],
-        version: Version,
-        committed: &impl CommittedState,
-    ) -> Result<(), LedgerError> {
-        let Some(latest) = self.latest(space, key, committed)? else { return Ok(()) };
-        let metadata = if entries.is_empty() {
-            Bytes::new()
-        } else {
-            KvMetadataWrite { key: String::new(), entries: entries.to_vec() }.encode_to_vec().into()
-        };
-        self.put(space, key, StateValue { version, metadata, value: latest.value });
         Ok(())
     }
 

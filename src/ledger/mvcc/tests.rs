@@ -197,3 +197,48 @@ fn a_summary_of_a_degree_that_no_tree_has_is_a_conflict_and_not_an_endless_loop(
     let code = check(&[set], &committed, &UpdateBatch::default()).unwrap();
     assert_eq!(code, TxValidationCode::PhantomReadConflict);
 }
+
+/// As in Fabric, which looks the end up after all other rows.
+#[test]
+fn the_end_of_a_query_that_stopped_early_counts_even_before_its_start() {
+    let version = Version { block: 0, tx: 0 };
+    let value = StateValue { version, metadata: Default::default(), value: "v".into() };
+    let committed = MemoryState(BTreeMap::from([(public_key("cc", b"a"), value)]));
+    let read = KvRead { key: "a".into(), version: Some(version.into()) };
+    let code = |itr_exhausted, kv_reads, updates: &UpdateBatch| {
+        let reads = ReadsInfo::RawReads(kvrwset::QueryReads { kv_reads });
+        let query =
+            RangeQueryInfo { start_key: "z".into(), end_key: "a".into(), itr_exhausted, reads_info: Some(reads) };
+        let public = KvrwSet { range_queries_info: vec![query], ..Default::default() };
+        let set = NamespaceRwSet { namespace: "cc".into(), public, collections: vec![] };
+        check(&[set], &committed, updates).unwrap()
+    };
+    let nothing = UpdateBatch::default();
+    assert_eq!(code(false, vec![read.clone()], &nothing), TxValidationCode::Valid);
+    assert_eq!(code(false, vec![], &nothing), TxValidationCode::PhantomReadConflict);
+    assert_eq!(code(true, vec![], &nothing), TxValidationCode::Valid);
+    let mut deleted = UpdateBatch::default();
+    let writes = vec![KvWrite { key: "a".into(), is_delete: true, value: Default::default() }];
+    let public = KvrwSet { writes, ..Default::default() };
+    let set = NamespaceRwSet { namespace: "cc".into(), public, collections: vec![] };
+    deleted.apply(&[set], Version { block: 1, tx: 0 }, &committed).unwrap();
+    assert_eq!(code(false, vec![read], &deleted), TxValidationCode::PhantomReadConflict);
+    assert_eq!(code(false, vec![], &deleted), TxValidationCode::Valid);
+}
+
+/// Two writes of a key are a change of its metadata for Fabric, and so the value stays.
+#[test]
+fn a_key_that_a_forged_set_writes_twice_keeps_its_value() {
+    let version = Version { block: 0, tx: 0 };
+    let value = StateValue { version, metadata: "m".into(), value: "old".into() };
+    let committed = MemoryState(BTreeMap::from([(public_key("cc", b"k"), value)]));
+    let write = |key: &str, value: &'static str| KvWrite { key: key.into(), is_delete: false, value: value.into() };
+    let writes = vec![write("k", "new"), write("k", "newer"), write("none", "new"), write("none", "newer")];
+    let public = KvrwSet { writes, ..Default::default() };
+    let set = NamespaceRwSet { namespace: "cc".into(), public, collections: vec![] };
+    let mut updates = UpdateBatch::default();
+    let version = Version { block: 1, tx: 0 };
+    updates.apply(&[set], version, &committed).unwrap();
+    let kept = Update::Put(StateValue { version, metadata: Default::default(), value: "old".into() });
+    assert_eq!(updates.iter().collect::<Vec<_>>(), [(public_key("cc", b"k"), &kept)]);
+}
