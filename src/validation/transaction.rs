@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use selvedge_proto::protos::{ChaincodeActionPayload, ProposalResponsePayload, Transaction, TxValidationCode as Code};
+use selvedge_proto::{DecodeAsGo, holds_field};
 
 use super::action::Action;
 use super::verdict::Invalid;
@@ -17,6 +17,9 @@ use crate::chaincode::SystemChaincodes;
 use crate::channel::capabilities::ApplicationCapabilities;
 use crate::endorser::hash;
 use crate::msp::MspManager;
+
+/// `ChaincodeActionPayload.chaincode_proposal_payload`.
+const PROPOSAL_PAYLOAD: u32 = 1;
 
 /// What a channel's transactions are judged by.
 #[derive(Clone, Copy)]
@@ -156,10 +159,13 @@ fn endorsed_action(header: &Header, data: Bytes) -> Result<Endorsed, String> {
         return Err(format!("only one action per transaction is supported, tx contains {count}"));
     };
     check_whole(&signature_header(&action.header)?)?;
-    let payload = ChaincodeActionPayload::decode_as_go(action.payload).map_err(undecodable("the action"))?;
+    let payload = ChaincodeActionPayload::decode_as_go(action.payload.clone()).map_err(undecodable("the action"))?;
     let endorsed = payload.action.as_ref().ok_or("the action has no endorsed part")?;
     let response = ProposalResponsePayload::decode_as_go(endorsed.proposal_response_payload.clone())
         .map_err(undecodable("the proposal response"))?;
+    if payload.chaincode_proposal_payload.is_empty() && !holds_field(&action.payload, PROPOSAL_PAYLOAD) {
+        return Err("the action has no proposal payload".into());
+    }
     // The proposal's header is stitched together of the transaction's channel header and the action's signature header.
     let expected = hash::proposal_hash(&header.channel_header, &action.header, &payload.chaincode_proposal_payload);
     if response.proposal_hash[..] != expected {

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::{Envelope, Header, HeaderType, Payload};
-use selvedge_proto::protos::{ChaincodeId, TxValidationCode as Code};
+use selvedge_proto::protos::{ChaincodeActionPayload, ChaincodeId, ProposalResponsePayload, TxValidationCode as Code};
 
 use super::fixture::{ALPHA_USER, Channel, Memory, ORDERER, REVOKED, Read, Tx, private_set, set, write};
+use crate::endorser::hash;
 use crate::msp::Signer;
 
 fn of_type(kind: HeaderType) -> Tx {
@@ -191,4 +192,24 @@ fn a_fault_of_the_ledger_is_no_verdict() {
             format!("transaction 1 of block 7 cannot be judged: the ledger's database is damaged: no {damaged:?};");
         assert!(text.starts_with(&expected), "{text}");
     }
+}
+
+/// As in Fabric: endorsers may endorse a proposal without a payload, and it may not be committed.
+#[test]
+fn an_action_without_a_proposal_payload_is_none() {
+    let Envelope { payload, .. } = Tx::of("kv").make();
+    let header = Payload::decode(payload).expect("a payload").header.expect("a header");
+    let hash = hash::proposal_hash(&header.channel_header, &header.signature_header, b"");
+    let without = |rest: &'static [u8]| {
+        let of_nothing = move |prp: &mut ProposalResponsePayload| prp.proposal_hash = Bytes::copy_from_slice(&hash);
+        let transaction = Tx::of("kv").response(of_nothing).transaction(move |transaction| {
+            let action = &mut transaction.actions[0];
+            let mut payload = ChaincodeActionPayload::decode(action.payload.clone()).expect("a payload");
+            payload.chaincode_proposal_payload.clear();
+            action.payload = [&payload.encode_to_vec(), rest].concat().into();
+        });
+        Channel::newest().judge(&Memory::new(), &[transaction.make()])
+    };
+    assert_eq!(without(&[]), [Code::InvalidEndorserTransaction]);
+    assert_eq!(without(&[0x0a, 0]), [Code::Valid], "an empty one is there for Go");
 }
