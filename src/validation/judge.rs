@@ -66,6 +66,10 @@ impl<'a> Judge<'a> {
         for namespace in &action.namespaces {
             // lscc's rules say who may deploy, and the first transaction of a chaincode has no definition yet.
             if deployed.as_ref().is_some_and(|deployed: &lscc::Deployed| deployed.name == *namespace) {
+                // Its Init may change policies of keys all the same.
+                if self.rules.capabilities.key_level_endorsement() {
+                    self.remember_parameters(action, namespace);
+                }
                 continue;
             }
             let lscc = self.judge_namespace(action, namespace)?;

@@ -8,6 +8,8 @@
 //! no later one of the block may write the key. Whether the first turns out valid in the end does not matter: the ledger
 //! may still find a read conflict, which nobody can know here.
 
+use std::collections::HashSet;
+
 use super::action::Action;
 use super::judge::{EndorsementPolicy, Judge};
 use super::state::{Key, KeyName};
@@ -24,6 +26,8 @@ impl Judge<'_> {
         policy: &EndorsementPolicy<'_>,
     ) -> Result<(), Objection> {
         let (mut some_checked, mut chaincode_checked) = (false, false);
+        // Many keys have the same policy, and a policy may be long.
+        let mut satisfied = HashSet::new();
         for key in action.set(namespace).into_iter().flat_map(written_keys) {
             if self.is_changed(key) {
                 let reason = format!("validation parameters for {} have been changed in the same block", show(key));
@@ -31,8 +35,12 @@ impl Judge<'_> {
             }
             match self.state.validation_parameter(key)? {
                 Some(parameter) if !parameter.is_empty() => {
+                    if satisfied.contains(&parameter) {
+                        continue;
+                    }
                     let failed = |cause| Invalid::policy(format!("validation of {} failed: {cause}", show(key)));
                     self.policies.evaluate(&parameter, &action.endorsers).map_err(failed)?;
+                    satisfied.insert(parameter);
                 }
                 _ if chaincode_checked => {}
                 _ => {

@@ -3,7 +3,12 @@
 use prost::bytes::Bytes;
 use selvedge_proto::protos::TxValidationCode as Code;
 
-use super::fixture::{ALPHA, BETA, Channel, Memory, Tx, metadata, policy, private_set, set, write};
+use selvedge_proto::protos::ChaincodeId;
+use selvedge_proto::protos::chaincode_spec::Type;
+
+use super::fixture::{
+    ALPHA, BETA, Channel, Memory, Tx, definition, deployment_spec, lscc, metadata, policy, private_set, set, write,
+};
 use Code::{EndorsementPolicyFailure, Valid};
 
 /// Key `own` of kv is Beta's alone, and so is the hashed key `h` of its collection c; kvand's `alpha` is Alpha's alone.
@@ -110,4 +115,19 @@ fn a_change_counts_if_its_own_namespace_let_it_pass() {
     // The chaincode that was called is asked first, wherever its set stands.
     let called_last = Tx { chaincode: "kvand".into(), ..change("kv", "kvand") };
     assert_eq!(judge(&called_last), [EndorsementPolicyFailure, Valid, Valid]);
+}
+
+#[test]
+fn an_upgrades_init_changes_policies_as_any_other_transaction() {
+    let state = state();
+    // In another language than Go, or the call would conflict with the upgrade itself.
+    let upgrade = lscc("upgrade", &definition("kv", "2", "OR('AlphaMSP.member')"), None);
+    let mut args = upgrade.args.clone();
+    let id = ChaincodeId { name: "kv".into(), version: "2".into(), ..ChaincodeId::default() };
+    args[2] = deployment_spec(Type::Node, id);
+    let upgrade = Tx { args, ..upgrade }.set(set("kv", &[], &[metadata("k")]));
+    let later = |key: &str| Tx::of("kv").nonce("later").writing("kv", key).make();
+    let judge = |key: &str| Channel::newest().judge(&state, &[upgrade.make(), later(key)]);
+    assert_eq!(judge("k"), [Valid, EndorsementPolicyFailure]);
+    assert_eq!(judge("other"), [Valid, Valid]);
 }
