@@ -6,6 +6,7 @@
 mod adapters;
 mod chaincodes;
 mod channels;
+mod connections;
 mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
