@@ -178,7 +178,7 @@ impl LedgerError {
     pub fn is_fault(&self) -> bool {
         matches!(
             self,
-            Self::Storage(_) | Self::Closed | Self::Corrupted(_) | Self::Io { .. } | Self::TransientStore { .. }
+            Self::Storage(_) | Self::Closed | Self::Corrupted(_) | Self::TransientStore { .. } | Self::Io { .. }
         )
     }
 }

@@ -35,12 +35,11 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The transient store of all channels of a node.
 pub struct TransientStore {
-    database: GuardedDatabase,
-    /// Its file, for who has to be told of damage.
     path: PathBuf,
+    database: GuardedDatabase,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
-    /// Held by whoever writes a batch.
+    /// Held by whoever writes.
     writing: Mutex<()>,
 }
 
@@ -81,7 +80,7 @@ impl TransientStore {
             let file = file.map_err(|source| LedgerError::Io { action: "open", path: path.clone(), source })?;
             Self::over(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?, &path)
         };
-        guarded(open).map_err(|error| of_damage(error.of_opening(&path), &path))
+        guarded(open).map_err(|error| of_the_store(&path, error.of_opening(&path)))
     }
 
     fn over(database: Database, path: &Path) -> Result<Self, LedgerError> {
@@ -90,7 +89,7 @@ impl TransientStore {
         transaction.open_table(SETS)?;
         transaction.open_table(BY_HEIGHT)?;
         transaction.commit()?;
-        Ok(Self { database, path: path.to_owned(), waiting: Mutex::default(), writing: Mutex::default() })
+        Ok(Self { path: path.to_owned(), database, waiting: Mutex::default(), writing: Mutex::default() })
     }
 
     #[cfg(test)]
@@ -122,12 +121,12 @@ impl TransientStore {
         match mine {
             Outcome::Durable => return Ok(()),
             // Others' sets are in that batch too: this one alone says what is wrong with it.
-            Outcome::Failed => return guarded(|| self.write(&[&set])),
+            Outcome::Failed => return self.guarded(|| self.write(&[&set])),
             Outcome::Waiting => {}
         }
         let batch = std::mem::take(&mut *lock(&self.waiting));
         let sets: Vec<_> = batch.iter().map(|waiting| &waiting.set).collect();
-        let written = guarded(|| self.write(&sets));
+        let written = self.guarded(|| self.write(&sets));
         for waiting in &batch {
             *lock(&waiting.outcome) = if written.is_ok() { Outcome::Durable } else { Outcome::Failed };
         }
@@ -159,7 +158,12 @@ impl TransientStore {
         txid: &str,
         visit: impl FnMut(TxPvtReadWriteSetWithConfigInfo) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
-        guarded(|| self.find(channel, txid, visit)).map_err(|error| of_damage(error, &self.path))
+        self.guarded(|| self.find(channel, txid, visit))
+    }
+
+    /// A damaged store is told from a damaged ledger.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        guarded(work).map_err(|error| of_the_store(&self.path, error))
     }
 
     fn find(
@@ -193,15 +197,17 @@ impl TransientStore {
         channel: &str,
         txids: impl IntoIterator<Item = &'a String>,
     ) -> Result<(), LedgerError> {
-        let sets = self.database.begin_read()?.open_table(SETS)?;
-        let mut gone = Vec::new();
-        for txid in txids {
-            for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
-                let (key, value) = row?;
-                gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
+        self.guarded(|| {
+            let sets = self.database.begin_read()?.open_table(SETS)?;
+            let mut gone = Vec::new();
+            for txid in txids {
+                for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
+                    let (key, value) = row?;
+                    gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
+                }
             }
-        }
-        self.purge(channel, &gone)
+            self.purge(channel, &gone)
+        })
     }
 
     /// Lets go of what was endorsed below a height.
@@ -209,14 +215,16 @@ impl TransientStore {
     /// # Errors
     /// When the database fails.
     pub fn purge_by_height(&self, channel: &str, height: u64) -> Result<(), LedgerError> {
-        let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
-        let mut gone = Vec::new();
-        for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
-            let (key, ()) = (row?.0, ());
-            let (_, height, txid, hash) = key.value();
-            gone.push((txid.to_owned(), hash.to_vec(), height));
-        }
-        self.purge(channel, &gone)
+        self.guarded(|| {
+            let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
+            let mut gone = Vec::new();
+            for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
+                let (key, ()) = (row?.0, ());
+                let (_, height, txid, hash) = key.value();
+                gone.push((txid.to_owned(), hash.to_vec(), height));
+            }
+            self.purge(channel, &gone)
+        })
     }
 
     /// The lowest height of what is kept of a channel; none where nothing is.
@@ -258,6 +266,7 @@ impl TransientStore {
         if gone.is_empty() {
             return Ok(());
         }
+        let _writing = lock(&self.writing);
         let mut transaction = GuardedWrite::begin(&self.database)?;
         transaction.set_durability(Durability::None)?;
         {
@@ -274,8 +283,7 @@ impl TransientStore {
     }
 }
 
-/// Damage of this file is told from damage of a ledger: what there is to do costs much less.
-fn of_damage(error: LedgerError, path: &Path) -> LedgerError {
+fn of_the_store(path: &Path, error: LedgerError) -> LedgerError {
     match error {
         LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.to_owned(), damage },
         other => other,

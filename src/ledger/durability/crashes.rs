@@ -14,7 +14,7 @@ fn run(script: &Script, disk: &Disk) -> (usize, Arc<TransientStore>) {
     let Ok(machine) = Machine::create(disk.clone(), script.genesis(), &transient) else { return (0, transient) };
     let finished = machine.go_on(script);
     assert_eq!(finished.is_ok(), machine.height() == script.blocks.len());
-    (machine.height(), transient)
+    (machine.acknowledged(), transient)
 }
 
 /// Starts again on what is left; the machine that comes up has to be right, and to end right.
@@ -87,7 +87,7 @@ fn a_crash_while_a_crash_is_repaired_loses_nothing() {
             let acknowledged = match Machine::open(second.clone(), &transient) {
                 Ok(machine) => {
                     let _ = machine.go_on(&script);
-                    machine.height()
+                    machine.acknowledged()
                 }
                 Err(_) => acknowledged,
             };

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use redb::{
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, RepairSession, TableDefinition, TableHandle,
+};
 use selvedge_proto::common::{Block, Config, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::{StaticCollectionConfig, TxValidationCode as Code};
 use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
@@ -13,6 +16,7 @@ use selvedge_proto::transientstore::TxPvtReadWriteSetWithConfigInfo;
 use super::disk::{Disk, Plan};
 use crate::ledger::collections::{LSCC, collections_key};
 use crate::ledger::commit::write_genesis;
+use crate::ledger::guard::GuardedDatabase;
 use crate::ledger::private_testing::{collection, package};
 use crate::ledger::testing::{endorser_transaction, envelope};
 use crate::ledger::{
@@ -60,25 +64,36 @@ pub(super) struct Machine {
     pub disk: Disk,
     pub ledger: Ledger,
     pub transient: Arc<TransientStore>,
+    /// The height that the rest of the node was told to be on the disk.
+    durable: AtomicUsize,
 }
 
 impl Machine {
     /// Makes the channel on an empty disk, as [`crate::ledger::LedgerProvider::create`] does: made, closed, opened.
     pub(super) fn create(disk: Disk, genesis: &Block, transient: &Arc<TransientStore>) -> Result<Self, LedgerError> {
-        let database = Database::builder().create_with_backend(disk.clone())?;
+        let database = GuardedDatabase::new(Database::builder().create_with_backend(disk.clone())?);
         write_genesis(&database, CHANNEL, genesis)?;
         drop(database);
         Self::open(disk, transient)
     }
 
-    /// Starts again on what a crash has left. The transient store is on a disk of its own, which does not fail.
+    /// Starts again on what a crash has left, which needs no repair: that would read the whole of it. The transient store
+    /// is on a disk of its own, which does not fail.
     pub(super) fn open(disk: Disk, transient: &Arc<TransientStore>) -> Result<Self, LedgerError> {
-        let database = Database::builder().create_with_backend(disk.clone())?;
-        let ledger = Ledger::over(database, CHANNEL)?;
+        Self::over(Database::builder().set_repair_callback(RepairSession::abort), disk, transient)
+    }
+
+    /// Starts again on what is damaged.
+    pub(super) fn open_damaged(disk: Disk, transient: &Arc<TransientStore>) -> Result<Self, LedgerError> {
+        Self::over(&mut Database::builder(), disk, transient)
+    }
+
+    fn over(builder: &mut Builder, disk: Disk, transient: &Arc<TransientStore>) -> Result<Self, LedgerError> {
+        let ledger = Ledger::over(builder.create_with_backend(disk.clone())?, CHANNEL)?;
         let transient = Arc::clone(transient);
         let support = PrivateDataSupport { transient: Arc::clone(&transient), rules: Arc::new(Rules), retention: 2 };
         assert!(ledger.private.set(Arc::new(support)).is_ok());
-        Ok(Self { ledger, disk, transient })
+        Ok(Self { ledger, disk, transient, durable: AtomicUsize::new(0) })
     }
 
     pub(super) fn height(&self) -> usize {
@@ -88,9 +103,15 @@ impl Machine {
     /// Commits the script's blocks from the ledger's height on; the error is that of the first that fails.
     pub(super) fn go_on(&self, script: &Script) -> Result<(), LedgerError> {
         for (block, codes) in &script.blocks[self.height()..] {
-            self.ledger.commit(block.clone(), codes)?;
+            let durable = |_: &[Code]| self.durable.store(number_of(block) as usize + 1, Ordering::Relaxed);
+            self.ledger.commit_with(block.clone(), codes, durable)?;
         }
         Ok(())
+    }
+
+    /// The height that somebody knows of.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.height().max(self.durable.load(Ordering::Relaxed))
     }
 
     pub(super) fn verify(&self) -> VerifyReport {
