@@ -330,11 +330,13 @@ pub(super) struct Written {
 pub(super) fn written_collections(transaction: &BlockTransaction) -> Vec<Written> {
     let action = transaction.chaincode_actions().ok().and_then(|actions| actions.into_iter().next());
     let set = action.and_then(|action| TxReadWriteSet::decode_as_go(action.results).ok()).unwrap_or_default();
-    let mut written = Vec::new();
+    let (mut written, mut names) = (Vec::new(), BTreeSet::new());
     for namespace in set.ns_rwset {
         for collection in namespace.collection_hashed_rwset {
             let hashed = HashedRwSet::decode_as_go(collection.hashed_rwset).unwrap_or_default();
-            if !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty() {
+            let writes = !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty();
+            // There is one set for each collection: where a forged transaction has two hashes, the first counts.
+            if writes && names.insert((namespace.namespace.clone(), collection.collection_name.clone())) {
                 written.push(Written {
                     chaincode: namespace.namespace.clone(),
                     collection: collection.collection_name,

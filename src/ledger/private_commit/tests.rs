@@ -309,8 +309,8 @@ fn a_value_that_the_same_block_deletes_is_gone_even_where_the_delete_never_came(
     assert_eq!(verified(&channel), [""; 0]);
 }
 
-/// A transaction whose public half has the hash of a private set that holds `forged` for `k`, or `k2`, beside the hash of
-/// another value.
+/// A transaction whose public half has the hash of a private set that holds `forged` for `key`, and beside it the hashes of
+/// `k` and another value.
 fn forged(channel: &PrivateChannel, txid: &str, key: &str) -> Bytes {
     use prost::Message;
     use selvedge_proto::kvrwset::KvWrite;
@@ -338,6 +338,28 @@ fn a_forged_set_cannot_put_a_value_under_another_ones_hash_or_under_none() {
     channel.commit(vec![forged(&channel, "t4", "k2")]);
     assert_eq!(channel.get("a", "k2").unwrap().as_deref(), Some("kept"));
     assert_eq!(in_range(&channel, "a"), ["k2"]);
+    assert_eq!(verified(&channel), [""; 0]);
+}
+
+#[test]
+fn of_two_hashes_of_one_collections_set_the_first_counts() {
+    use prost::Message;
+
+    let channel = channel();
+    let mut simulator = channel.simulator();
+    simulator.set_private_data(CHAINCODE, "a", "k", "v".into()).unwrap();
+    let results = simulator.results().unwrap();
+    let mut public = TxReadWriteSet::decode(results.public).unwrap();
+    let sets = &mut public.ns_rwset[0].collection_hashed_rwset;
+    let mut second = sets[0].clone();
+    second.pvt_rwset_hash = digest(b"nothing that exists");
+    sets.push(second);
+    let endorsed = TxPvtReadWriteSetWithConfigInfo { pvt_rwset: results.private, ..Default::default() };
+    channel.transient.persist(TestChannel::NAME, "t", 2, &endorsed).unwrap();
+    let public = public.encode_to_vec().into();
+    channel.commit(vec![crate::ledger::testing::endorser_transaction(TestChannel::NAME, "t", public)]);
+    let ledger = &channel.channel.ledger;
+    assert_eq!((kept(ledger, 2), missing(ledger)), (vec![(0, vec!["a".into()])], vec![]));
     assert_eq!(verified(&channel), [""; 0]);
 }
 
