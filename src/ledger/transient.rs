@@ -35,8 +35,9 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The transient store of all channels of a node.
 pub struct TransientStore {
-    path: PathBuf,
     database: GuardedDatabase,
+    /// Its file, for who has to be told of damage.
+    path: PathBuf,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
     /// Held by whoever writes.
@@ -89,7 +90,7 @@ impl TransientStore {
         transaction.open_table(SETS)?;
         transaction.open_table(BY_HEIGHT)?;
         transaction.commit()?;
-        Ok(Self { path: path.to_owned(), database, waiting: Mutex::default(), writing: Mutex::default() })
+        Ok(Self { database, path: path.to_owned(), waiting: Mutex::default(), writing: Mutex::default() })
     }
 
     #[cfg(test)]
@@ -147,6 +148,11 @@ impl TransientStore {
         Ok(found)
     }
 
+    /// A damaged store is told from a damaged ledger.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        guarded(work).map_err(|error| of_the_store(&self.path, error))
+    }
+
     /// The same, one after the other until `visit` has enough. Nobody limits how often a client has one transaction
     /// endorsed, so a commit must not hold them all.
     ///
@@ -159,11 +165,6 @@ impl TransientStore {
         visit: impl FnMut(TxPvtReadWriteSetWithConfigInfo) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
         self.guarded(|| self.find(channel, txid, visit))
-    }
-
-    /// A damaged store is told from a damaged ledger.
-    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
-        guarded(work).map_err(|error| of_the_store(&self.path, error))
     }
 
     fn find(
@@ -283,6 +284,7 @@ impl TransientStore {
     }
 }
 
+/// Damage of this file is told from damage of a ledger: what there is to do costs much less.
 fn of_the_store(path: &Path, error: LedgerError) -> LedgerError {
     match error {
         LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.to_owned(), damage },

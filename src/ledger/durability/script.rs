@@ -63,9 +63,9 @@ pub(super) type Rows = Vec<(String, Vec<u8>, Vec<u8>)>;
 pub(super) struct Machine {
     pub disk: Disk,
     pub ledger: Ledger,
-    pub transient: Arc<TransientStore>,
     /// The height that the rest of the node was told to be on the disk.
     durable: AtomicUsize,
+    pub transient: Arc<TransientStore>,
 }
 
 impl Machine {
@@ -77,8 +77,8 @@ impl Machine {
         Self::open(disk, transient)
     }
 
-    /// Starts again on what a crash has left, which needs no repair: that would read the whole of it. The transient store
-    /// is on a disk of its own, which does not fail.
+    /// Starts again on what a crash has left, which needs no repair: that would read the whole of it. The transient store is on
+    /// a disk of its own, which does not fail.
     pub(super) fn open(disk: Disk, transient: &Arc<TransientStore>) -> Result<Self, LedgerError> {
         Self::over(Database::builder().set_repair_callback(RepairSession::abort), disk, transient)
     }
@@ -93,7 +93,7 @@ impl Machine {
         let transient = Arc::clone(transient);
         let support = PrivateDataSupport { transient: Arc::clone(&transient), rules: Arc::new(Rules), retention: 2 };
         assert!(ledger.private.set(Arc::new(support)).is_ok());
-        Ok(Self { ledger, disk, transient, durable: AtomicUsize::new(0) })
+        Ok(Self { ledger, disk, durable: AtomicUsize::new(0), transient })
     }
 
     pub(super) fn height(&self) -> usize {
