@@ -128,7 +128,7 @@ impl Ledger {
         }
 
         let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
-        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config))?);
+        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config), &snapshot)?);
         self.height.send_replace(number + 1);
         Ok(CommittedBlock::new(block, times))
     }
