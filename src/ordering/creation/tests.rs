@@ -154,6 +154,34 @@ async fn a_first_configuration_that_no_block_could_hold_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_may_be_as_long_as_any() {
+    let scene = Scene::new(1 << 20);
+    let (longest, beyond) = ("n".repeat(249), "n".repeat(250));
+    scene.send(creation(&longest, &scene.admin())).await.expect("created");
+    let made = scene.created.get(&longest).expect("created");
+    scene.ledgers.create(&longest, &made.block).expect("joined");
+    let (status, info) = scene.refusal(creation(&beyond, &scene.admin())).await;
+    assert!(status == Status::BadRequest && info.ends_with("channel ID illegal, cannot be longer than 249"), "{info}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_being_joined_is_not_created_meanwhile() {
+    let scene = Scene::new(1 << 20);
+    let organisation = folder::verifying_config(&scene.msp.organisation, MSPID).expect("its definition");
+    let genesis = development_block("new", &organisation, &ordering()).expect("a block");
+    let (made, envelope) = (Arc::clone(&scene.creation), creation("new", &scene.admin()));
+    let transaction = BlockTransaction::from_envelope(&envelope).expect("it has a header");
+    // The join has looked and found no such channel.
+    let naming = scene.created.naming();
+    let created = tokio::spawn(async move { made.process(envelope, transaction).await });
+    std::thread::sleep(Duration::from_millis(300));
+    scene.ledgers.create("new", &genesis).expect("a ledger");
+    drop(naming);
+    created.await.expect("no panic").expect_err("another channel has the name");
+    assert!(scene.created.get("new").is_none());
+}
+
+#[tokio::test]
 async fn a_channel_that_cannot_be_kept_is_not_made() {
     let scene = Scene::new(1 << 20);
     std::fs::remove_dir(scene.folder.path().join("orderer")).expect("empty");
