@@ -124,7 +124,7 @@ impl Ledger {
         durable(&verdict.codes);
 
         let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
-        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config))?);
+        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config), &snapshot)?);
         self.height.send_replace(number + 1);
         // Last: it may wait for the disk that an endorsement is written to.
         if let Some(support) = support {

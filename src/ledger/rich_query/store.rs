@@ -63,6 +63,8 @@ impl StoredIndexes {
 /// The indexes at one height.
 pub(in crate::ledger) struct IndexSnapshot {
     definitions: Definitions,
+    /// The table that the definitions were read from.
+    stored: Arc<Vec<(Vec<u8>, Vec<u8>)>>,
     /// Of the state that the rows follow from; 0 while there never was an index.
     height: u64,
     /// None while there is no index.
@@ -70,17 +72,28 @@ pub(in crate::ledger) struct IndexSnapshot {
 }
 
 impl IndexSnapshot {
-    pub(in crate::ledger) fn open(read: &ReadTransaction) -> Result<Self, LedgerError> {
-        let mut definitions = BTreeMap::new();
+    /// What is the same as in an earlier snapshot is not read anew: this is done with each block, and a definition may
+    /// have regular expressions to compile.
+    pub(in crate::ledger) fn open(read: &ReadTransaction, earlier: Option<&Self>) -> Result<Self, LedgerError> {
+        let mut stored = Vec::new();
         if let Some(table) = if_exists(read.open_table(INDEXES))? {
             for entry in table.iter()? {
-                let (space, stored) = entry?;
-                definitions
-                    .insert(IndexedSpace::decode(space.value())?, StoredIndexes::decode(stored.value())?.parse()?);
+                let (space, indexes) = entry?;
+                stored.push((space.value().to_vec(), indexes.value().to_vec()));
             }
         }
+        let (definitions, stored) = match earlier.filter(|earlier| *earlier.stored == stored) {
+            Some(earlier) => (Arc::clone(&earlier.definitions), Arc::clone(&earlier.stored)),
+            None => {
+                let read = |(space, indexes): &(Vec<u8>, Vec<u8>)| {
+                    Ok((IndexedSpace::decode(space)?, StoredIndexes::decode(indexes)?.parse()?))
+                };
+                let definitions = stored.iter().map(read).collect::<Result<BTreeMap<_, _>, LedgerError>>()?;
+                (Arc::new(definitions), Arc::new(stored))
+            }
+        };
         let height = read.open_table(CHANNEL)?.get(INDEXED_HEIGHT)?.map_or(0, |height| height.value());
-        Ok(Self { definitions: Arc::new(definitions), height, rows: if_exists(read.open_table(INDEX_ROWS))? })
+        Ok(Self { definitions, stored, height, rows: if_exists(read.open_table(INDEX_ROWS))? })
     }
 
     pub(in crate::ledger) fn definitions(&self) -> &Definitions {

@@ -152,7 +152,7 @@ fn a_query_ends_with_its_transaction_even_within_a_row() {
     for condition in [
         format!(r#"{{"$in":[{values}]}}"#),
         format!(r#"{{"$elemMatch":{{"$in":[{values}]}}}}"#),
-        format!(r#"{{"$elemMatch":{{"$gt":1}}}}"#),
+        r#"{"$elemMatch":{"$gt":1}}"#.to_owned(),
     ] {
         let query = format!(r#"{{"selector":{{"a":{condition}}}}}"#);
         let mut rows = RichRows::new(Box::new(large.clone()), &query, "", over_after(2)).unwrap();
