@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::Database;
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
-use super::guard::{GuardedWrite, guarded};
+use super::guard::{GuardedDatabase, GuardedWrite, guarded};
 use super::private_commit::PrivateCommit;
 use super::rich_query::couchdb_rules::check_write;
 use super::rich_query::space::Part;
@@ -143,7 +142,7 @@ impl Ledger {
 }
 
 /// Writes block 0 into a new database.
-pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block) -> Result<(), LedgerError> {
+pub(super) fn write_genesis(database: &GuardedDatabase, channel: &str, genesis: &Block) -> Result<(), LedgerError> {
     let tip = Tip::default();
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
@@ -310,7 +309,7 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
 
 /// Block, indexes, state, history and private data in one transaction, which is durable once it is committed.
 fn write(
-    database: &Database,
+    database: &GuardedDatabase,
     block: &Block,
     number: u64,
     verdict: &Verdict,

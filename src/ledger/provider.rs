@@ -112,12 +112,6 @@ impl LedgerProvider {
                 let _ = fs::remove_file(file);
             }
         })?;
-        if let Some(support) = self.private.get() {
-            ledger.private.get_or_init(|| Arc::clone(support));
-        }
-        if let Some(couchdb) = self.couchdb.get() {
-            ledger.use_couchdb(couchdb)?;
-        }
         let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
@@ -128,7 +122,14 @@ impl LedgerProvider {
         Ledger::create(unfinished, channel, genesis)?;
         fs::rename(unfinished, path).map_err(|source| io("rename", unfinished, source))?;
         sync_dir(&self.dir)?;
-        Ledger::open(path, channel)
+        let ledger = Ledger::open(path, channel)?;
+        if let Some(support) = self.private.get() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
+        if let Some(couchdb) = self.couchdb.get() {
+            ledger.use_couchdb(couchdb)?;
+        }
+        Ok(ledger)
     }
 
     /// The ledger of a channel that was joined.

@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -34,10 +34,11 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The transient store of all channels of a node.
 pub struct TransientStore {
+    path: PathBuf,
     database: GuardedDatabase,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
-    /// Held by whoever writes a batch.
+    /// Held by whoever writes.
     writing: Mutex<()>,
 }
 
@@ -83,11 +84,8 @@ impl TransientStore {
             transaction.commit()?;
             Ok(database)
         };
-        let database = guarded(open).map_err(|error| match error.of_opening(&path) {
-            LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.clone(), damage },
-            other => other,
-        })?;
-        Ok(Self { database, waiting: Mutex::default(), writing: Mutex::default() })
+        let database = guarded(open).map_err(|error| of_the_store(&path, error.of_opening(&path)))?;
+        Ok(Self { path, database, waiting: Mutex::default(), writing: Mutex::default() })
     }
 
     /// Keeps what a transaction wrote to collections, endorsed when the channel was `height` blocks long. Blocks the thread
@@ -113,12 +111,12 @@ impl TransientStore {
         match mine {
             Outcome::Durable => return Ok(()),
             // Others' sets are in that batch too: this one alone says what is wrong with it.
-            Outcome::Failed => return guarded(|| self.write(&[&set])),
+            Outcome::Failed => return self.guarded(|| self.write(&[&set])),
             Outcome::Waiting => {}
         }
         let batch = std::mem::take(&mut *lock(&self.waiting));
         let sets: Vec<_> = batch.iter().map(|waiting| &waiting.set).collect();
-        let written = guarded(|| self.write(&sets));
+        let written = self.guarded(|| self.write(&sets));
         for waiting in &batch {
             *lock(&waiting.outcome) = if written.is_ok() { Outcome::Durable } else { Outcome::Failed };
         }
@@ -131,7 +129,12 @@ impl TransientStore {
     /// # Errors
     /// When the database fails, or a set does not decode.
     pub fn private_data(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
-        guarded(|| self.find(channel, txid))
+        self.guarded(|| self.find(channel, txid))
+    }
+
+    /// A damaged store is told from a damaged ledger.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        guarded(work).map_err(|error| of_the_store(&self.path, error))
     }
 
     fn find(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
@@ -159,15 +162,17 @@ impl TransientStore {
         channel: &str,
         txids: impl IntoIterator<Item = &'a String>,
     ) -> Result<(), LedgerError> {
-        let sets = self.database.begin_read()?.open_table(SETS)?;
-        let mut gone = Vec::new();
-        for txid in txids {
-            for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
-                let (key, value) = row?;
-                gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
+        self.guarded(|| {
+            let sets = self.database.begin_read()?.open_table(SETS)?;
+            let mut gone = Vec::new();
+            for txid in txids {
+                for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
+                    let (key, value) = row?;
+                    gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
+                }
             }
-        }
-        self.purge(channel, &gone)
+            self.purge(channel, &gone)
+        })
     }
 
     /// Lets go of what was endorsed below a height.
@@ -175,14 +180,16 @@ impl TransientStore {
     /// # Errors
     /// When the database fails.
     pub fn purge_by_height(&self, channel: &str, height: u64) -> Result<(), LedgerError> {
-        let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
-        let mut gone = Vec::new();
-        for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
-            let (key, ()) = (row?.0, ());
-            let (_, height, txid, hash) = key.value();
-            gone.push((txid.to_owned(), hash.to_vec(), height));
-        }
-        self.purge(channel, &gone)
+        self.guarded(|| {
+            let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
+            let mut gone = Vec::new();
+            for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
+                let (key, ()) = (row?.0, ());
+                let (_, height, txid, hash) = key.value();
+                gone.push((txid.to_owned(), hash.to_vec(), height));
+            }
+            self.purge(channel, &gone)
+        })
     }
 
     /// The lowest height of what is kept of a channel; none where nothing is.
@@ -224,6 +231,7 @@ impl TransientStore {
         if gone.is_empty() {
             return Ok(());
         }
+        let _writing = lock(&self.writing);
         let mut transaction = GuardedWrite::begin(&self.database)?;
         transaction.set_durability(Durability::None)?;
         {
@@ -237,6 +245,13 @@ impl TransientStore {
         }
         transaction.commit()?;
         Ok(())
+    }
+}
+
+fn of_the_store(path: &Path, error: LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.to_owned(), damage },
+        other => other,
     }
 }
 

@@ -19,7 +19,7 @@ fn halts_and_goes_on(script: &Script, plan: Plan, loss: Loss) {
             let halted = machine.ledger.commit(block.clone(), codes).unwrap_err();
             assert!(matches!(halted, LedgerError::Halted { .. }), "{case}: {halted}");
         }
-        acknowledged = machine.height();
+        acknowledged = machine.acknowledged();
     }
     let restarted = match Machine::open(Disk::new(disk.after(loss), Plan::Work)) {
         Ok(machine) => machine,

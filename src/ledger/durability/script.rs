@@ -1,13 +1,18 @@
 //! The blocks that are committed, and what they come to without a crash.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use prost::Message;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use redb::{
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, RepairSession, TableDefinition, TableHandle,
+};
 use selvedge_proto::common::{Block, Config, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::TxValidationCode as Code;
 
 use super::disk::{Disk, Plan};
 use crate::ledger::commit::write_genesis;
+use crate::ledger::guard::GuardedDatabase;
 use crate::ledger::testing::{endorser_transaction, envelope};
 use crate::ledger::{Ledger, LedgerError, VerifyReport, block, private_expiry, private_store, store};
 
@@ -27,21 +32,32 @@ pub(super) type Rows = Vec<(String, Vec<u8>, Vec<u8>)>;
 pub(super) struct Machine {
     pub disk: Disk,
     pub ledger: Ledger,
+    /// The height that the rest of the node was told to be on the disk.
+    durable: AtomicUsize,
 }
 
 impl Machine {
     /// Makes the channel on an empty disk, as [`crate::ledger::LedgerProvider::create`] does: made, closed, opened.
     pub(super) fn create(disk: Disk, genesis: &Block) -> Result<Self, LedgerError> {
-        let database = Database::builder().create_with_backend(disk.clone())?;
+        let database = GuardedDatabase::new(Database::builder().create_with_backend(disk.clone())?);
         write_genesis(&database, CHANNEL, genesis)?;
         drop(database);
         Self::open(disk)
     }
 
-    /// Starts again on what a crash has left.
+    /// Starts again on what a crash has left, which needs no repair: that would read the whole of it.
     pub(super) fn open(disk: Disk) -> Result<Self, LedgerError> {
-        let database = Database::builder().create_with_backend(disk.clone())?;
-        Ok(Self { ledger: Ledger::over(database, CHANNEL)?, disk })
+        Self::over(Database::builder().set_repair_callback(RepairSession::abort), disk)
+    }
+
+    /// Starts again on what is damaged.
+    pub(super) fn open_damaged(disk: Disk) -> Result<Self, LedgerError> {
+        Self::over(&mut Database::builder(), disk)
+    }
+
+    fn over(builder: &mut Builder, disk: Disk) -> Result<Self, LedgerError> {
+        let ledger = Ledger::over(builder.create_with_backend(disk.clone())?, CHANNEL)?;
+        Ok(Self { ledger, disk, durable: AtomicUsize::new(0) })
     }
 
     pub(super) fn height(&self) -> usize {
@@ -51,9 +67,15 @@ impl Machine {
     /// Commits the script's blocks from the ledger's height on; the error is that of the first that fails.
     pub(super) fn go_on(&self, script: &Script) -> Result<(), LedgerError> {
         for (block, codes) in &script.blocks[self.height()..] {
-            self.ledger.commit(block.clone(), codes)?;
+            let durable = |_: &[Code]| self.durable.store(number_of(block) as usize + 1, Ordering::Relaxed);
+            self.ledger.commit_with(block.clone(), codes, durable)?;
         }
         Ok(())
+    }
+
+    /// The height that somebody knows of.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.height().max(self.durable.load(Ordering::Relaxed))
     }
 
     pub(super) fn verify(&self) -> VerifyReport {

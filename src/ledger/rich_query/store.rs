@@ -16,10 +16,10 @@ use super::rows::{IndexIterator, RowIterator, Rows};
 use super::space::{IndexedSpace, Part};
 use crate::ledger::LedgerError;
 use crate::ledger::state::{CommittedState, StateRow, StateValue};
-use crate::ledger::store::{Snapshot, state_range};
+use crate::ledger::store::{CHANNEL, Snapshot, state_range};
 
 /// The space, number of the index, encoded fields, key -> length of the key.
-pub(super) const INDEX_ROWS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("index_rows");
+pub(in crate::ledger) const INDEX_ROWS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("index_rows");
 /// The space -> its definitions, as JSON.
 pub(super) const INDEXES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("indexes");
 /// In [`CHANNEL`]: the height of the state that the rows follow from.
@@ -63,6 +63,8 @@ impl StoredIndexes {
 /// The indexes at one height.
 pub(in crate::ledger) struct IndexSnapshot {
     definitions: Definitions,
+    /// Of the state that the rows follow from; 0 while there never was an index.
+    height: u64,
     /// None while there is no index.
     rows: Option<ReadOnlyTable<&'static [u8], u32>>,
 }
@@ -77,11 +79,20 @@ impl IndexSnapshot {
                     .insert(IndexedSpace::decode(space.value())?, StoredIndexes::decode(stored.value())?.parse()?);
             }
         }
-        Ok(Self { definitions: Arc::new(definitions), rows: if_exists(read.open_table(INDEX_ROWS))? })
+        let height = read.open_table(CHANNEL)?.get(INDEXED_HEIGHT)?.map_or(0, |height| height.value());
+        Ok(Self { definitions: Arc::new(definitions), height, rows: if_exists(read.open_table(INDEX_ROWS))? })
     }
 
     pub(in crate::ledger) fn definitions(&self) -> &Definitions {
         &self.definitions
+    }
+
+    pub(super) fn height(&self) -> u64 {
+        self.height
+    }
+
+    pub(super) fn rows(&self) -> Option<&ReadOnlyTable<&'static [u8], u32>> {
+        self.rows.as_ref()
     }
 }
 
