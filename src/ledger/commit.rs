@@ -122,13 +122,14 @@ impl Ledger {
         let times =
             CommitTimes { state_validation: judged - started, write: written - judged, sync: written.elapsed() };
         durable(&verdict.codes);
-        if let Some(support) = support {
-            support.committed(&self.channel, number, &private);
-        }
 
         let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
         self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config))?);
         self.height.send_replace(number + 1);
+        // Last: it may wait for the disk that an endorsement is written to.
+        if let Some(support) = support {
+            support.committed(&self.channel, number, &private);
+        }
         Ok(CommittedBlock::new(block, times))
     }
 

@@ -7,6 +7,7 @@
 //! leaves goes by its height.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +35,9 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The transient store of all channels of a node.
 pub struct TransientStore {
-    path: PathBuf,
     database: GuardedDatabase,
+    /// Its file, for who has to be told of damage.
+    path: PathBuf,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
     /// Held by whoever writes.
@@ -77,15 +79,24 @@ impl TransientStore {
             // What is private is for the node's user alone.
             let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
             let file = file.map_err(|source| LedgerError::Io { action: "open", path: path.clone(), source })?;
-            let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?);
-            let transaction = GuardedWrite::begin(&database)?;
-            transaction.open_table(SETS)?;
-            transaction.open_table(BY_HEIGHT)?;
-            transaction.commit()?;
-            Ok(database)
+            Self::over(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?, &path)
         };
-        let database = guarded(open).map_err(|error| of_the_store(&path, error.of_opening(&path)))?;
-        Ok(Self { path, database, waiting: Mutex::default(), writing: Mutex::default() })
+        guarded(open).map_err(|error| of_the_store(&path, error.of_opening(&path)))
+    }
+
+    fn over(database: Database, path: &Path) -> Result<Self, LedgerError> {
+        let database = GuardedDatabase::new(database);
+        let transaction = GuardedWrite::begin(&database)?;
+        transaction.open_table(SETS)?;
+        transaction.open_table(BY_HEIGHT)?;
+        transaction.commit()?;
+        Ok(Self { database, path: path.to_owned(), waiting: Mutex::default(), writing: Mutex::default() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_memory() -> Self {
+        let database = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new());
+        Self::over(database.unwrap(), Path::new("in memory")).unwrap()
     }
 
     /// Keeps what a transaction wrote to collections, endorsed when the channel was `height` blocks long. Blocks the thread
@@ -129,7 +140,12 @@ impl TransientStore {
     /// # Errors
     /// When the database fails, or a set does not decode.
     pub fn private_data(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
-        self.guarded(|| self.find(channel, txid))
+        let mut found = Vec::new();
+        self.visit(channel, txid, |set| {
+            found.push(set);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
     /// A damaged store is told from a damaged ledger.
@@ -137,9 +153,27 @@ impl TransientStore {
         guarded(work).map_err(|error| of_the_store(&self.path, error))
     }
 
-    fn find(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
+    /// The same, one after the other until `visit` has enough. Nobody limits how often a client has one transaction
+    /// endorsed, so a commit must not hold them all.
+    ///
+    /// # Errors
+    /// As [`Self::private_data`].
+    pub(super) fn visit(
+        &self,
+        channel: &str,
+        txid: &str,
+        visit: impl FnMut(TxPvtReadWriteSetWithConfigInfo) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
+        self.guarded(|| self.find(channel, txid, visit))
+    }
+
+    fn find(
+        &self,
+        channel: &str,
+        txid: &str,
+        mut visit: impl FnMut(TxPvtReadWriteSetWithConfigInfo) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
         let sets = self.database.begin_read()?.open_table(SETS)?;
-        let mut found = Vec::new();
         for row in sets.range((channel, txid, &[][..])..)? {
             let (key, value) = row?;
             let (of_channel, of_txid, _) = key.value();
@@ -148,9 +182,11 @@ impl TransientStore {
             }
             let set = TxPvtReadWriteSetWithConfigInfo::decode(Bytes::copy_from_slice(value.value().1));
             let damaged = |_| LedgerError::Corrupted(format!("the private data of transaction {txid} does not decode"));
-            found.push(set.map_err(damaged)?);
+            if visit(set.map_err(damaged)?).is_break() {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Lets go of what is kept of these transactions.
@@ -248,6 +284,7 @@ impl TransientStore {
     }
 }
 
+/// Damage of this file is told from damage of a ledger: what there is to do costs much less.
 fn of_the_store(path: &Path, error: LedgerError) -> LedgerError {
     match error {
         LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.to_owned(), damage },

@@ -20,7 +20,7 @@ use tonic::Streaming;
 
 use super::error::NativeError;
 use super::link::{Link, Outbox};
-use super::log::{Log, short};
+use super::log::{Log, short, shown};
 use super::transaction::{self, Entry};
 use crate::{Chaincode, Response, Stub};
 
@@ -144,7 +144,7 @@ impl Handler {
             (state, _) => {
                 return Err(format!(
                     "[{}] Chaincode handler cannot handle message ({}) with payload size ({}) while in state: {}",
-                    message.txid,
+                    shown(&message.txid),
                     kind_name(&message),
                     message.payload.len(),
                     state.name()
@@ -168,7 +168,10 @@ impl Handler {
             Err(_) => {
                 tokio::spawn(async move {
                     let place = places.acquire_owned().await.ok();
-                    work.start(message, place);
+                    // Nobody would have its answer.
+                    if !work.link.is_closed() {
+                        work.start(message, place);
+                    }
                 });
             }
         }
