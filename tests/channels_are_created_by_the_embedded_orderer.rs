@@ -193,17 +193,6 @@ async fn a_creation_in_a_file_is_signed_by_the_caller_and_judged_as_fabric_does(
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_channel_that_waits_to_be_joined_keeps_its_name_from_the_development_channel() -> anyhow::Result<()> {
-    let scene = Scene::start_in(tempfile::tempdir()?, &[("NETWORK_DEVELOPMENT_CHANNEL", "")]).await?;
-    scene.done(&["channel", "create", "-c", "mychannel"]).await?;
-    let scene = scene.restart().await?;
-    assert!(scene.peer.node().ledgers().channels().is_empty());
-    scene.done(&["channel", "join", "-b", "mychannel.block"]).await?;
-    scene.peer.stop().await;
-    Ok(())
-}
-
 /// The node's organisation is in the channel, and the embedded orderer is one of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_with_an_msp_of_its_own_creates_channels_of_its_organisation() -> anyhow::Result<()> {

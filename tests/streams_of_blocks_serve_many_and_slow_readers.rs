@@ -16,6 +16,7 @@ use selvedge_proto::protos::deliver_response::Type;
 use selvedge_proto::{MAX_MESSAGE_SIZE, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
@@ -130,8 +131,9 @@ async fn a_stream_too_many_is_refused_until_another_ends() -> anyhow::Result<()>
     // A stranger can open streams, too, and so takes nobody's place.
     let mut silent = Vec::new();
     for _ in 0..4 {
+        let (requests, none) = tokio::sync::mpsc::channel(1);
         let mut client = DeliverClient::new(connection.clone());
-        silent.push(client.deliver(tokio_stream::pending()).await?);
+        silent.push((requests, client.deliver(ReceiverStream::new(none)).await?));
     }
     let mut first = full(&connection, everything(&peer)?).await?;
     assert_eq!(next(&mut first).await?, 0);

@@ -197,3 +197,31 @@ pub(super) fn make_development_channel(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+    use crate::msp::development;
+
+    #[test]
+    fn a_channel_that_waits_to_be_joined_keeps_its_name_from_the_development_channel() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| folder.path().join(name);
+        let environment = Environment { variables: Default::default(), directory: path("nowhere"), executable: None };
+        let config = Config::load(&environment).expect("is valid");
+        let made = development::ensure(&path("msp"), &config.peer.local_msp_id).expect("an MSP");
+        let ledgers = LedgerProvider::open(&path("ledgers")).expect("a directory");
+        let organisation = verifying_config(&made.organisation, &made.mspid).expect("its definition");
+        let block = development_block("mychannel", &organisation, &ordering_settings(&config)).expect("a block");
+        let bundle = Bundle::from_config_block(&block).expect("a configuration");
+        let open = |name: &str| CreatedChannels::open(&path(name), |_| false).expect("a directory");
+        let (none, one) = (open("none"), open("one"));
+        one.add(&one.naming(), block, bundle).expect("kept");
+
+        make_development_channel(&config, &ledgers, &made, &one).expect("nothing is made");
+        assert!(ledgers.channels().is_empty());
+        make_development_channel(&config, &ledgers, &made, &none).expect("the channel is made");
+        assert_eq!(ledgers.channels(), ["mychannel"]);
+    }
+}

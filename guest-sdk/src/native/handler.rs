@@ -288,7 +288,8 @@ pub(super) fn reason(status: &tonic::Status) -> String {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         let more = error.to_string();
-        if !text.contains(&more) {
+        // A status among them shows all of its parts, and has nothing to add.
+        if !error.is::<tonic::Status>() && !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);
         }
