@@ -194,21 +194,27 @@ mod tests {
     #[test]
     fn a_private_value_that_is_gone_or_old_is_found() {
         let channel = channel();
-        let damage = |change: &dyn Fn(&mut redb::Table<'_, &[u8], &[u8]>)| {
+        let old = StateValue { version: Version { block: 1, tx: 0 }, metadata: "".into(), value: "v".into() }.encode();
+        for row in [Some(old), None] {
             let damage = channel.channel.ledger.database.begin_write().unwrap();
-            change(&mut damage.open_table(PRIVATE_STATE).unwrap());
+            {
+                let key = private_key(CHAINCODE, "a", "k");
+                let mut values = damage.open_table(PRIVATE_STATE).unwrap();
+                match row {
+                    Some(row) => drop(values.insert(&key[..], &row[..]).unwrap()),
+                    None => drop(values.remove(&key[..]).unwrap()),
+                }
+            }
             damage.commit().unwrap();
             // The next block's snapshot sees it.
             channel.commit(vec![]);
-            verify(&channel).differences
-        };
-        let key = private_key(CHAINCODE, "a", "k");
-        let found = [
-            "block 2: transaction 0's private data of cc/a is kept, and a value of it that is the newest of its key is not",
-        ];
-        let old = StateValue { version: Version { block: 1, tx: 0 }, metadata: "".into(), value: "v".into() }.encode();
-        assert_eq!(damage(&|values| drop(values.insert(&key[..], &old[..]).unwrap())), found);
-        assert_eq!(damage(&|values| drop(values.remove(&key[..]).unwrap())), found);
+            assert_eq!(
+                verify(&channel).differences,
+                [
+                    "block 2: transaction 0's private data of cc/a is kept, and a value of it that is the newest of its key is not"
+                ]
+            );
+        }
     }
 
     #[test]
