@@ -173,8 +173,9 @@ mod tests {
         drop(nested);
         assert_eq!(begin(&running, "t", "d", 0).unwrap().budget.depth(), 1);
         drop(root);
-        assert!(running.state().transactions.is_empty(), "nothing is left behind");
-        assert_eq!((running.state().executions, running.state().bytes), (0, 0));
+        let state = running.state();
+        assert!(state.transactions.is_empty(), "nothing is left behind");
+        assert_eq!((state.executions, state.bytes), (0, 0));
     }
 
     #[test]
