@@ -1,6 +1,7 @@
 //! A chaincode that does not run is launched once, however many clients want it at the same time; and again after a stop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use selvedge::container::{Ccid, StopContainer, VmType};
@@ -10,6 +11,27 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 const CLIENTS: usize = 64;
+/// How long stops and invokes go on side by side, and how much longer if the machine has no time for them.
+const SIDE_BY_SIDE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a test of stops and invokes has come to.
+#[derive(Default)]
+struct Counts {
+    stops: AtomicUsize,
+    served: AtomicUsize,
+    cut: AtomicUsize,
+}
+
+impl Counts {
+    fn are_enough(&self) -> bool {
+        self.stops.load(Ordering::Relaxed) > 10 && self.served.load(Ordering::Relaxed) > 50
+    }
+
+    fn go_on(&self, began: Instant) -> bool {
+        began.elapsed() < if self.are_enough() { SIDE_BY_SIDE } else { PATIENCE }
+    }
+}
 
 fn asset() -> Ccid {
     Ccid::new("asset", "1.0")
@@ -61,37 +83,35 @@ async fn stops_and_invokes_side_by_side_end_in_answers_and_a_running_chaincode()
     let peer = start(&folder).await?;
     peer.recorder().pause();
     let client = peer.client().await?;
-    let end = Instant::now() + Duration::from_secs(1);
+    let (began, counts) = (Instant::now(), Arc::new(Counts::default()));
     let mut clients = JoinSet::new();
     for _ in 0..8 {
-        let client = client.clone();
+        let (client, counts) = (client.clone(), Arc::clone(&counts));
         clients.spawn(async move {
-            let (mut served, mut cut) = (0, 0);
-            while Instant::now() < end {
+            while counts.go_on(began) {
                 let response = client.call("asset", &["ops", "3"]).await?;
-                match response.message.as_str() {
-                    "" => served += 1,
-                    text if cut_short(text) => cut += 1,
+                let count = match response.message.as_str() {
+                    "" => &counts.served,
+                    text if cut_short(text) => &counts.cut,
                     other => anyhow::bail!("{other}"),
-                }
+                };
+                count.fetch_add(1, Ordering::Relaxed);
             }
-            Ok((served, cut))
+            Ok(())
         });
     }
-    let mut stops = 0;
-    while Instant::now() < end {
+    while counts.go_on(began) {
         // It may be between two lives, where there is nothing to stop.
         let stopped = peer.node().controller().stop(VmType::System, &asset(), StopContainer::default()).await;
-        stops += usize::from(stopped.is_ok());
+        counts.stops.fetch_add(usize::from(stopped.is_ok()), Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
-    let mut total = (0, 0);
     while let Some(client) = clients.join_next().await {
-        let (served, cut): (usize, usize) = client??;
-        total = (total.0 + served, total.1 + cut);
+        client??;
     }
-    println!("{stops} stops; {} invokes served, {} cut short", total.0, total.1);
-    assert!(stops > 10 && total.0 > 50, "{stops} stops, {total:?} invokes");
+    let [stops, served, cut] = [&counts.stops, &counts.served, &counts.cut].map(|count| count.load(Ordering::Relaxed));
+    println!("{stops} stops; {served} invokes served, {cut} cut short");
+    assert!(counts.are_enough(), "{stops} stops, {served} invokes served, {cut} cut short");
     client.query("asset", &["empty"]).await?;
     peer.stop().await;
     Ok(())

@@ -86,7 +86,7 @@ fn expected_root(address: &str) -> Value {
             "HashingAlgorithm": {"name": "SHA256"},
             "BlockDataHashingStructure": {"width": u32::MAX},
             "OrdererAddresses": {"addressesList": [address]},
-            "Consortium": {"name": "Development"},
+            "Consortium": {"name": "SampleConsortium"},
             "Capabilities": ["V1_4_3"]
         },
         "groups": {

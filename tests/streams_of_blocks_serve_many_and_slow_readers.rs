@@ -16,6 +16,7 @@ use selvedge_proto::protos::deliver_response::Type;
 use selvedge_proto::{MAX_MESSAGE_SIZE, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
@@ -127,17 +128,26 @@ async fn hundreds_of_streams_on_one_connection_get_each_block_and_go_with_it() -
 async fn a_stream_too_many_is_refused_until_another_ends() -> anyhow::Result<()> {
     let (_folder, peer) = node(&[("PEER_LIMITS_CONCURRENCY_DELIVERSERVICE", "2")]).await?;
     let connection = endpoint(&peer)?.connect().await?;
-    let first = full(&connection, everything(&peer)?).await?;
-    let _second = full(&connection, everything(&peer)?).await?;
-    let refused = full(&connection, everything(&peer)?).await.expect_err("the third");
-    let refused = refused.downcast::<tonic::Status>()?;
+    // A stranger can open streams, too, and so takes nobody's place.
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        let (requests, none) = tokio::sync::mpsc::channel(1);
+        let mut client = DeliverClient::new(connection.clone());
+        silent.push((requests, client.deliver(ReceiverStream::new(none)).await?));
+    }
+    let mut first = full(&connection, everything(&peer)?).await?;
+    assert_eq!(next(&mut first).await?, 0);
+    let mut second = full(&connection, everything(&peer)?).await?;
+    assert_eq!(next(&mut second).await?, 0);
+    let mut third = full(&connection, everything(&peer)?).await?;
+    let refused = third.message().await.expect_err("the third");
     let text = "too many requests for /protos.Deliver, exceeding concurrency limit (2)";
     assert_eq!((refused.code(), refused.message()), (tonic::Code::Unknown, text));
-    drop(first);
+    drop((first, third, silent));
     streams_left(&peer, 1).await?;
     let began = Instant::now();
     // The place is free a moment after the stream was counted.
-    while full(&connection, everything(&peer)?).await.is_err() {
+    while next(&mut full(&connection, everything(&peer)?).await?).await.is_err() {
         ensure!(began.elapsed() < Duration::from_secs(20), "there is no place");
     }
     peer.stop().await;

@@ -5,9 +5,12 @@
 //! speaks ChaincodeMessage and never learns that the Handler is far away. What Fabric's shim does on its end of a stream
 //! (states, KEEPALIVE) is `stream`'s.
 //!
-//! Invariant: when a stream ends, however it ends, its transactions are dropped and its container is stopped.
+//! Invariants: when a stream ends, however it ends, its transactions are dropped and its container is stopped. What a peer
+//! may leave here is bounded (`running`, and [`crate::chaincode`]'s outbox), and streams take turns where transactions wait
+//! for a place: a peer that floods delays itself.
 
 mod remote_peer;
+mod running;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -22,13 +25,12 @@ use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_server::{Chaincode, ChaincodeServer};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::remote_peer::RemotePeer;
+use crate::chaincode::{Messages, outbox};
 use crate::config::Config;
 use crate::container::wasm::{ModuleSpec, WasmVm};
 use crate::container::{Budget, Ccid};
@@ -69,6 +71,7 @@ struct Host {
     work: Handle,
     execute_timeout: Duration,
     fuel: Option<u64>,
+    call_depth: u32,
 }
 
 /// Loads the module, without any of the peer's capabilities, and listens.
@@ -101,6 +104,7 @@ pub async fn listen(config: &Config, service: Service) -> anyhow::Result<Listeni
         work: work.handle(),
         execute_timeout: config.chaincode.execute_timeout,
         fuel: wasm.limits.fuel,
+        call_depth: wasm.limits.call_depth,
     });
     Ok(Listening { address, listener, tls, host, work })
 }
@@ -131,13 +135,13 @@ struct Connect(Arc<Host>);
 
 #[tonic::async_trait]
 impl Chaincode for Connect {
-    type ConnectStream = UnboundedReceiverStream<Result<ChaincodeMessage, Status>>;
+    type ConnectStream = Messages;
 
     async fn connect(
         &self,
         request: Request<Streaming<ChaincodeMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
-        let (outbox, messages) = mpsc::unbounded_channel();
+        let (outbox, messages) = outbox();
         let peer = Arc::new(RemotePeer::new(outbox.clone()));
         let host = Arc::clone(&self.0);
         let container = host
@@ -149,10 +153,9 @@ impl Chaincode for Connect {
             let end = stream::serve(&host, &peer, container.stream(), request.into_inner()).await;
             container.stop();
             tracing::info!("the stream of a peer has ended: {end}");
-            // A peer that is gone needs no reason.
-            let _ = outbox.send(Err(Status::unknown(end)));
+            outbox.end(Status::unknown(end));
         });
-        Ok(Response::new(UnboundedReceiverStream::new(messages)))
+        Ok(Response::new(messages))
     }
 }
 

@@ -3,8 +3,7 @@
 //! Invariant: whoever reads the stream never waits for a transaction, because the answers to its requests stand behind in
 //! the same stream.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_proto::protos::ChaincodeMessage;
@@ -14,7 +13,7 @@ use tonic::Streaming;
 
 use super::Host;
 use super::remote_peer::RemotePeer;
-use crate::container::{Budget, ChaincodeStream};
+use crate::container::{ChaincodeStream, PeerEnd};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -23,9 +22,6 @@ enum State {
     Ready,
 }
 
-/// The budgets of the transactions that run, by id: what one calls, and comes back here, is on its budget.
-type Running = Arc<Mutex<HashMap<String, Budget>>>;
-
 /// Serves a stream until it ends; returns why. Its transactions end with it.
 pub(super) async fn serve(
     host: &Host,
@@ -33,14 +29,8 @@ pub(super) async fn serve(
     container: Arc<dyn ChaincodeStream>,
     mut messages: Streaming<ChaincodeMessage>,
 ) -> String {
-    let mut stream = Stream {
-        host,
-        peer: Arc::clone(peer),
-        container,
-        state: State::Created,
-        running: Running::default(),
-        transactions: JoinSet::new(),
-    };
+    let mut stream =
+        Stream { host, peer: Arc::clone(peer), container, state: State::Created, transactions: JoinSet::new() };
     loop {
         match messages.message().await {
             Ok(Some(message)) => {
@@ -62,7 +52,6 @@ struct Stream<'a> {
     peer: Arc<RemotePeer>,
     container: Arc<dyn ChaincodeStream>,
     state: State,
-    running: Running,
     /// Those that are dropped when the stream ends.
     transactions: JoinSet<()>,
 }
@@ -70,6 +59,8 @@ struct Stream<'a> {
 impl Stream<'_> {
     fn take(&mut self, message: ChaincodeMessage) -> Result<(), String> {
         match (self.state, Type::try_from(message.r#type).unwrap_or(Type::Undefined)) {
+            // To one who does not listen it says nothing.
+            (_, Type::Keepalive) if !self.peer.has_room() => {}
             (_, Type::Keepalive) => self.peer.tell(message),
             (State::Created, Type::Registered) => self.state = State::Established,
             (State::Established, Type::Ready) => {
@@ -87,7 +78,7 @@ impl Stream<'_> {
             (state, kind) => {
                 return Err(format!(
                     "[{}] Chaincode handler cannot handle message ({}) with payload size ({}) while in state: {}",
-                    message.txid,
+                    shown(&message.txid),
                     if kind == Type::Undefined { message.r#type.to_string() } else { kind.as_str_name().to_owned() },
                     message.payload.len(),
                     format!("{state:?}").to_lowercase()
@@ -100,33 +91,35 @@ impl Stream<'_> {
     fn begin(&mut self, message: ChaincodeMessage) -> Result<(), String> {
         while self.transactions.try_join_next().is_some() {}
         let (txid, channel_id) = (message.txid.clone(), message.channel_id.clone());
-        let (budget, root) = {
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            match running.get(&txid) {
-                Some(budget) => (budget.nested(), None),
-                None => {
-                    let budget = self.host.budget();
-                    running.insert(txid.clone(), budget.clone());
-                    (budget, Some(Root { running: Arc::clone(&self.running), txid: txid.clone() }))
-                }
-            }
+        let error = move |text: String| {
+            let payload = Bytes::from(text);
+            ChaincodeMessage { r#type: Type::Error.into(), payload, txid, channel_id, ..Default::default() }
         };
+        let entered = match self.peer.running.begin(&message, self.host.call_depth, || self.host.budget()) {
+            Ok(entered) => entered,
+            Err(refusal) if self.peer.has_room() => {
+                tracing::warn!("a transaction of chaincode {} is refused: {refusal}", self.host.ccid);
+                self.peer.tell(error(refusal));
+                return Ok(());
+            }
+            Err(refusal) => return Err(format!("{refusal}; and the peer does not take the messages for it")),
+        };
+        let budget = entered.budget.clone();
         let begun = self.container.execute(message, budget.clone()).map_err(|error| error.to_string())?;
         let Some(execution) = begun else { return Ok(()) };
         let (peer, ccid, allowed) = (Arc::clone(&self.peer), self.host.ccid.clone(), self.host.execute_timeout);
         let work = async move {
-            let _root = root;
+            let _entered = entered;
+            let execution = async {
+                // What waits for the peer is bounded by those that have begun.
+                peer.room().await;
+                execution.await;
+            };
             if tokio::time::timeout_at(budget.deadline().into(), execution).await.is_err() {
                 // Its peer has most likely given it up by itself.
                 let text = format!("chaincode {ccid} was not done after {allowed:?} (chaincode.executetimeout)");
-                let payload = Bytes::from(text);
-                peer.tell(ChaincodeMessage {
-                    r#type: Type::Error.into(),
-                    payload,
-                    txid,
-                    channel_id,
-                    ..Default::default()
-                });
+                budget.fail(text.clone());
+                let _ = peer.receive(error(text));
             }
         };
         self.transactions.spawn_on(work, &self.host.work);
@@ -134,14 +127,7 @@ impl Stream<'_> {
     }
 }
 
-/// The first execution of a transaction on this stream.
-struct Root {
-    running: Running,
-    txid: String,
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.txid);
-    }
+/// As much of a transaction id as there is to a real one: an error's text goes into a header.
+pub(super) fn shown(txid: &str) -> &str {
+    &txid[..txid.floor_char_boundary(64)]
 }

@@ -268,6 +268,7 @@ impl RequestError {
     pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Panic => true,
+            Self::Ledger(LedgerError::Query(error)) => error.is_local(),
             Self::Ledger(error) => error.is_fault(),
             Self::Invoke(error) => error.is_local(),
             _ => false,

@@ -104,8 +104,9 @@ impl Open {
                     return None;
                 }
                 Err(failure) => {
-                    error!("handling chaincode support stream: receive failed: {failure}");
-                    return Some(Status::unknown(format!("receive failed: {failure}")));
+                    let failure = format!("receive failed: {}", reason(&failure));
+                    error!("handling chaincode support stream: {failure}");
+                    return Some(Status::unknown(failure));
                 }
             }
         }
@@ -120,6 +121,16 @@ impl Open {
         let name = id.name.split_once(':').map_or(id.name.as_str(), |(name, _)| name);
         self.system_chaincodes.is_sys_cc(name).then(|| name.to_owned())
     }
+}
+
+/// What became of a stream, in one line: the transport's reasons stand behind the status, each behind the one before. A
+/// status that is one of them shows all of its parts and has nothing to add.
+fn reason(status: &Status) -> String {
+    let causes = std::iter::successors(std::error::Error::source(status), |cause| cause.source());
+    let causes = causes.filter(|cause| !cause.is::<Status>());
+    causes.map(ToString::to_string).fold(status.message().to_owned(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 impl Drop for Open {
@@ -189,6 +200,15 @@ mod tests {
 
     async fn dial(peer: &TestPeer) -> Dialled {
         dial_to(Arc::new(peer.support.clone())).await
+    }
+
+    #[test]
+    fn a_lost_stream_is_told_in_a_line() {
+        let lost = Status::from_error(Box::new(std::io::Error::other("stream closed because of a broken pipe")));
+        assert_eq!(reason(&lost), "stream closed because of a broken pipe");
+        let told = Status::from_error(Box::new(lost));
+        assert_eq!(reason(&told), "stream closed because of a broken pipe");
+        assert_eq!(reason(&Status::cancelled("operation was canceled")), "operation was canceled");
     }
 
     /// A registered chaincode `cc:1.0`.

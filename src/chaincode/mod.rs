@@ -39,5 +39,6 @@ pub use handler_registry::HandlerRegistry;
 pub use instance::ChaincodeInstance;
 pub use listener::ChaincodeListener;
 pub use metrics::ChaincodeMetrics;
+pub(crate) use outbox::{Messages, Outbox, outbox};
 pub use support::ChaincodeSupport;
 pub use transaction::{Executed, TransactionParams};

@@ -1,8 +1,8 @@
-//! The messages that a chaincode in another process has not taken yet.
+//! The messages that a chaincode in another process has not taken yet; in [`crate::ccaas`], those that a peer has not.
 //!
-//! The Handler puts them in without waiting; the transport takes them out as fast as the chaincode reads. Invariant: they
-//! are bounded by the reader of the other direction, who takes no request while there is no room ([`Outbox::room`]). So a
-//! chaincode that asks and never listens keeps itself waiting, and the peer's memory is safe.
+//! The Handler puts them in without waiting; the transport takes them out as fast as the other side reads. Invariant: they
+//! are bounded by who causes them. The reader of a chaincode's stream takes no request while there is no room
+//! ([`Outbox::room`]), so a chaincode that asks and never listens keeps itself waiting, and the peer's memory is safe.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ const MESSAGE: usize = 256;
 
 type Sent = Result<ChaincodeMessage, Status>;
 
-/// The Handler's end.
+/// The end where messages are put in.
 #[derive(Clone)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     sender: mpsc::UnboundedSender<Sent>,
     queued: Arc<Queued>,
 }
@@ -45,27 +45,33 @@ struct Queued {
 }
 
 /// Both ends of an empty outbox.
-pub(super) fn outbox() -> (Outbox, Messages) {
+pub(crate) fn outbox() -> (Outbox, Messages) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let queued = Arc::new(Queued::default());
     (Outbox { sender, queued: Arc::clone(&queued) }, Messages { receiver, queued })
 }
 
 impl Outbox {
-    /// Ends the stream with a status. A chaincode that is gone needs no reason.
-    pub(super) fn end(&self, status: Status) {
+    /// Ends the stream with a status. Who is gone needs no reason.
+    pub(crate) fn end(&self, status: Status) {
         let _ = self.sender.send(Err(status));
     }
 
-    /// Resolves when there is room for the answer to another request. Dropping the future is free.
-    pub(super) async fn room(&self) {
+    /// Resolves when there is room for another message, or nobody takes any more. Dropping the future is free.
+    pub(crate) async fn room(&self) {
         loop {
+            // It hears of what is taken from here on, not from when it is awaited.
             let taken = self.queued.taken.notified();
-            if self.queued.bytes.load(Ordering::Acquire) < FULL || self.sender.is_closed() {
+            if self.has_room() {
                 return;
             }
             taken.await;
         }
+    }
+
+    /// Whether [`Outbox::room`] would resolve at once.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queued.bytes.load(Ordering::Acquire) < FULL || self.sender.is_closed()
     }
 }
 
@@ -87,7 +93,7 @@ impl Stream for Messages {
         let next = self.receiver.poll_recv(context);
         if let Poll::Ready(Some(Ok(message))) = &next {
             self.queued.bytes.fetch_sub(size(message), Ordering::AcqRel);
-            self.queued.taken.notify_one();
+            self.queued.taken.notify_waiters();
         }
         next
     }
@@ -96,7 +102,7 @@ impl Stream for Messages {
 impl Drop for Messages {
     fn drop(&mut self) {
         self.receiver.close();
-        self.queued.taken.notify_one();
+        self.queued.taken.notify_waiters();
     }
 }
 

@@ -100,7 +100,7 @@ fn with_causes(error: &anyhow::Error) -> String {
     })
 }
 
-/// Without what would steer a terminal: errors hold texts that peers and files chose. Lines stay lines, because a
+/// Without what would steer a terminal: errors, and lists, hold texts that peers and files chose. Lines stay lines, because a
 /// configuration's problems come one to a line.
 fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {

@@ -44,7 +44,7 @@ impl Ledger {
     pub(super) fn create(path: &Path, channel: &str, genesis: &Block) -> Result<(), LedgerError> {
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|source| LedgerError::Io { action: "make", path: path.to_owned(), source })?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
+        let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?);
         super::commit::write_genesis(&database, channel, genesis)
     }
 

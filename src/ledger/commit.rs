@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
-use redb::Database;
 use selvedge_proto::common::{Block, BlockMetadataIndex, HeaderType, Metadata};
 use selvedge_proto::protos::TxValidationCode;
 
-use super::guard::{GuardedWrite, guarded};
+use super::guard::{GuardedDatabase, GuardedWrite, guarded};
 use super::private_commit::PrivateCommit;
 use super::rich_query::couchdb_rules::check_write;
 use super::rich_query::space::Part;
@@ -123,13 +122,14 @@ impl Ledger {
         let times =
             CommitTimes { state_validation: judged - started, write: written - judged, sync: written.elapsed() };
         durable(&verdict.codes);
+
+        let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
+        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config), &snapshot)?);
+        self.height.send_replace(number + 1);
+        // Last: it may wait for the disk that an endorsement is written to.
         if let Some(support) = support {
             support.committed(&self.channel, number, &private);
         }
-
-        let last_config = if verdict.has_config { number } else { snapshot.tip.last_config };
-        self.set_snapshot(Snapshot::after(&self.database, Tip::after(&block, last_config))?);
-        self.height.send_replace(number + 1);
         Ok(CommittedBlock::new(block, times))
     }
 
@@ -143,7 +143,7 @@ impl Ledger {
 }
 
 /// Writes block 0 into a new database.
-pub(super) fn write_genesis(database: &Database, channel: &str, genesis: &Block) -> Result<(), LedgerError> {
+pub(super) fn write_genesis(database: &GuardedDatabase, channel: &str, genesis: &Block) -> Result<(), LedgerError> {
     let tip = Tip::default();
     let number = check_block(channel, genesis, &tip)?;
     let valid = vec![TxValidationCode::Valid; genesis.data.as_ref().map_or(0, |data| data.data.len())];
@@ -310,7 +310,7 @@ fn finish(mut block: Block, verdict: &Verdict, tip: &Tip) -> Block {
 
 /// Block, indexes, state, history and private data in one transaction, which is durable once it is committed.
 fn write(
-    database: &Database,
+    database: &GuardedDatabase,
     block: &Block,
     number: u64,
     verdict: &Verdict,

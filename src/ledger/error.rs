@@ -176,7 +176,10 @@ impl LedgerError {
 
     /// Whether the store failed, so that nothing can be said about the block at hand.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Storage(_) | Self::Closed | Self::Corrupted(_) | Self::Io { .. })
+        matches!(
+            self,
+            Self::Storage(_) | Self::Closed | Self::Corrupted(_) | Self::TransientStore { .. } | Self::Io { .. }
+        )
     }
 }
 

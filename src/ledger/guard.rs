@@ -6,6 +6,8 @@
 use std::any::Any;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, Key, Table, TableDefinition, Value, WriteTransaction};
 
@@ -21,10 +23,9 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, LedgerError>) -> Resul
 }
 
 /// Something of a database that may be damaged. Closing it after a panic may panic again, and in the middle of the first
-/// panic that would end the process: then it is forgotten. Nobody works on the database afterwards.
+/// panic that would end the process: then it is forgotten.
 pub(super) struct Guarded<T>(Option<T>);
 
-pub(super) type GuardedDatabase = Guarded<Database>;
 pub(super) type GuardedTable<'t, K, V> = Guarded<Table<'t, K, V>>;
 
 impl<T> Guarded<T> {
@@ -68,23 +69,66 @@ impl<T> Drop for Guarded<T> {
     }
 }
 
+/// A database that is guarded as a whole. After a panic in a write transaction nobody writes to it any more.
+pub(super) struct GuardedDatabase {
+    database: Guarded<Database>,
+    abandoned: Abandoned,
+}
+
+/// Whether a panic has ended a write transaction. The database goes on believing in one that was forgotten, and whoever
+/// began another would wait for its end.
+#[derive(Clone, Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl GuardedDatabase {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database: Guarded::new(database), abandoned: Abandoned::default() }
+    }
+}
+
+impl Deref for GuardedDatabase {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
+}
+
 /// A write transaction whose tables are guarded, too.
-pub(super) struct GuardedWrite(Guarded<WriteTransaction>);
+pub(super) struct GuardedWrite {
+    transaction: Guarded<WriteTransaction>,
+    /// Told of a panic when it is dropped.
+    _abandoned: Abandoned,
+}
 
 impl GuardedWrite {
-    pub(super) fn begin(database: &Database) -> Result<Self, LedgerError> {
-        Ok(Self(Guarded::new(database.begin_write()?)))
+    /// Begins the only write transaction. Callers take turns by a lock of their own: who waited in here while another one
+    /// panicked would wait for ever.
+    pub(super) fn begin(database: &GuardedDatabase) -> Result<Self, LedgerError> {
+        if database.abandoned.0.load(Ordering::Acquire) {
+            return Err(LedgerError::Corrupted("working on it panicked before; the log says how".into()));
+        }
+        let transaction = Guarded::new(database.begin_write()?);
+        Ok(Self { transaction, _abandoned: database.abandoned.clone() })
     }
 
     pub(super) fn open_table<'t, K: Key + 'static, V: Value + 'static>(
         &'t self,
         definition: TableDefinition<'_, K, V>,
     ) -> Result<GuardedTable<'t, K, V>, redb::TableError> {
-        Ok(Guarded::new(self.0.open_table(definition)?))
+        Ok(Guarded::new(self.transaction.open_table(definition)?))
     }
 
     pub(super) fn commit(self) -> Result<(), redb::CommitError> {
-        self.0.into_inner().commit()
+        self.transaction.into_inner().commit()
     }
 }
 
@@ -92,13 +136,13 @@ impl Deref for GuardedWrite {
     type Target = WriteTransaction;
 
     fn deref(&self) -> &WriteTransaction {
-        &self.0
+        &self.transaction
     }
 }
 
 impl DerefMut for GuardedWrite {
     fn deref_mut(&mut self) -> &mut WriteTransaction {
-        &mut self.0
+        &mut self.transaction
     }
 }
 

@@ -4,10 +4,11 @@
 //! What this peer endorsed waits in the transient store. What is not there is recorded as missing, and the commit goes on.
 //! Collections are those of the state before the block: one that the block changes takes effect with the next.
 //!
-//! Invariants: no set is written whose hash is not in the block, and none of a collection that this peer's organisation is
-//! no member of. The public state does not depend on what is here.
+//! Invariants: no set and no value is written whose hash is not in the block, and none of a collection that this peer's
+//! organisation is no member of. The public state does not depend on what is here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -58,7 +59,7 @@ impl std::fmt::Debug for PrivateDataSupport {
 }
 
 impl PrivateDataSupport {
-    /// Lets go of what a durable block has no more use for. A failure is the next block's to make good.
+    /// Lets go of what a durable block has no more use for. What a failure leaves goes by its height.
     pub(super) fn committed(&self, channel: &str, number: u64, private: &PrivateCommit) {
         let mut purged = Ok(());
         // Who is no member may have endorsed it too.
@@ -137,10 +138,11 @@ impl PrivateCommit {
             if transaction.header_type() != Some(HeaderType::EndorserTransaction) {
                 continue;
             }
-            for written in written_collections(&transaction) {
+            let written = written_collections(&transaction);
+            for written in &written {
                 commit.collections.look_up(&written.chaincode, snapshot)?;
-                commit.take(channel, support, tx, &transaction.header.tx_id, written)?;
             }
+            commit.take(channel, support, tx, &transaction.header.tx_id, written)?;
         }
         if commit.has_private_data() {
             commit.txids = txids.iter().filter(|txid| !txid.is_empty()).cloned().collect();
@@ -156,47 +158,53 @@ impl PrivateCommit {
         !self.sets.is_empty() || !self.missing.is_empty()
     }
 
-    /// Takes what a transaction wrote to one collection out of the transient store.
+    /// Takes what a transaction wrote to collections out of the transient store.
     fn take(
         &mut self,
         channel: &str,
         support: Option<&PrivateDataSupport>,
         tx: u64,
         txid: &str,
-        written: Written,
+        written: Vec<Written>,
     ) -> Result<(), LedgerError> {
-        let Written { chaincode, collection, hash } = written;
-        let Some(config) = self.collections.get(&chaincode, &collection) else {
-            tracing::error!(channel, txid, chaincode, collection, "there is no such collection; its data is skipped");
-            return Ok(());
-        };
-        let member = support.filter(|support| support.rules.is_member(channel, config));
-        let name = (tx, chaincode, collection);
-        let Some(support) = member else {
-            self.missing.insert(name, false);
-            return Ok(());
-        };
-        let mut found = None;
-        for endorsed in support.transient.private_data(channel, txid)? {
-            let set = set_of(endorsed.pvt_rwset.unwrap_or_default(), &name.1, &name.2);
-            match set {
-                Some(set) if digest(&set) == hash => found = Some(set),
-                Some(_) => {
-                    let (chaincode, collection) = (&name.1, &name.2);
-                    tracing::warn!(channel, txid, chaincode, collection, "private data of another hash is not taken");
-                }
-                None => {}
+        let mut wanted = Vec::new();
+        for Written { chaincode, collection, hash } in written {
+            let Some(config) = self.collections.get(&chaincode, &collection) else {
+                tracing::error!(
+                    channel,
+                    txid,
+                    chaincode,
+                    collection,
+                    "there is no such collection; its data is skipped"
+                );
+                continue;
+            };
+            if support.is_some_and(|support| support.rules.is_member(channel, config)) {
+                wanted.push(((tx, chaincode, collection), hash));
+            } else {
+                self.missing.insert((tx, chaincode, collection), false);
             }
         }
-        match found {
-            Some(set) => {
-                self.sets.insert(name, set);
-            }
-            None => {
-                let (chaincode, collection) = (&name.1, &name.2);
-                tracing::warn!(channel, txid, chaincode, collection, "private data is missing, the block goes on");
-                self.missing.insert(name, true);
-            }
+        let Some(support) = support.filter(|_| !wanted.is_empty()) else { return Ok(()) };
+        let mut endorsements = 0_u64;
+        support.transient.visit(channel, txid, |endorsed| {
+            endorsements += 1;
+            let endorsed = endorsed.pvt_rwset.unwrap_or_default();
+            wanted.retain(|(name, hash)| match set_of(&endorsed, &name.1, &name.2) {
+                Some(set) if digest(&set) == *hash => {
+                    self.sets.insert(name.clone(), set);
+                    false
+                }
+                _ => true,
+            });
+            if wanted.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        for (name, _) in wanted {
+            let (chaincode, collection) = (&name.1, &name.2);
+            // Where there are endorsements, they came to data of another hash.
+            let text = "private data is missing, the block goes on";
+            tracing::warn!(channel, txid, chaincode, collection, endorsements, "{text}");
+            self.missing.insert(name, true);
         }
         Ok(())
     }
@@ -222,11 +230,21 @@ impl PrivateCommit {
             let space = Space { namespace: chaincode, collection };
             for write in set.writes {
                 let key = private_key(chaincode, collection, &write.key);
-                self.plain_keys.insert(space.table_key(&digest(write.key.as_bytes())), key.clone());
+                let hash = digest(write.key.as_bytes());
                 let update = match write.is_delete || write.value.is_empty() {
                     true => Update::Delete(version),
                     false => Update::Put(StateValue { version, metadata: Bytes::new(), value: write.value }),
                 };
+                let update = match updates.get(space, &hash) {
+                    // A later transaction deletes it, whose own set may not be here. The value would never end.
+                    Some(Update::Delete(_)) => Update::Delete(version),
+                    Some(Update::Put(hashed)) if hashed.version != version || is_hashed(&update, hashed) => update,
+                    _ => {
+                        tracing::error!(number, tx, chaincode, collection, "a private value is not what its hash says");
+                        continue;
+                    }
+                };
+                self.plain_keys.insert(space.table_key(&hash), key.clone());
                 self.values.insert(key, update);
             }
             metadata.extend(
@@ -312,11 +330,13 @@ pub(super) struct Written {
 pub(super) fn written_collections(transaction: &BlockTransaction) -> Vec<Written> {
     let action = transaction.chaincode_actions().ok().and_then(|actions| actions.into_iter().next());
     let set = action.and_then(|action| TxReadWriteSet::decode_as_go(action.results).ok()).unwrap_or_default();
-    let mut written = Vec::new();
+    let (mut written, mut names) = (Vec::new(), BTreeSet::new());
     for namespace in set.ns_rwset {
         for collection in namespace.collection_hashed_rwset {
             let hashed = HashedRwSet::decode_as_go(collection.hashed_rwset).unwrap_or_default();
-            if !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty() {
+            let writes = !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty();
+            // There is one set for each collection: where a forged transaction has two hashes, the first counts.
+            if writes && names.insert((namespace.namespace.clone(), collection.collection_name.clone())) {
                 written.push(Written {
                     chaincode: namespace.namespace.clone(),
                     collection: collection.collection_name,
@@ -328,10 +348,16 @@ pub(super) fn written_collections(transaction: &BlockTransaction) -> Vec<Written
     written
 }
 
-fn set_of(endorsed: TxPvtReadWriteSet, chaincode: &str, collection: &str) -> Option<Bytes> {
-    let namespaces = endorsed.ns_pvt_rwset.into_iter().filter(|namespace| namespace.namespace == chaincode);
-    let mut sets = namespaces.flat_map(|namespace| namespace.collection_pvt_rwset);
-    sets.find(|set| set.collection_name == collection).map(|set| set.rwset)
+fn set_of(endorsed: &TxPvtReadWriteSet, chaincode: &str, collection: &str) -> Option<Bytes> {
+    let namespaces = endorsed.ns_pvt_rwset.iter().filter(|namespace| namespace.namespace == chaincode);
+    let mut sets = namespaces.flat_map(|namespace| &namespace.collection_pvt_rwset);
+    sets.find(|set| set.collection_name == collection).map(|set| set.rwset.clone())
+}
+
+/// Endorsers that work together can make a set whose hash stands in the block and that holds something else than the
+/// hashes of its values beside it.
+fn is_hashed(update: &Update, hashed: &StateValue) -> bool {
+    matches!(update, Update::Put(value) if digest(&value.value) == hashed.value)
 }
 
 #[cfg(test)]

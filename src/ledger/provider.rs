@@ -22,6 +22,8 @@ const LOCK_FILE: &str = "LOCK";
 const DATABASE: &str = "redb";
 /// A database that is being made. What a crash leaves of it is removed at the next start.
 const UNFINISHED: &str = "unfinished";
+/// One at a time is made. Not named after its channel, whose name may be as long as a file's.
+const UNFINISHED_LEDGER: &str = "joining.unfinished";
 
 /// All ledgers of a node.
 #[derive(Debug)]
@@ -97,8 +99,8 @@ impl LedgerProvider {
         if let Some(reason) = self.unopened.get(channel) {
             return Err(LedgerError::Unopened { channel: channel.to_owned(), reason: reason.clone() });
         }
+        let unfinished = self.dir.join(UNFINISHED_LEDGER);
         // Not with_extension, which would take what follows a dot in the channel's name for one.
-        let unfinished = self.dir.join(format!("{channel}.{UNFINISHED}"));
         let path = self.dir.join(format!("{channel}.{DATABASE}"));
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &unfinished, error)),
@@ -110,12 +112,6 @@ impl LedgerProvider {
                 let _ = fs::remove_file(file);
             }
         })?;
-        if let Some(support) = self.private.get() {
-            ledger.private.get_or_init(|| Arc::clone(support));
-        }
-        if let Some(couchdb) = self.couchdb.get() {
-            ledger.use_couchdb(couchdb)?;
-        }
         let ledger = Arc::new(ledger);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.insert(channel.to_owned(), Arc::clone(&ledger));
@@ -126,7 +122,14 @@ impl LedgerProvider {
         Ledger::create(unfinished, channel, genesis)?;
         fs::rename(unfinished, path).map_err(|source| io("rename", unfinished, source))?;
         sync_dir(&self.dir)?;
-        Ledger::open(path, channel)
+        let ledger = Ledger::open(path, channel)?;
+        if let Some(support) = self.private.get() {
+            ledger.private.get_or_init(|| Arc::clone(support));
+        }
+        if let Some(couchdb) = self.couchdb.get() {
+            ledger.use_couchdb(couchdb)?;
+        }
+        Ok(ledger)
     }
 
     /// The ledger of a channel that was joined.
@@ -321,7 +324,7 @@ mod tests {
             assert_eq!(provider.channels(), ["whole"], "{length} bytes");
             assert!(!dir.path().join("half.unfinished").exists());
             // Left behind while the node runs, too.
-            fs::write(dir.path().join("half.unfinished"), &whole[..length]).unwrap();
+            fs::write(dir.path().join(UNFINISHED_LEDGER), &whole[..length]).unwrap();
             provider.create("half", &genesis()).unwrap();
             drop(provider);
             fs::remove_file(dir.path().join("half.redb")).unwrap();

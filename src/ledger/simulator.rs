@@ -16,6 +16,7 @@ use selvedge_proto::rwset::TxPvtReadWriteSet;
 use super::collections::Collections;
 use super::range_query::{MAX_DEGREE, RangeQueryReads};
 use super::rich_query::couchdb_rules;
+use super::rich_query::effort::Stop;
 use super::rich_query::execute::{Answer, RichRows};
 use super::rich_query::space::IndexedSpace;
 use super::rich_query::store::StateRows;
@@ -44,6 +45,8 @@ pub struct TxSimulator {
     paginated: bool,
     pub(super) queried_private_data: bool,
     results_taken: bool,
+    /// For the next rich query.
+    stop: Option<Stop>,
     pub(super) database: StateDatabase,
 }
 
@@ -103,6 +106,7 @@ impl TxSimulator {
             paginated: false,
             queried_private_data: false,
             results_taken: false,
+            stop: None,
             database,
         }
     }
@@ -193,6 +197,12 @@ impl TxSimulator {
     ) -> Result<StateIterator, LedgerError> {
         self.before_page()?;
         self.range(namespace, if bookmark.is_empty() { start } else { bookmark }, end, Some(page_size))
+    }
+
+    /// Has the next rich query end with an error once `is_over` says so, in whatever place it is then. Asked at least
+    /// for each row.
+    pub fn stop_next_query_when(&mut self, is_over: impl Fn() -> bool + Send + Sync + 'static) {
+        self.stop = Some(Arc::new(is_over));
     }
 
     /// A rich query over the namespace. Each row that is given out is recorded as a read; whether the answer would have more
@@ -332,7 +342,7 @@ impl TxSimulator {
         }
         let none = state_range(&snapshot.state, b"", Bound::Excluded(b""))?;
         let rows = StateRows { snapshot, space };
-        let rows = RichRows::new(Box::new(rows), query, bookmark)?;
+        let rows = RichRows::new(Box::new(rows), query, bookmark, self.stop.take())?;
         let rich = Some(Box::new(RichQuery { namespace: recorded.map(str::to_owned), rows }));
         Ok(StateIterator { rows: none, rich, query: NOT_RECORDED, prefix: 0, left })
     }

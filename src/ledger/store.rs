@@ -85,7 +85,7 @@ impl Snapshot {
     /// The newest height of a database that holds at least block 0.
     pub(super) fn open(database: &Database) -> Result<Self, LedgerError> {
         let read = database.begin_read()?;
-        let mut snapshot = Self::of(&read, Tip::default())?;
+        let mut snapshot = Self::of(&read, Tip::default(), None)?;
         let newest = match snapshot.blocks.last()? {
             Some((number, row)) => decode_block(number.value(), row.value())?,
             None => return Err(LedgerError::Corrupted("it holds no block".into())),
@@ -96,11 +96,11 @@ impl Snapshot {
     }
 
     /// The height that a commit has just reached, with its tip: what is known need not be read from the disk and decoded.
-    pub(super) fn after(database: &Database, tip: Tip) -> Result<Self, LedgerError> {
-        Self::of(&database.begin_read()?, tip)
+    pub(super) fn after(database: &Database, tip: Tip, before: &Self) -> Result<Self, LedgerError> {
+        Self::of(&database.begin_read()?, tip, Some(&before.indexes))
     }
 
-    fn of(read: &ReadTransaction, tip: Tip) -> Result<Self, LedgerError> {
+    fn of(read: &ReadTransaction, tip: Tip, indexes: Option<&IndexSnapshot>) -> Result<Self, LedgerError> {
         Ok(Self {
             tip,
             state: read.open_table(STATE)?,
@@ -113,7 +113,7 @@ impl Snapshot {
             missing_sets: read.open_table(MISSING_SETS)?,
             key_expiry: read.open_table(private_expiry::KEYS)?,
             set_expiry: read.open_table(private_expiry::SETS)?,
-            indexes: IndexSnapshot::open(read)?,
+            indexes: IndexSnapshot::open(read, indexes)?,
         })
     }
 

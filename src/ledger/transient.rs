@@ -7,8 +7,9 @@
 //! leaves goes by its height.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -35,9 +36,11 @@ const CACHE_BYTES: usize = 16 << 20;
 /// The transient store of all channels of a node.
 pub struct TransientStore {
     database: GuardedDatabase,
+    /// Its file, for who has to be told of damage.
+    path: PathBuf,
     /// Sets that wait for whoever writes next.
     waiting: Mutex<Vec<Waiting>>,
-    /// Held by whoever writes a batch.
+    /// Held by whoever writes.
     writing: Mutex<()>,
 }
 
@@ -76,18 +79,24 @@ impl TransientStore {
             // What is private is for the node's user alone.
             let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
             let file = file.map_err(|source| LedgerError::Io { action: "open", path: path.clone(), source })?;
-            let database = GuardedDatabase::new(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?);
-            let transaction = GuardedWrite::begin(&database)?;
-            transaction.open_table(SETS)?;
-            transaction.open_table(BY_HEIGHT)?;
-            transaction.commit()?;
-            Ok(database)
+            Self::over(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?, &path)
         };
-        let database = guarded(open).map_err(|error| match error.of_opening(&path) {
-            LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.clone(), damage },
-            other => other,
-        })?;
-        Ok(Self { database, waiting: Mutex::default(), writing: Mutex::default() })
+        guarded(open).map_err(|error| of_the_store(&path, error.of_opening(&path)))
+    }
+
+    fn over(database: Database, path: &Path) -> Result<Self, LedgerError> {
+        let database = GuardedDatabase::new(database);
+        let transaction = GuardedWrite::begin(&database)?;
+        transaction.open_table(SETS)?;
+        transaction.open_table(BY_HEIGHT)?;
+        transaction.commit()?;
+        Ok(Self { database, path: path.to_owned(), waiting: Mutex::default(), writing: Mutex::default() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_memory() -> Self {
+        let database = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new());
+        Self::over(database.unwrap(), Path::new("in memory")).unwrap()
     }
 
     /// Keeps what a transaction wrote to collections, endorsed when the channel was `height` blocks long. Blocks the thread
@@ -113,12 +122,12 @@ impl TransientStore {
         match mine {
             Outcome::Durable => return Ok(()),
             // Others' sets are in that batch too: this one alone says what is wrong with it.
-            Outcome::Failed => return guarded(|| self.write(&[&set])),
+            Outcome::Failed => return self.guarded(|| self.write(&[&set])),
             Outcome::Waiting => {}
         }
         let batch = std::mem::take(&mut *lock(&self.waiting));
         let sets: Vec<_> = batch.iter().map(|waiting| &waiting.set).collect();
-        let written = guarded(|| self.write(&sets));
+        let written = self.guarded(|| self.write(&sets));
         for waiting in &batch {
             *lock(&waiting.outcome) = if written.is_ok() { Outcome::Durable } else { Outcome::Failed };
         }
@@ -131,12 +140,40 @@ impl TransientStore {
     /// # Errors
     /// When the database fails, or a set does not decode.
     pub fn private_data(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
-        guarded(|| self.find(channel, txid))
+        let mut found = Vec::new();
+        self.visit(channel, txid, |set| {
+            found.push(set);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
-    fn find(&self, channel: &str, txid: &str) -> Result<Vec<TxPvtReadWriteSetWithConfigInfo>, LedgerError> {
+    /// A damaged store is told from a damaged ledger.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        guarded(work).map_err(|error| of_the_store(&self.path, error))
+    }
+
+    /// The same, one after the other until `visit` has enough. Nobody limits how often a client has one transaction
+    /// endorsed, so a commit must not hold them all.
+    ///
+    /// # Errors
+    /// As [`Self::private_data`].
+    pub(super) fn visit(
+        &self,
+        channel: &str,
+        txid: &str,
+        visit: impl FnMut(TxPvtReadWriteSetWithConfigInfo) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
+        self.guarded(|| self.find(channel, txid, visit))
+    }
+
+    fn find(
+        &self,
+        channel: &str,
+        txid: &str,
+        mut visit: impl FnMut(TxPvtReadWriteSetWithConfigInfo) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
         let sets = self.database.begin_read()?.open_table(SETS)?;
-        let mut found = Vec::new();
         for row in sets.range((channel, txid, &[][..])..)? {
             let (key, value) = row?;
             let (of_channel, of_txid, _) = key.value();
@@ -145,9 +182,11 @@ impl TransientStore {
             }
             let set = TxPvtReadWriteSetWithConfigInfo::decode(Bytes::copy_from_slice(value.value().1));
             let damaged = |_| LedgerError::Corrupted(format!("the private data of transaction {txid} does not decode"));
-            found.push(set.map_err(damaged)?);
+            if visit(set.map_err(damaged)?).is_break() {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Lets go of what is kept of these transactions.
@@ -159,15 +198,17 @@ impl TransientStore {
         channel: &str,
         txids: impl IntoIterator<Item = &'a String>,
     ) -> Result<(), LedgerError> {
-        let sets = self.database.begin_read()?.open_table(SETS)?;
-        let mut gone = Vec::new();
-        for txid in txids {
-            for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
-                let (key, value) = row?;
-                gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
+        self.guarded(|| {
+            let sets = self.database.begin_read()?.open_table(SETS)?;
+            let mut gone = Vec::new();
+            for txid in txids {
+                for row in sets.range((channel, txid.as_str(), &[][..])..=(channel, txid.as_str(), &[0xff; 33][..]))? {
+                    let (key, value) = row?;
+                    gone.push((txid.clone(), key.value().2.to_vec(), value.value().0));
+                }
             }
-        }
-        self.purge(channel, &gone)
+            self.purge(channel, &gone)
+        })
     }
 
     /// Lets go of what was endorsed below a height.
@@ -175,14 +216,16 @@ impl TransientStore {
     /// # Errors
     /// When the database fails.
     pub fn purge_by_height(&self, channel: &str, height: u64) -> Result<(), LedgerError> {
-        let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
-        let mut gone = Vec::new();
-        for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
-            let (key, ()) = (row?.0, ());
-            let (_, height, txid, hash) = key.value();
-            gone.push((txid.to_owned(), hash.to_vec(), height));
-        }
-        self.purge(channel, &gone)
+        self.guarded(|| {
+            let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
+            let mut gone = Vec::new();
+            for row in by_height.range((channel, 0, "", &[][..])..(channel, height, "", &[][..]))? {
+                let (key, ()) = (row?.0, ());
+                let (_, height, txid, hash) = key.value();
+                gone.push((txid.to_owned(), hash.to_vec(), height));
+            }
+            self.purge(channel, &gone)
+        })
     }
 
     /// The lowest height of what is kept of a channel; none where nothing is.
@@ -224,6 +267,7 @@ impl TransientStore {
         if gone.is_empty() {
             return Ok(());
         }
+        let _writing = lock(&self.writing);
         let mut transaction = GuardedWrite::begin(&self.database)?;
         transaction.set_durability(Durability::None)?;
         {
@@ -237,6 +281,14 @@ impl TransientStore {
         }
         transaction.commit()?;
         Ok(())
+    }
+}
+
+/// Damage of this file is told from damage of a ledger: what there is to do costs much less.
+fn of_the_store(path: &Path, error: LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Corrupted(damage) => LedgerError::TransientStore { path: path.to_owned(), damage },
+        other => other,
     }
 }
 

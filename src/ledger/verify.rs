@@ -2,7 +2,8 @@
 //!
 //! The blocks are walked from the first: numbers, hashes, flags, indexes, the chain of commit hashes. What their valid
 //! transactions write is written once more, into a scratch database, and each table is compared with that row by row.
-//! Signatures and policies are not judged again; MVCC and phantoms are.
+//! Signatures and policies are not judged again; MVCC and phantoms are. Of the indexes of rich queries no block says
+//! anything: they are compared with what the state gives.
 //!
 //! Invariant: the ledger is only read, at one height, so that a node may go on committing; and memory holds a block and
 //! two page caches, however long the chain is.
@@ -21,6 +22,7 @@ use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata};
 
 use self::replay::Replay;
 use super::guard::{GuardedWrite, guarded};
+use super::rich_query::check::compare_rows;
 use super::store::Snapshot;
 use super::{Ledger, LedgerError, block};
 
@@ -135,6 +137,7 @@ impl Ledger {
                 .differs(|| format!("the height is {of}, but there are {blocks} blocks and {hashes} hashes of blocks"));
         }
         tables::compare(&snapshot, &replay, &mut report, progress)?;
+        compare_rows(&snapshot, |what| report.differs(|| what))?;
         private::verify_values(&snapshot, &mut report)?;
         private::verify_schedule(&snapshot, &replay, &mut report)?;
         Ok(report)

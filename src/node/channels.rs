@@ -19,6 +19,7 @@ use crate::container::Budget;
 use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
+use crate::ordering::CreatedChannels;
 use crate::scc::{ChannelJoiner, Deployer, JoinError};
 
 /// Opens and joins channels.
@@ -94,15 +95,17 @@ impl ChannelManager {
         if self.ledgers.get(&channel).is_some() {
             return Err(LedgerError::LedgerExists.into());
         }
-        if let Some(created) = self.embedded.created.get(&channel)
-            && !created.begins_with(&genesis.block)
-        {
-            return Err(JoinError::CreatedOtherwise { channel, path: created.path.clone() });
-        }
         let this = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || {
             // Fabric makes the ledger first, and keeps it when the configuration turns out to be unusable.
             let bundle = usable(&genesis)?;
+            let _naming = this.embedded.created.naming();
+            if let Some(created) = this.embedded.created.get(&genesis.channel)
+                && !created.begins_with(&genesis.block)
+            {
+                let (channel, path) = (genesis.channel, created.path.clone());
+                return Err(JoinError::CreatedOtherwise { channel, path });
+            }
             let ledger = this.ledgers.create(&genesis.channel, &genesis.block)?;
             this.embedded.created.joined(&genesis.channel);
             Ok::<_, JoinError>((bundle, ledger))
@@ -172,11 +175,17 @@ pub(super) fn make_development_channel(
     config: &Config,
     ledgers: &LedgerProvider,
     made: &DevelopmentMsp,
+    created: &CreatedChannels,
 ) -> anyhow::Result<()> {
     if !ledgers.channels().is_empty() || !ledgers.unopened().is_empty() {
         return Ok(());
     }
     match &config.development.channel {
+        Some(channel) if created.get(channel).is_some() => {
+            tracing::info!(
+                "channel {channel} was created here and waits to be joined: no other one of that name is made"
+            );
+        }
         Some(channel) if config.peer.msp_config_path.is_none() => {
             let organisation = verifying_config(&made.organisation, &made.mspid)?;
             let block = development_block(channel, &organisation, &ordering_settings(config))
@@ -187,4 +196,32 @@ pub(super) fn make_development_channel(
         _ => tracing::info!("there is no channel yet; an administrator has this node join one by cscc's JoinChain"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+    use crate::msp::development;
+
+    #[test]
+    fn a_channel_that_waits_to_be_joined_keeps_its_name_from_the_development_channel() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| folder.path().join(name);
+        let environment = Environment { variables: Default::default(), directory: path("nowhere"), executable: None };
+        let config = Config::load(&environment).expect("is valid");
+        let made = development::ensure(&path("msp"), &config.peer.local_msp_id).expect("an MSP");
+        let ledgers = LedgerProvider::open(&path("ledgers")).expect("a directory");
+        let organisation = verifying_config(&made.organisation, &made.mspid).expect("its definition");
+        let block = development_block("mychannel", &organisation, &ordering_settings(&config)).expect("a block");
+        let bundle = Bundle::from_config_block(&block).expect("a configuration");
+        let open = |name: &str| CreatedChannels::open(&path(name), |_| false).expect("a directory");
+        let (none, one) = (open("none"), open("one"));
+        one.add(&one.naming(), block, bundle).expect("kept");
+
+        make_development_channel(&config, &ledgers, &made, &one).expect("nothing is made");
+        assert!(ledgers.channels().is_empty());
+        make_development_channel(&config, &ledgers, &made, &none).expect("the channel is made");
+        assert_eq!(ledgers.channels(), ["mychannel"]);
+    }
 }

@@ -21,6 +21,7 @@ use tokio_stream::StreamExt;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
+use super::connections::{Connections, Door};
 use crate::chaincode::ChaincodeListener;
 use crate::config::Config;
 use crate::endorser::Endorser;
@@ -31,6 +32,9 @@ use crate::tls::{ServerTls, TlsIncoming};
 /// How long calls under way may take once the node stops, at all listeners together. Connections that never said anything
 /// are waited for too: nothing ends them before.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long connections may take to end that were cut.
+const CUT: Duration = Duration::from_secs(1);
 
 /// How a silent client is asked whether it is there.
 #[derive(Clone, Copy)]
@@ -65,6 +69,7 @@ pub(super) struct Listeners {
     pub(super) operations: SocketAddr,
     deliverer: Arc<Deliverer>,
     stop: watch::Sender<bool>,
+    connections: Connections,
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -77,7 +82,7 @@ impl Listeners {
         let operations = bind("operations.listenAddress", &config.operations.listen_address).await?;
         let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
 
-        let stop = watch::Sender::new(false);
+        let (stop, connections) = (watch::Sender::new(false), Connections::new());
         let services = server(KEEPALIVE)
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer), private_data)))
@@ -85,11 +90,12 @@ impl Listeners {
         let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let registrations = server(KEEPALIVE).add_service(registrations);
         let servers = vec![
-            serve("peer", services, peer, tls, stop.subscribe()),
-            serve("chaincode", registrations, chaincode, None, stop.subscribe()),
+            serve("peer", services, (peer, tls), connections.door(), stop.subscribe()),
+            serve("chaincode", registrations, (chaincode, None), connections.door(), stop.subscribe()),
             tokio::spawn(serve_operations(shown, operations, stop.subscribe())),
         ];
-        Ok(Self { peer: addresses.0, chaincode: addresses.1, operations: addresses.2, deliverer, stop, servers })
+        let (peer, chaincode, operations) = addresses;
+        Ok(Self { peer, chaincode, operations, deliverer, stop, connections, servers })
     }
 
     pub(super) async fn close(self) {
@@ -100,6 +106,10 @@ impl Listeners {
             if tokio::time::timeout_at(deadline, &mut server).await.is_err() {
                 server.abort();
             }
+        }
+        // Aborting a server ends nothing that it has accepted.
+        if tokio::time::timeout(CUT, self.connections.cut()).await.is_err() {
+            tracing::warn!("connections did not end within {} ms", CUT.as_millis());
         }
     }
 }
@@ -139,8 +149,8 @@ async fn pause_after_failure(accepted: io::Result<TcpStream>) -> io::Result<TcpS
 fn serve(
     name: &'static str,
     router: Router,
-    listener: TcpListener,
-    tls: Option<ServerTls>,
+    (listener, tls): (TcpListener, Option<ServerTls>),
+    door: Door,
     mut stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
@@ -148,10 +158,15 @@ fn serve(
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let served = match tls {
-            Some(tls) => router.serve_with_incoming_shutdown(TlsIncoming::new(listener, &tls), stopped).await,
+            Some(tls) => {
+                let incoming = TlsIncoming::new(listener, &tls);
+                let incoming = incoming.map(move |accepted| accepted.map(|stream| door.enter(stream)));
+                router.serve_with_incoming_shutdown(incoming, stopped).await
+            }
             None => {
                 // Without it, an answer in two packets waits 40 ms for the client's delayed acknowledgement.
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(pause_after_failure);
+                let incoming = incoming.map(move |accepted| accepted.map(|stream| door.enter(stream)));
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
         };
@@ -199,7 +214,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = watch::channel(false);
-        let task = serve("test", server(keepalive).add_routes(Routes::default()), listener, None, stopped);
+        let connections = Connections::new();
+        let task = serve(
+            "test",
+            server(keepalive).add_routes(Routes::default()),
+            (listener, None),
+            connections.door(),
+            stopped,
+        );
 
         let mut client = TcpStream::connect(address).await.expect("a connection");
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("the preface");
@@ -219,5 +241,23 @@ mod tests {
         assert!(begun.elapsed() > 5 * keepalive.interval, "{:?}", begun.elapsed());
         let _ = stop.send(true);
         task.await.expect("the server ends");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_had_accepted_ends_with_the_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (connections, (_stop, stopped)) = (Connections::new(), watch::channel(false));
+        let routes = server(KEEPALIVE).add_routes(Routes::default());
+        let task = serve("test", routes, (listener, None), connections.door(), stopped);
+        let mut client = TcpStream::connect(address).await.expect("a connection");
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("the preface");
+        client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("empty settings");
+        frame(&mut client).await.expect("the server's settings");
+
+        task.abort();
+        tokio::time::timeout(Duration::from_secs(20), connections.cut()).await.expect("all are gone");
+        let rest = async { while frame(&mut client).await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(20), rest).await.expect("the connection ends");
     }
 }

@@ -6,6 +6,7 @@
 mod adapters;
 mod chaincodes;
 mod channels;
+mod connections;
 mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
@@ -133,7 +134,7 @@ impl Node {
             validator: Arc::new(TransactionValidator::new(Arc::clone(&channels), registry.clone())),
             runtime: Handle::current(),
         };
-        channels::make_development_channel(config, &ledgers, &made)?;
+        channels::make_development_channel(config, &ledgers, &made, &created)?;
         let orderer_signer = orderer_signers.into_iter().next().context("the embedded orderer has an identity")?;
         let (all, new) = (Arc::clone(&ledgers), Arc::clone(&created));
         let creation = Arc::new(embedded_orderer::creation(config, &made, orderer_signer, all, new)?);

@@ -47,7 +47,8 @@ impl Orderers {
 
     /// Shuts all of them down, one after the other.
     pub async fn shutdown(&self) {
-        let channels = std::mem::take(&mut *self.channels.write().unwrap_or_else(PoisonError::into_inner));
+        // They stay, to say that they are shutting down.
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner).clone();
         for orderer in channels.into_values() {
             orderer.shutdown().await;
         }
@@ -136,7 +137,12 @@ impl AtomicBroadcast for AtomicBroadcastService {
                     () = responses.closed() => return,
                 };
                 let Ok(Some(envelope)) = envelope else { return };
-                let answer = service.order(envelope).await;
+                // What can be ordered at once is, even if the client has gone; what waits for its turn waits with the client.
+                let answer = tokio::select! {
+                    biased;
+                    answer = service.order(envelope) => answer,
+                    () = responses.closed() => return,
+                };
                 let refused = answer.status != Status::Success as i32;
                 if responses.send(Ok(answer)).await.is_err() || refused {
                     return;

@@ -10,7 +10,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use prost::Message;
@@ -22,6 +22,8 @@ use crate::ledger::block::header_hash;
 
 const BLOCK: &str = "block";
 const UNFINISHED: &str = "unfinished";
+/// One at a time is written. Not named after its channel, whose name may be as long as a file's.
+const UNFINISHED_BLOCK: &str = "creating.unfinished";
 
 /// Why the channels that were made here cannot be read or kept.
 #[derive(Debug, Error)]
@@ -37,6 +39,13 @@ pub struct CreatedChannelsError {
 pub struct CreatedChannels {
     dir: PathBuf,
     channels: RwLock<BTreeMap<String, Arc<CreatedChannel>>>,
+    names: Mutex<()>,
+}
+
+/// The right to give a channel a name: nobody else creates or joins one meanwhile.
+#[derive(Debug)]
+pub struct Naming<'a> {
+    _turn: MutexGuard<'a, ()>,
 }
 
 /// A channel that was made here.
@@ -79,7 +88,13 @@ impl CreatedChannels {
                 _ => {}
             }
         }
-        Ok(Self { dir: dir.to_owned(), channels: RwLock::new(channels) })
+        Ok(Self { dir: dir.to_owned(), channels: RwLock::new(channels), names: Mutex::default() })
+    }
+
+    /// Held from the look at a name until the channel is there, by who creates a channel and by who joins one: of two
+    /// channels of a name, one comes to be. Blocks the thread.
+    pub fn naming(&self) -> Naming<'_> {
+        Naming { _turn: self.names.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// A channel that was made here. It may have been joined since.
@@ -91,9 +106,9 @@ impl CreatedChannels {
     ///
     /// # Errors
     /// When the file cannot be written. Nothing is kept then.
-    pub fn add(&self, block: Block, bundle: Bundle) -> Result<(), CreatedChannelsError> {
+    pub fn add(&self, _naming: &Naming<'_>, block: Block, bundle: Bundle) -> Result<(), CreatedChannelsError> {
         let channel = bundle.channel().to_owned();
-        let unfinished = self.dir.join(format!("{channel}.{UNFINISHED}"));
+        let unfinished = self.dir.join(UNFINISHED_BLOCK);
         let path = self.path(&channel);
         let written = write(&unfinished, &block.encode_to_vec())
             .map_err(io("write", &unfinished))
@@ -191,7 +206,7 @@ mod tests {
         let (block, bundle) = recorded();
         let created = CreatedChannels::open(&dir, |_| false).expect("made");
         assert!(created.get(GOLDEN_CHANNEL).is_none());
-        created.add(block.clone(), bundle).expect("kept");
+        created.add(&created.naming(), block.clone(), bundle).expect("kept");
 
         fs::write(dir.join("cut.unfinished"), b"what a crash left").expect("written");
         let again = CreatedChannels::open(&dir, |_| false).expect("read");
@@ -209,7 +224,8 @@ mod tests {
     fn a_join_that_a_crash_cut_short_is_finished_at_the_next_start() {
         let folder = tempfile::tempdir().expect("a directory");
         let (block, bundle) = recorded();
-        CreatedChannels::open(folder.path(), |_| false).expect("made").add(block, bundle).expect("kept");
+        let created = CreatedChannels::open(folder.path(), |_| false).expect("made");
+        created.add(&created.naming(), block, bundle).expect("kept");
         let joined = CreatedChannels::open(folder.path(), |channel| channel == GOLDEN_CHANNEL).expect("read");
         assert!(joined.get(GOLDEN_CHANNEL).is_none() && files(folder.path()).is_empty());
     }
@@ -232,8 +248,8 @@ mod tests {
         let (block, bundle) = recorded();
         let created = CreatedChannels::open(folder.path(), |_| false).expect("made");
         fs::remove_dir(folder.path()).expect("empty");
-        let error = created.add(block, bundle).expect_err("there is no directory").to_string();
-        assert!(error.starts_with("cannot write ") && error.contains("goldchan.unfinished: No such file"), "{error}");
+        let error = created.add(&created.naming(), block, bundle).expect_err("there is no directory").to_string();
+        assert!(error.starts_with("cannot write ") && error.contains("creating.unfinished: No such file"), "{error}");
         assert!(created.get(GOLDEN_CHANNEL).is_none());
     }
 }

@@ -99,6 +99,7 @@ impl ChannelCreation {
         self.check_size(&transaction)?;
         let bundle = Bundle::from_config(&channel, &config.config.unwrap_or_default())
             .map_err(|error| Refusal::bad(error.to_string()))?;
+        let naming = self.created.naming();
         // One that is ordered elsewhere, or that could not be opened. Whoever comes as far as here may know of it.
         if self.ledgers.get(&channel).is_some() || self.ledgers.unopened().contains_key(&channel) {
             return Err(Refusal::bad(format!(
@@ -106,7 +107,7 @@ impl ChannelCreation {
             )));
         }
         let block = block::new_block(0, Bytes::new(), vec![transaction.encode_to_vec().into()]);
-        self.created.add(block, bundle).map_err(|error| {
+        self.created.add(&naming, block, bundle).map_err(|error| {
             tracing::error!("[{channel}] cannot be created: {error}");
             internal(format!("channel {channel} cannot be created; the node's log says why"))
         })?;

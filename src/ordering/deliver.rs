@@ -68,8 +68,9 @@ impl Deliverer {
         Self { ledgers, access, config, metrics, slots, created: None, closing: watch::Sender::new(false) }
     }
 
-    /// A place for one more stream, free again when it is dropped.
-    pub(super) fn slot(&self, service: &str) -> Result<OwnedSemaphorePermit, tonic::Status> {
+    /// A place for one more stream, free again when it is dropped. One that has not asked for anything has none: a stranger
+    /// could hold them all.
+    fn slot(&self, service: &str) -> Result<OwnedSemaphorePermit, tonic::Status> {
         Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
             let limit = self.config.concurrency;
             let refusal = format!("too many requests for {service}, exceeding concurrency limit ({limit})");
@@ -105,8 +106,15 @@ impl Deliverer {
         let _open = self.metrics.stream();
         let mut closing = self.closing.subscribe();
         let closed = async { closing.wait_for(|closing| *closing).await.is_ok() };
+        let mut slot = None;
         let serve = async {
             while let Some(Ok(request)) = requests.next().await {
+                if slot.is_none() {
+                    match self.slot(F::SERVICE) {
+                        Ok(free) => slot = Some(free),
+                        Err(refusal) => return drop(responses.send(Err(refusal)).await),
+                    }
+                }
                 let status = match self.answer(&form, certificate.as_ref(), &request, &responses).await {
                     Ok(()) => Status::Success,
                     Err(End::Refused(refusal)) => {
@@ -124,7 +132,8 @@ impl Deliverer {
             () = serve => {}
             () = responses.closed() => {}
             true = closed => {
-                let _ = responses.try_send(Ok(F::status(Status::ServiceUnavailable)));
+                // Waits while the client has not taken the block before; until the connection ends, then.
+                let _ = responses.send(Ok(F::status(Status::ServiceUnavailable))).await;
             }
         }
     }

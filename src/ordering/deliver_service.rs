@@ -63,19 +63,17 @@ impl Deliver for DeliverService {
     }
 }
 
-/// Serves a stream in a task of its own, which ends with the client; refuses it where too many are open.
+/// Serves a stream in a task of its own, which ends with the client.
 pub(super) fn stream<F: Form>(
     deliverer: &Arc<Deliverer>,
     form: F,
     request: Request<Streaming<Envelope>>,
 ) -> Result<Response<ReceiverStream<Sent<F::Response>>>, tonic::Status> {
-    let slot = deliverer.slot(F::SERVICE)?;
     let (responses, stream) = mpsc::channel(RESPONSES);
     let deliverer = Arc::clone(deliverer);
     let certificate = TlsInfo::client_cert_hash_of(&request);
     tokio::spawn(async move {
         deliverer.serve(form, certificate, request.into_inner(), responses).await;
-        drop(slot);
     });
     Ok(Response::new(ReceiverStream::new(stream)))
 }

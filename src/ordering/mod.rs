@@ -37,7 +37,7 @@ pub use access::{DeliverAccess, OrdererDirectory, PrivateDataAccess};
 pub use atomic_broadcast::{AtomicBroadcastService, Orderers};
 pub use batch::BatchConfig;
 pub use binding::TlsBinding;
-pub use created_channels::{CreatedChannel, CreatedChannels, CreatedChannelsError};
+pub use created_channels::{CreatedChannel, CreatedChannels, CreatedChannelsError, Naming};
 pub use creation::ChannelCreation;
 pub use deliver::{DeliverConfig, Deliverer};
 pub use deliver_metrics::DeliverMetrics;

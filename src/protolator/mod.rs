@@ -57,11 +57,14 @@ pub fn text(value: &Value) -> String {
     // Into memory, and of a value whose keys are texts: there is nothing that can fail.
     let _ = value.serialize(&mut serializer);
     let text = String::from_utf8_lossy(&text);
-    // Go's encoder escapes these in texts, so that JSON may stand in HTML; outside of texts JSON has none of them.
+    // Go's encoder escapes these in texts, so that JSON may stand in HTML; outside of texts JSON has none of them. The control
+    // characters that JSON leaves alone are escaped, too, because they would steer a terminal.
     let mut escaped = String::with_capacity(text.len() + 1);
     for letter in text.chars() {
         match letter {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\u{7f}'..='\u{9f}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(letter)))
+            }
             other => escaped.push(other),
         }
     }

@@ -113,10 +113,10 @@ fn bytes_are_read_as_a_decoder_reads_them() {
 }
 
 #[test]
-fn letters_that_html_knows_are_escaped_as_go_does() {
-    let response = protos::Response { status: 200, message: "<a> & b\u{2028}".to_owned(), payload: Bytes::new() };
+fn letters_that_html_or_a_terminal_knows_are_escaped() {
+    let message = "<a> & b\u{2028}\u{7f}\u{9b}2J\u{1b}";
+    let response = protos::Response { status: 200, message: message.to_owned(), payload: Bytes::new() };
     let json = to_json("protos.Response", &response.encode_to_vec().into()).expect("a response");
-    let expected =
-        "{\n\t\"message\": \"\\u003ca\\u003e \\u0026 b\\u2028\",\n\t\"payload\": null,\n\t\"status\": 200\n}\n";
+    let expected = "{\n\t\"message\": \"\\u003ca\\u003e \\u0026 b\\u2028\\u007f\\u009b2J\\u001b\",\n\t\"payload\": null,\n\t\"status\": 200\n}\n";
     assert_eq!(text(&json), expected);
 }

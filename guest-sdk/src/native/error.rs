@@ -11,7 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum NativeError {
     /// An argument that nobody knows, or one without its value.
-    #[error("argument {argument}: {reason}\n{usage}", usage = super::settings::USAGE)]
+    #[error("argument {argument}: {reason}; --help shows those that there are")]
     Argument {
         /// As it was given.
         argument: String,

@@ -20,7 +20,7 @@ use tonic::Streaming;
 
 use super::error::NativeError;
 use super::link::{Link, Outbox};
-use super::log::{Log, short};
+use super::log::{Log, short, shown};
 use super::transaction::{self, Entry};
 use crate::{Chaincode, Response, Stub};
 
@@ -144,7 +144,7 @@ impl Handler {
             (state, _) => {
                 return Err(format!(
                     "[{}] Chaincode handler cannot handle message ({}) with payload size ({}) while in state: {}",
-                    message.txid,
+                    shown(&message.txid),
                     kind_name(&message),
                     message.payload.len(),
                     state.name()
@@ -168,7 +168,10 @@ impl Handler {
             Err(_) => {
                 tokio::spawn(async move {
                     let place = places.acquire_owned().await.ok();
-                    work.start(message, place);
+                    // Nobody would have its answer.
+                    if !work.link.is_closed() {
+                        work.start(message, place);
+                    }
                 });
             }
         }
@@ -285,7 +288,8 @@ pub(super) fn reason(status: &tonic::Status) -> String {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         let more = error.to_string();
-        if !text.contains(&more) {
+        // A status among them shows all of its parts, and has nothing to add.
+        if !error.is::<tonic::Status>() && !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);
         }

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_message::Type;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::log::short;
@@ -36,7 +37,7 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Waiting {
     /// By transaction id, then channel: a chaincode may call itself on another channel.
-    answers: HashMap<String, Vec<(String, oneshot::Sender<ChaincodeMessage>)>>,
+    answers: HashMap<String, Vec<(String, SyncSender<ChaincodeMessage>)>>,
     closed: bool,
 }
 
@@ -65,7 +66,7 @@ impl Link {
         };
         let answer = self.wait_for(channel, txid)?;
         self.tell(message);
-        let answer = answer.blocking_recv().map_err(|_| GONE)?;
+        let answer = answer.recv().map_err(|_| GONE)?;
         match answer.r#type() {
             Type::Response => Ok(answer.payload),
             Type::Error => Err(String::from_utf8_lossy(&answer.payload).into_owned()),
@@ -73,7 +74,7 @@ impl Link {
         }
     }
 
-    fn wait_for(&self, channel: &str, txid: &str) -> Result<oneshot::Receiver<ChaincodeMessage>, String> {
+    fn wait_for(&self, channel: &str, txid: &str) -> Result<Receiver<ChaincodeMessage>, String> {
         let mut waiting = self.waiting();
         if waiting.closed {
             return Err(GONE.to_owned());
@@ -82,7 +83,8 @@ impl Link {
         if of_txid.iter().any(|(name, _)| name == channel) {
             return Err(format!("[{}] channel exists", short(&format!("{channel}{txid}"))));
         }
-        let (sender, receiver) = oneshot::channel();
+        // Not tokio's, which panics in a chaincode that has a runtime of its own.
+        let (sender, receiver) = sync_channel(1);
         of_txid.push((channel.to_owned(), sender));
         Ok(receiver)
     }
@@ -111,6 +113,10 @@ impl Link {
         let mut waiting = self.waiting();
         waiting.closed = true;
         waiting.answers.clear();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.waiting().closed
     }
 
     pub(super) fn set_multiple(&self, keys: usize) {

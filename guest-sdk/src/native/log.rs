@@ -43,8 +43,7 @@ impl Log {
         if rank(at) < rank(self.0.own) {
             return;
         }
-        // Each stands alone, so that no argument can forge a line.
-        for line in message.lines().filter(|line| !line.trim().is_empty()) {
+        for line in lines(message) {
             write(&self.0.chaincode, at, &format!("[{}] {line}", short(txid)));
         }
     }
@@ -69,14 +68,24 @@ impl Log {
 
     fn shim(&self, at: Level, message: &str) {
         if rank(at) >= rank(self.0.shim) {
-            write("shim", at, message);
+            lines(message).for_each(|line| write("shim", at, line));
         }
     }
 }
 
+/// Each stands alone, so that no argument, panic or peer can forge a line.
+fn lines(message: &str) -> impl Iterator<Item = &str> {
+    message.split(['\n', '\r']).filter(|line| !line.trim().is_empty())
+}
+
 /// The beginning of a transaction id, as Fabric's logs show it.
 pub(super) fn short(txid: &str) -> &str {
-    txid.get(..8).unwrap_or(txid)
+    &txid[..txid.floor_char_boundary(8)]
+}
+
+/// As much of a transaction id as there is to a real one: an error's text goes into a header.
+pub(super) fn shown(txid: &str) -> &str {
+    &txid[..txid.floor_char_boundary(64)]
 }
 
 fn write(logger: &str, at: Level, message: &str) {
@@ -124,6 +133,14 @@ fn level_in(spec: &str, logger: &str) -> Option<Level> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_in_a_message_begins_a_line_and_no_id_is_long() {
+        let message = "panicked: x\n2026-01-01 00:00:00.000 UTC [shim] -> INFO forged\r\n\rend";
+        assert_eq!(lines(message).count(), 3, "each is written under its own time");
+        assert_eq!((short("1234567é"), short("12345678901")), ("1234567", "12345678"));
+        assert_eq!(shown(&"é".repeat(1000)).len(), 64);
+    }
 
     #[test]
     fn a_specification_names_levels_for_all_and_for_some() {

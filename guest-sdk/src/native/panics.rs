@@ -40,9 +40,14 @@ pub(super) fn report_in_one_line() {
 pub(super) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     TEXT.set(Some(String::new()));
     // What the panic left half done belongs to a transaction that is over.
-    let done = panic::catch_unwind(AssertUnwindSafe(body));
+    let done = panic::catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
+        // The end of a panic's own value may panic, too.
+        if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(another);
+        }
+    });
     let text = TEXT.take().filter(|text| !text.is_empty());
-    done.map_err(|_| text.unwrap_or_else(|| "panicked".to_owned()))
+    done.map_err(|()| text.unwrap_or_else(|| "panicked".to_owned()))
 }
 
 fn text(info: &PanicHookInfo<'_>) -> String {
@@ -71,6 +76,13 @@ mod tests {
         assert!(text.starts_with(&format!("panicked at {}:", file!())) && text.ends_with(": no way"), "{text}");
         let long = catch::<()>(|| panic!("{}", "\u{e9}".repeat(TEXT_LIMIT))).unwrap_err();
         assert!(long.len() <= TEXT_LIMIT && long.ends_with('\u{e9}'));
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+        assert!(catch::<()>(|| panic::panic_any(Bad)).is_err(), "a panic's value that panics ends here, too");
         assert!(TEXT.with_borrow(Option::is_none), "this thread runs no transaction any more");
     }
 }

@@ -21,7 +21,7 @@ use super::link::{Link, fits};
 use super::log::Log;
 use super::panics;
 use crate::peer::Peer;
-use crate::{Error, Response, Stub};
+use crate::{Error, Response, Stub, status};
 
 /// Which function of the chaincode a message calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +146,11 @@ fn answer(shim: &Arc<Shim>, link: &Arc<Link>, message: ChaincodeMessage) -> Resu
     let event = RefCell::default();
     let transaction = Rc::new(Transaction { exchange, input, signed: message.proposal, proposal, event });
     let response = shim.call(entry, &Stub { peer: Rc::clone(&transaction) as Rc<dyn Peer> });
+    if entry == Entry::Init && response.status >= status::ERROR {
+        // As Fabric's Go shim: a peer that instantiates does not look at the status of what is COMPLETED.
+        fits(Type::Error, response.message.len())?;
+        return Err(response.message);
+    }
     completed(response, transaction.event.take())
 }
 

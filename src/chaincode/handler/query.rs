@@ -75,6 +75,8 @@ pub(super) fn rich(support: &ChaincodeSupport, context: &TransactionContext, pay
     let page = QueryMetadata::decode(metadata)?;
     let limit = limit(support, &page);
     let ns = &context.namespace;
+    let budget = context.budget.clone();
+    context.simulator()?.stop_next_query_when(move || budget.is_over());
     let (rows, batching) = if !collection.is_empty() {
         private_data::allowed(support, context, Access::Read, &collection)?;
         (context.simulator()?.execute_query_on_private_data(ns, &collection, &query)?, Batching::Shim)

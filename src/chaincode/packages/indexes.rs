@@ -1,12 +1,12 @@
 //! The index files in a package's code (Fabric: `ccmetadata.TargzMetadataProvider`, `ValidateMetadataFile`).
 //!
 //! Code is a tar, gzipped, whatever its language. Invariant: a hostile package costs a bounded time and little memory:
-//! it is unpacked as a stream, and only index files are kept.
+//! it is unpacked as a stream, and only index files are kept, none of them large.
 
 use std::io::{self, Read};
 
 use flate2::read::GzDecoder;
-use tar::{Archive, EntryType};
+use tar::{Archive, Entry, EntryType};
 use tracing::{error, warn};
 
 use super::{ChaincodePackage, PackageStore};
@@ -18,7 +18,11 @@ const FOLDER: &str = "META-INF/statedb/couchdb/";
 /// What is unpacked of a package in search of them. Packages of 100 MiB can be installed, and hold source code.
 const MAX_UNPACKED: u64 = 1 << 30;
 /// Bytes of one file; a definition is a few lines.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: u64 = 1 << 16;
+/// Bytes of a name that stands before its file, and of what else stands there.
+const MAX_NAME: u64 = 1 << 16;
+/// Files in the folder that are none of ours and get a line in the log.
+const MAX_WARNINGS: usize = 10;
 /// Files that are kept: more than any ledger takes for one collection.
 const MAX_FILES: usize = 16 * MAX_INDEXES;
 
@@ -53,15 +57,26 @@ impl ChaincodePackage {
             return Ok(());
         }
         let unpacked = GzDecoder::new(&self.code()[..]).take(MAX_UNPACKED);
-        for entry in Archive::new(unpacked).entries()? {
+        let (mut named, mut warnings) = (None, 0);
+        // Raw, because a name of a gigabyte would be read as willingly as one of a hundred bytes.
+        for entry in Archive::new(unpacked).entries()?.raw(true) {
             let mut entry = entry?;
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let Some(rest) = name.strip_prefix(FOLDER) else { continue };
-            if entry.header().entry_type() != EntryType::Regular {
+            let kind = entry.header().entry_type();
+            if let EntryType::GNULongName | EntryType::XHeader = kind {
+                named = long_name(&mut entry)?.or(named);
                 continue;
             }
+            if let EntryType::GNULongLink | EntryType::XGlobalHeader = kind {
+                continue;
+            }
+            let own_name = || String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let name = named.take().unwrap_or_else(own_name);
+            let Some(rest) = name.strip_prefix(FOLDER).filter(|_| kind == EntryType::Regular) else { continue };
             let Some(collection) = collection(rest) else {
-                warn!("metadata file path or name is not supported: {name}");
+                warnings += 1;
+                if warnings <= MAX_WARNINGS {
+                    warn!("metadata file path or name is not supported: {name}");
+                }
                 continue;
             };
             if found.len() == MAX_FILES {
@@ -83,6 +98,21 @@ impl ChaincodePackage {
     }
 }
 
+/// The name of the next file, where what stands before it says one. A name that is too long is that of no index.
+fn long_name(entry: &mut Entry<'_, impl Read>) -> io::Result<Option<String>> {
+    if entry.size() > MAX_NAME {
+        return Ok(Some(String::new()));
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if entry.header().entry_type() == EntryType::GNULongName {
+        let mut name = Vec::new();
+        entry.read_to_end(&mut name)?;
+        return Ok(Some(text(name.strip_suffix(&[0]).unwrap_or(&name))));
+    }
+    let records = entry.pax_extensions()?.into_iter().flatten().flatten();
+    Ok(records.filter(|record| record.key_bytes() == b"path").last().map(|record| text(record.value_bytes())))
+}
+
 /// What an index file is for, by its name below [`FOLDER`]: the outer none for what is no index file, the inner one for
 /// the public state.
 fn collection(name: &str) -> Option<Option<&str>> {
@@ -98,6 +128,8 @@ fn collection(name: &str) -> Option<Option<&str>> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
     use prost::Message;
     use selvedge_proto::protos::ChaincodeDeploymentSpec;
 
@@ -134,6 +166,36 @@ mod tests {
         for code in [Vec::new(), b"no gzip".to_vec(), broken] {
             assert!(package(code).index_files().is_empty());
         }
+    }
+
+    #[test]
+    fn a_long_name_is_read_in_either_form_and_one_of_no_reasonable_length_is_not() {
+        let name = |length: usize| format!("META-INF/statedb/couchdb/indexes/{}.json", "n".repeat(length));
+        let (long, longer, endless) = (name(150), name(151), name(MAX_NAME as usize));
+        let archive = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut archive = tar::Builder::new(archive);
+        let mut add = |name: &str, text: &str| {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            if name == longer {
+                archive.append_pax_extensions([("path", name.as_bytes())]).unwrap();
+                header.set_path("shortened").unwrap();
+                header.set_cksum();
+                archive.append(&header, text.as_bytes()).unwrap();
+            } else {
+                header = tar::Header::new_gnu();
+                header.set_size(text.len() as u64);
+                archive.append_data(&mut header, name, text.as_bytes()).unwrap();
+            }
+        };
+        add(&long, "{1}");
+        add(&endless, "{2}");
+        add(&longer, "{3}");
+        add("META-INF/statedb/couchdb/indexes/short.json", "{4}");
+        let found = package(archive.into_inner().unwrap().finish().unwrap()).index_files();
+        let told: Vec<_> = found.iter().map(|index| (&*index.file.file, &*index.file.definition)).collect();
+        assert_eq!(told, [(&*long, "{1}"), (&*longer, "{3}"), ("META-INF/statedb/couchdb/indexes/short.json", "{4}")]);
     }
 
     #[test]

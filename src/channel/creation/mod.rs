@@ -4,7 +4,8 @@
 //! consortiums say which organisations may be in a channel together and who decides that. Here a [`ChannelTemplate`] stands
 //! for the system channel. A creation is an update of the template: to its group `Application`, whose mod policy is the
 //! consortium's policy of creation. [`ChannelTemplate::new_channel`] makes the configuration that the update is for;
-//! [`Bundle::propose`] does the rest, as with every update. Invariant: what a creation does not name is the template's.
+//! [`crate::channel::Bundle::propose`] does the rest, as with every update. Invariant: what a creation does not name is the
+//! template's.
 
 mod error;
 mod template;

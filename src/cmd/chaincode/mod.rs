@@ -121,7 +121,7 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
             let listing = list::Listing::of_flags(*installed, *instantiated, channel.as_deref())?;
             one_peer("list", peers)?;
             let chaincodes = super::block_on(session(peers)?.list(&listing))?;
-            super::print(&listing.text(&chaincodes))
+            super::print(&super::printable(&listing.text(&chaincodes)))
         }
     }
 }

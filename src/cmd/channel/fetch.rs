@@ -119,7 +119,7 @@ impl Session {
             Some(Answer::Status(code)) => {
                 let status = Status::try_from(code);
                 let name = status.map_or_else(|_| code.to_string(), |status| status.as_str_name().to_owned());
-                bail!("can't read the block: &{{{name}}}{}", advice(status.ok(), address, channel))
+                bail!("can't read the block: &{{{name}}}{}", advice(status.ok(), address, channel, position))
             }
             Some(Answer::Other) => bail!("response error: {address} sent something other than a block"),
             None => bail!("error receiving: {address} ended the stream without a block"),
@@ -138,14 +138,22 @@ fn check_number(number: u64, position: BlockPosition, address: &str) -> anyhow::
 }
 
 /// What can be done about a status, which is all that a Deliver service says.
-fn advice(status: Option<Status>, address: &str, channel: &str) -> String {
-    match status {
-        Some(Status::NotFound) => format!("; {address} has no channel {channel}"),
-        Some(Status::Forbidden) => format!(
+fn advice(status: Option<Status>, address: &str, channel: &str, position: BlockPosition) -> String {
+    match (status, position) {
+        // There is no channel without block 0.
+        (Some(Status::NotFound), BlockPosition::Number(number @ 1..)) => {
+            format!("; {address} has no channel {channel}, or that channel has not come to block {number} yet")
+        }
+        (Some(Status::NotFound), _) => format!("; {address} has no channel {channel}"),
+        (Some(Status::ServiceUnavailable), _) => format!(
+            "; {address} is stopping, or channel {channel} is halted there, or was created there and is not joined yet; its \
+             log says which"
+        ),
+        (Some(Status::Forbidden), _) => format!(
             "; this identity (CORE_PEER_MSPCONFIGPATH, CORE_PEER_LOCALMSPID) may not read channel {channel}; the log of \
              {address} says why"
         ),
-        Some(Status::BadRequest) => format!("; the log of {address} says why, which may be a clock that is wrong"),
+        (Some(Status::BadRequest), _) => format!("; the log of {address} says why, which may be a clock that is wrong"),
         _ => String::new(),
     }
 }
@@ -211,6 +219,16 @@ mod tests {
             let refused = Target::parse(Some(text)).expect_err(text).to_string();
             assert!(refused.starts_with(&format!("fetch target illegal: {text}")), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_block_that_is_not_there_is_told_from_a_channel_that_is_not_there() {
+        let advised = |position| advice(Some(Status::NotFound), "peer0:7051", "ch", position);
+        for position in [BlockPosition::Number(0), BlockPosition::Newest, BlockPosition::Oldest] {
+            assert_eq!(advised(position), "; peer0:7051 has no channel ch");
+        }
+        let either = "; peer0:7051 has no channel ch, or that channel has not come to block 5 yet";
+        assert_eq!(advised(BlockPosition::Number(5)), either);
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub(super) fn run(command: &ChannelCommand) -> anyhow::Result<()> {
         }
         ChannelVerb::List => {
             let channels = super::block_on(Session::start(command)?.list())?;
-            super::print(&list::text(&channels))
+            super::print(&super::printable(&list::text(&channels)))
         }
         ChannelVerb::Getinfo(channel) => {
             let channel = channel.required()?;

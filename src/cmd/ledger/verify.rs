@@ -24,7 +24,8 @@ pub(super) fn run(channel: &str) -> anyhow::Result<()> {
         VerifyProgress::Rows { done, of } => progress.at("rows", done, of),
     })?;
     drop(progress);
-    crate::cmd::print(text(channel, &compared, &signed, begun.elapsed()).trim_end())?;
+    let text = text(channel, &compared, &signed, begun.elapsed());
+    crate::cmd::print(&crate::cmd::printable(text.trim_end()))?;
     drop(ledgers);
     match compared.difference_count + signed.problem_count {
         0 => Ok(()),

@@ -34,6 +34,8 @@ pub(super) struct WasmContainer {
     module: Arc<WasmModule>,
     shared: Arc<Shared>,
     work: Handle,
+    /// In whose name its transactions wait for a place.
+    turn: String,
     /// The peer's end; none before it is connected and after the container has stopped.
     peer: Mutex<Option<Arc<dyn PeerEnd>>>,
     /// Where answers go, by transaction id and then channel: a chaincode may call itself on another channel.
@@ -43,9 +45,9 @@ pub(super) struct WasmContainer {
 }
 
 impl WasmContainer {
-    pub(super) fn new(module: Arc<WasmModule>, shared: Arc<Shared>, work: Handle) -> Arc<Self> {
+    pub(super) fn new(module: Arc<WasmModule>, shared: Arc<Shared>, work: Handle, turn: String) -> Arc<Self> {
         let exit = watch::Sender::new(None);
-        Arc::new(Self { module, shared, work, peer: Mutex::default(), replies: Mutex::default(), exit })
+        Arc::new(Self { module, shared, work, turn, peer: Mutex::default(), replies: Mutex::default(), exit })
     }
 
     /// Takes the peer's end and registers, in a task of its own.
@@ -145,7 +147,7 @@ impl WasmContainer {
             Entry::Init => (&self.shared.init_permits, Shared::no_init_place),
             Entry::Invoke => (&self.shared.permits, Shared::no_place),
         };
-        let place = permits.acquire(&self.module.ccid().name);
+        let place = permits.acquire(&self.turn);
         let permit = tokio::time::timeout_at(budget.deadline().into(), place).await;
         let permit = permit.map_err(|_| no_place(&self.shared))?;
         if entry == Entry::Init {

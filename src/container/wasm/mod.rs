@@ -22,7 +22,7 @@ mod process;
 mod transaction;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -54,6 +54,8 @@ pub struct WasmVm {
     acceptor: Mutex<Option<Arc<dyn StreamAcceptor>>>,
     modules: Mutex<HashMap<String, Arc<WasmModule>>>,
     containers: Mutex<HashMap<String, Arc<WasmContainer>>>,
+    /// Containers that [`WasmVm::start_on`] has made.
+    served: AtomicU64,
 }
 
 /// What all containers of a VM share.
@@ -118,6 +120,7 @@ impl WasmVm {
             acceptor: Mutex::default(),
             modules: Mutex::default(),
             containers: Mutex::default(),
+            served: AtomicU64::new(0),
         })
     }
 
@@ -158,14 +161,17 @@ impl WasmVm {
     }
 
     /// A container of a registered module beside those that [`Vm::start`] makes, on a stream of its own: its peer's end is
-    /// what `acceptor` makes. For chaincode that is served to peers elsewhere.
+    /// what `acceptor` makes. For chaincode that is served to peers elsewhere, each of which has its own turn where
+    /// transactions wait for a place.
     ///
     /// # Errors
     /// [`VmError::NotRegistered`] for a module that is not.
     pub fn start_on(&self, ccid: &Ccid, acceptor: &dyn StreamAcceptor) -> Result<ServedContainer, VmError> {
         let name = ccid.container_name();
-        let module = lock(&self.modules).get(&name).cloned().ok_or(VmError::NotRegistered(name))?;
-        let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone());
+        let module = lock(&self.modules).get(&name).cloned().ok_or_else(|| VmError::NotRegistered(name.clone()))?;
+        let number = self.served.fetch_add(1, Ordering::Relaxed);
+        let turn = format!("{name} {number}");
+        let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone(), turn);
         container.connect(acceptor.accept(Arc::new(HostChannel(Arc::clone(&container)))));
         Ok(ServedContainer(container))
     }
@@ -195,7 +201,7 @@ impl Vm for WasmVm {
             ccid: name.clone(),
             cause: "the VM is closed, or was not told who accepts streams".to_owned(),
         })?;
-        let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone());
+        let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone(), ccid.name.clone());
         {
             let mut containers = lock(&self.containers);
             if containers.get(&name).is_some_and(|current| current.exit().borrow().is_none()) {

@@ -112,6 +112,29 @@ fn a_commit_tells_its_subscribers_and_waits_for_no_reader() {
 }
 
 #[test]
+fn a_height_that_was_told_can_be_read() {
+    const BLOCKS: u64 = 200;
+    let mut channel = TestChannel::new();
+    let ledger = std::sync::Arc::clone(&channel.ledger);
+    let told = ledger.subscribe();
+    let reader = std::thread::spawn(move || {
+        let mut height = 1;
+        while height <= BLOCKS {
+            height = *told.borrow();
+            assert!(ledger.height().unwrap() >= height, "block {} was told and is not there", height - 1);
+        }
+    });
+    let heights = channel.ledger.subscribe();
+    for _ in 0..BLOCKS - 1 {
+        channel.put("cc", &[("k", "v")]);
+    }
+    let height = channel.ledger.height().unwrap();
+    let block = channel.next_block(vec![transaction("last")]);
+    channel.ledger.commit_with(block, &[Code::Valid], |_| assert_eq!(*heights.borrow(), height, "told early")).unwrap();
+    reader.join().unwrap();
+}
+
+#[test]
 fn a_simulator_works_in_the_middle_of_a_commit_and_sees_the_state_before_it() {
     let mut channel = TestChannel::new();
     channel.put("cc", &[("k", "old")]);

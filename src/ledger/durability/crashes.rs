@@ -2,21 +2,26 @@
 
 use proptest::prelude::*;
 
+use std::sync::Arc;
+
 use super::disk::{Disk, Loss, Plan};
 use super::script::{Machine, Script};
+use crate::ledger::TransientStore;
 
-/// Runs until the machine stops; returns how many blocks were acknowledged.
-fn run(script: &Script, disk: &Disk) -> usize {
-    let Ok(machine) = Machine::create(disk.clone(), script.genesis()) else { return 0 };
+/// Runs until the machine stops; returns how many blocks were acknowledged, and the transient store as it is then.
+fn run(script: &Script, disk: &Disk) -> (usize, Arc<TransientStore>) {
+    let transient = script.endorsed();
+    let Ok(machine) = Machine::create(disk.clone(), script.genesis(), &transient) else { return (0, transient) };
     let finished = machine.go_on(script);
     assert_eq!(finished.is_ok(), machine.height() == script.blocks.len());
-    machine.height()
+    (machine.acknowledged(), transient)
 }
 
 /// Starts again on what is left; the machine that comes up has to be right, and to end right.
-fn recovers(script: &Script, disk: &Disk, acknowledged: usize, loss: Loss, case: &str) {
+fn recovers(script: &Script, disk: &Disk, run: &(usize, Arc<TransientStore>), loss: Loss, case: &str) {
     let left = Disk::new(disk.after(loss), Plan::Work);
-    let machine = match Machine::open(left) {
+    let (acknowledged, transient) = (run.0, script.left_in(&run.1));
+    let machine = match Machine::open(left, &transient) {
         Ok(machine) => machine,
         // A channel that was not made is a file that the next start removes.
         Err(_) if acknowledged == 0 => return,
@@ -35,26 +40,35 @@ fn recovers(script: &Script, disk: &Disk, acknowledged: usize, loss: Loss, case:
     // Closed, and opened once more.
     let disk = machine.disk.clone();
     drop(machine);
-    let machine = Machine::open(Disk::new(disk.after(Loss::All), Plan::Work)).unwrap();
+    let machine = Machine::open(Disk::new(disk.after(Loss::All), Plan::Work), &transient).unwrap();
     assert!(Some(&machine.rows()) == script.rows.last(), "{case}: not after another start");
 }
 
 fn changes(script: &Script) -> u64 {
     let disk = Disk::new(Vec::new(), Plan::Work);
-    assert_eq!(run(script, &disk), script.blocks.len());
+    assert_eq!(run(script, &disk).0, script.blocks.len());
     disk.changes()
 }
 
 #[test]
 fn a_crash_at_any_change_of_the_disk_loses_nothing_and_doubles_nothing() {
-    let script = Script::new();
-    let changes = changes(&script);
+    crash_at_any_change(&Script::new());
+}
+
+/// What was purged from the transient store before the crash is not there after it.
+#[test]
+fn a_crash_at_any_change_of_the_disk_loses_no_private_data() {
+    crash_at_any_change(&Script::with_private_data());
+}
+
+fn crash_at_any_change(script: &Script) {
+    let changes = changes(script);
     assert!(changes > 100, "only {changes} changes: there is nothing to interrupt");
     for at in 1..=changes {
         let disk = Disk::new(Vec::new(), Plan::Crash(at));
-        let acknowledged = run(&script, &disk);
+        let run = run(script, &disk);
         for loss in [Loss::All, Loss::Nothing, Loss::Torn(500), Loss::Torn(1), Loss::Random(at)] {
-            recovers(&script, &disk, acknowledged, loss, &format!("change {at} of {changes}, {loss:?}"));
+            recovers(script, &disk, &run, loss, &format!("change {at} of {changes}, {loss:?}"));
         }
     }
 }
@@ -62,22 +76,23 @@ fn a_crash_at_any_change_of_the_disk_loses_nothing_and_doubles_nothing() {
 /// The second crash comes while the first one is repaired, or soon after.
 #[test]
 fn a_crash_while_a_crash_is_repaired_loses_nothing() {
-    let script = Script::new();
+    let script = Script::with_private_data();
     let changes = changes(&script);
     for at in (1..=changes).step_by(7) {
         let first = Disk::new(Vec::new(), Plan::Crash(at));
-        let acknowledged = run(&script, &first);
+        let (acknowledged, transient) = run(&script, &first);
         for again in 1..=12 {
             let second = Disk::new(first.after(Loss::Random(at)), Plan::Crash(again));
-            let acknowledged = match Machine::open(second.clone()) {
+            let transient = script.left_in(&transient);
+            let acknowledged = match Machine::open(second.clone(), &transient) {
                 Ok(machine) => {
                     let _ = machine.go_on(&script);
-                    machine.height()
+                    machine.acknowledged()
                 }
                 Err(_) => acknowledged,
             };
             let case = format!("change {at} of {changes}, then change {again}");
-            recovers(&script, &second, acknowledged, Loss::Random(again), &case);
+            recovers(&script, &second, &(acknowledged, transient), Loss::Random(again), &case);
         }
     }
 }
@@ -95,9 +110,9 @@ proptest! {
         let (script, changes) = &*SCRIPT;
         let at = 1 + (at * *changes as f64) as u64;
         let disk = Disk::new(Vec::new(), Plan::Crash(at));
-        let acknowledged = run(script, &disk);
+        let run = run(script, &disk);
         for seed in seeds {
-            recovers(script, &disk, acknowledged, Loss::Random(seed), &format!("change {at}, seed {seed}"));
+            recovers(script, &disk, &run, Loss::Random(seed), &format!("change {at}, seed {seed}"));
         }
     }
 }

@@ -17,7 +17,7 @@ const STRIDE: usize = 151;
 /// The disk after the script, and what is in its tables.
 fn image(script: &Script) -> (Vec<u8>, Rows) {
     let disk = Disk::new(Vec::new(), Plan::Work);
-    let machine = Machine::create(disk.clone(), script.genesis()).unwrap();
+    let machine = Machine::create(disk.clone(), script.genesis(), &script.endorsed()).unwrap();
     machine.go_on(script).unwrap();
     let rows = machine.verified_rows();
     drop(machine);
@@ -45,13 +45,14 @@ fn blocks_are_good_or_refused(script: &Script, machine: &Machine, case: &str) {
 fn a_changed_byte_is_never_a_block_and_never_a_panic() {
     let script = Script::new();
     let (image, verified) = image(&script);
+    let transient = script.endorsed();
     let used = (0..image.len()).filter(|at| image[*at] != 0).step_by(STRIDE);
     let (mut unopened, mut found, mut harmless) = (0, 0, 0);
     for at in used {
         let case = format!("byte {at}");
         let mut damaged = image.clone();
         damaged[at] ^= 0x55;
-        let machine = match guarded(|| Machine::open(Disk::new(damaged, Plan::Work))) {
+        let machine = match guarded(|| Machine::open_damaged(Disk::new(damaged, Plan::Work), &transient)) {
             Ok(machine) => machine,
             Err(_) => {
                 unopened += 1;
@@ -83,7 +84,7 @@ fn a_changed_byte_is_never_a_block_and_never_a_panic() {
 #[test]
 fn a_panic_of_the_database_is_an_error_that_halts_the_channel() {
     let script = Script::new();
-    let machine = Machine::create(Disk::new(Vec::new(), Plan::Work), script.genesis()).unwrap();
+    let machine = Machine::create(Disk::new(Vec::new(), Plan::Work), script.genesis(), &script.endorsed()).unwrap();
     let (block, codes) = &script.blocks[1];
     let error = machine.ledger.commit_with(block.clone(), codes, |_| panic!("entered unreachable code")).unwrap_err();
     assert!(matches!(error, LedgerError::Corrupted(_)), "{error}");

@@ -12,16 +12,17 @@ fn halts_and_goes_on(script: &Script, plan: Plan, loss: Loss) {
     let disk = Disk::new(Vec::new(), plan);
     let mut acknowledged = 0;
     let case = format!("{plan:?}, {loss:?}");
-    if let Ok(machine) = Machine::create(disk.clone(), script.genesis()) {
+    let transient = script.endorsed();
+    if let Ok(machine) = Machine::create(disk.clone(), script.genesis(), &transient) {
         if let Err(error) = machine.go_on(script) {
             assert!(matches!(error, LedgerError::Storage(_)), "{case}: {error}");
             let (block, codes) = &script.blocks[machine.height()];
             let halted = machine.ledger.commit(block.clone(), codes).unwrap_err();
             assert!(matches!(halted, LedgerError::Halted { .. }), "{case}: {halted}");
         }
-        acknowledged = machine.height();
+        acknowledged = machine.acknowledged();
     }
-    let restarted = match Machine::open(Disk::new(disk.after(loss), Plan::Work)) {
+    let restarted = match Machine::open(Disk::new(disk.after(loss), Plan::Work), &transient) {
         Ok(machine) => machine,
         Err(_) if acknowledged == 0 => return,
         Err(error) => panic!("{case}: {error}"),
@@ -39,7 +40,7 @@ fn halts_and_goes_on(script: &Script, plan: Plan, loss: Loss) {
 
 fn operations(script: &Script) -> u64 {
     let disk = Disk::new(Vec::new(), Plan::Work);
-    Machine::create(disk.clone(), script.genesis()).unwrap().go_on(script).unwrap();
+    Machine::create(disk.clone(), script.genesis(), &script.endorsed()).unwrap().go_on(script).unwrap();
     disk.operations()
 }
 
@@ -54,7 +55,7 @@ fn an_error_of_any_operation_halts_the_channel_and_a_restart_goes_on() {
 
 #[test]
 fn a_disk_that_becomes_full_halts_the_channel_and_a_restart_goes_on() {
-    let script = Script::new();
+    let script = Script::with_private_data();
     for from in 1..=operations(&script) {
         halts_and_goes_on(&script, Plan::Full(from), Loss::Nothing);
     }

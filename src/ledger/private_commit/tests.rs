@@ -285,3 +285,99 @@ fn a_write_to_a_collection_that_never_was_is_skipped_and_the_block_goes_on() {
     ledger.commit(channel.channel.next_block(vec![envelope]), &[Code::Valid]).unwrap();
     assert_eq!((kept(ledger, 3), missing(ledger)), (vec![], vec![]));
 }
+
+/// The values of a collection that a chaincode gets by a range.
+fn in_range(channel: &PrivateChannel, collection: &str) -> Vec<String> {
+    let mut simulator = channel.simulator();
+    let mut rows = simulator.get_private_data_range(CHAINCODE, collection, "", "").unwrap();
+    std::iter::from_fn(|| simulator.next(&mut rows).unwrap()).map(|row| row.key).collect()
+}
+
+fn verified(channel: &PrivateChannel) -> Vec<String> {
+    channel.channel.ledger.verify(&std::env::temp_dir(), |_| ()).unwrap().differences
+}
+
+#[test]
+fn a_value_that_the_same_block_deletes_is_gone_even_where_the_delete_never_came() {
+    let channel = channel();
+    let put = channel.put("put", "short", "k", "v");
+    let delete = channel.put("delete", "short", "k", "");
+    channel.transient.purge_by_txids(TestChannel::NAME, &["delete".to_owned()]).unwrap();
+    assert_eq!(channel.commit(vec![put, delete]).codes, [Code::Valid; 2]);
+    assert_eq!(channel.get("short", "k"), Ok(None));
+    assert_eq!(in_range(&channel, "short"), [""; 0], "nothing would ever end it: its hash is gone");
+    assert_eq!(verified(&channel), [""; 0]);
+}
+
+/// A transaction whose public half has the hash of a private set that holds `forged` for `key`, and beside it the hashes of
+/// `k` and another value.
+fn forged(channel: &PrivateChannel, txid: &str, key: &str) -> Bytes {
+    use prost::Message;
+    use selvedge_proto::kvrwset::KvWrite;
+
+    let mut simulator = channel.simulator();
+    simulator.set_private_data(CHAINCODE, "a", "k", "agreed".into()).unwrap();
+    let results = simulator.results().unwrap();
+    let write = KvWrite { key: key.into(), value: "forged".into(), is_delete: false };
+    let set: Bytes = KvrwSet { writes: vec![write], ..KvrwSet::default() }.encode_to_vec().into();
+    let mut public = TxReadWriteSet::decode(results.public).unwrap();
+    public.ns_rwset[0].collection_hashed_rwset[0].pvt_rwset_hash = digest(&set);
+    let mut pvt_rwset = results.private;
+    pvt_rwset.as_mut().unwrap().ns_pvt_rwset[0].collection_pvt_rwset[0].rwset = set;
+    let endorsed = TxPvtReadWriteSetWithConfigInfo { pvt_rwset, ..Default::default() };
+    channel.transient.persist(TestChannel::NAME, txid, 2, &endorsed).unwrap();
+    crate::ledger::testing::endorser_transaction(TestChannel::NAME, txid, public.encode_to_vec().into())
+}
+
+#[test]
+fn a_forged_set_cannot_put_a_value_under_another_ones_hash_or_under_none() {
+    let channel = channel();
+    channel.commit(vec![channel.put("t2", "a", "k2", "kept")]);
+    channel.commit(vec![forged(&channel, "t3", "k")]);
+    assert_eq!(channel.get("a", "k"), Err(stale((3, 0), "<nil>")));
+    channel.commit(vec![forged(&channel, "t4", "k2")]);
+    assert_eq!(channel.get("a", "k2").unwrap().as_deref(), Some("kept"));
+    assert_eq!(in_range(&channel, "a"), ["k2"]);
+    assert_eq!(verified(&channel), [""; 0]);
+}
+
+#[test]
+fn of_two_hashes_of_one_collections_set_the_first_counts() {
+    use prost::Message;
+
+    let channel = channel();
+    let mut simulator = channel.simulator();
+    simulator.set_private_data(CHAINCODE, "a", "k", "v".into()).unwrap();
+    let results = simulator.results().unwrap();
+    let mut public = TxReadWriteSet::decode(results.public).unwrap();
+    let sets = &mut public.ns_rwset[0].collection_hashed_rwset;
+    let mut second = sets[0].clone();
+    second.pvt_rwset_hash = digest(b"nothing that exists");
+    sets.push(second);
+    let endorsed = TxPvtReadWriteSetWithConfigInfo { pvt_rwset: results.private, ..Default::default() };
+    channel.transient.persist(TestChannel::NAME, "t", 2, &endorsed).unwrap();
+    let public = public.encode_to_vec().into();
+    channel.commit(vec![crate::ledger::testing::endorser_transaction(TestChannel::NAME, "t", public)]);
+    let ledger = &channel.channel.ledger;
+    assert_eq!((kept(ledger, 2), missing(ledger)), (vec![(0, vec!["a".into()])], vec![]));
+    assert_eq!(verified(&channel), [""; 0]);
+}
+
+#[test]
+fn of_many_endorsements_no_more_are_looked_at_than_it_takes() {
+    let channel = channel();
+    let envelope = channel.put("t", "a", "k", "v");
+    for number in 0..50 {
+        channel.put("t", "a", "k", &number.to_string());
+    }
+    let mut seen = 0;
+    let first = channel.transient.visit(TestChannel::NAME, "t", |_| {
+        seen += 1;
+        ControlFlow::Break(())
+    });
+    first.unwrap();
+    assert_eq!(seen, 1);
+    channel.commit(vec![envelope]);
+    assert_eq!(channel.get("a", "k").unwrap().as_deref(), Some("v"));
+    assert_eq!(channel.transient.private_data(TestChannel::NAME, "t").unwrap(), []);
+}

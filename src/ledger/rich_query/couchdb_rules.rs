@@ -37,7 +37,7 @@ pub fn check_write(key: &str, value: &[u8]) -> Result<(), CouchDbRule> {
     if key.is_empty() {
         return Err(CouchDbRule::EmptyKey);
     }
-    let Some((members, _)) = json::document(value) else { return Ok(()) };
+    let Some(members) = json::root(value) else { return Ok(()) };
     match members.keys().find(|name| *name == VERSION || name.starts_with('_')) {
         Some(name) => Err(CouchDbRule::ReservedField(name.clone())),
         None => Ok(()),

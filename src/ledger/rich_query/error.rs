@@ -53,9 +53,17 @@ pub enum RichQueryError {
         /// The limit.
         limit: Duration,
     },
+    /// Nobody waits for the answer any more.
+    #[error("the rich query was stopped, because its transaction is over")]
+    Stopped,
 }
 
 impl RichQueryError {
+    /// Whether another endorser might not see it: time is not the same everywhere.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Time { .. } | Self::Stopped)
+    }
+
     pub(super) fn refused(error: &'static str, reason: String) -> Self {
         Self::Refused { error, reason }
     }

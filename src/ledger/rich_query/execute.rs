@@ -5,26 +5,22 @@
 //! it is left out of the index that CouchDB would need. Invariant: what is held in memory and for how long it works is
 //! bounded, and only keys are held.
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 
 use super::RichQueryError;
 use super::bookmark::Place;
 use super::collation::after_prefix;
+use super::effort::{Effort, Stop};
 use super::format;
 use super::index::encode_fields;
 use super::json::{self, Object, Value};
-use super::limits::{MAX_QUERY_TIME, MAX_SORTED_ROWS, MAX_SORTED_SIZE};
+use super::limits::{MAX_SORTED_ROWS, MAX_SORTED_SIZE};
 use super::plan::{Bounds, Choice, choose, named_partial};
 use super::query::Query;
 use super::rows::{IndexIterator, RowIterator, Rows};
 use super::selector::Selector;
 use crate::ledger::LedgerError;
 use crate::ledger::state::{StateValue, Version};
-
-/// How many rows are looked at between two looks at the clock.
-const ROWS_PER_LOOK: u32 = 64;
 
 /// A row of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +38,7 @@ pub(in crate::ledger) struct RichRows {
     skip: u64,
     /// The last row that was given out; before the first, where the query began.
     at: Option<Place>,
-    spent: Duration,
-    looked_at: u32,
+    effort: Effort,
 }
 
 /// Where documents come from.
@@ -58,11 +53,17 @@ enum Source {
 }
 
 impl RichRows {
-    /// Begins a query. `bookmark`, where there is one, goes before the one in the query's text.
+    /// Begins a query. `bookmark`, where there is one, goes before the one in the query's text. Once `stop` says so, it
+    /// ends with an error.
     ///
     /// # Errors
     /// When the text is no query, a limit is exceeded or the database fails.
-    pub(in crate::ledger) fn new(rows: Box<dyn Rows>, text: &str, bookmark: &str) -> Result<Self, LedgerError> {
+    pub(in crate::ledger) fn new(
+        rows: Box<dyn Rows>,
+        text: &str,
+        bookmark: &str,
+        stop: Option<Stop>,
+    ) -> Result<Self, LedgerError> {
         let mut query = Query::parse(text)?;
         let at = Place::from_bookmark(if bookmark.is_empty() { &query.bookmark } else { bookmark })?;
         let bounds = Bounds::of(&query);
@@ -73,14 +74,14 @@ impl RichRows {
         // What was skipped is behind the bookmark.
         let skip = if at.is_some() { 0 } else { query.skip };
         let source = Source::Keys(Vec::new().into_iter());
-        let mut begun = Self { rows, query, source, skip, at, spent: Duration::ZERO, looked_at: 0 };
-        let started = Instant::now();
-        begun.source = begun.open(&bounds, started)?;
-        begun.spent = started.elapsed();
+        let mut begun = Self { rows, query, source, skip, at, effort: Effort::new(stop) };
+        begun.effort.resume();
+        begun.source = begun.open(&bounds)?;
+        begun.effort.pause();
         Ok(begun)
     }
 
-    fn open(&mut self, bounds: &Bounds, started: Instant) -> Result<Source, LedgerError> {
+    fn open(&self, bounds: &Bounds) -> Result<Source, LedgerError> {
         let choice = choose(&self.query, bounds, self.rows.indexes());
         if let Some(Choice { ordered_after: Some(skip), index, prefix, low, high }) = &choice {
             let mut from = low.clone();
@@ -101,7 +102,7 @@ impl RichRows {
             Some(choice) => {
                 tracing::debug!("the rich query uses index {}", choice.index.name);
                 let rows = self.rows.index(choice.index, &choice.low, after_prefix(&choice.high).as_deref())?;
-                self.keys(rows, started)?
+                self.keys(rows)?
             }
             None => None,
         };
@@ -111,25 +112,26 @@ impl RichRows {
                 let after = self.at.as_ref().map(|at| at.key.as_str());
                 Ok(Source::Scan(self.rows.scan(after)?))
             }
-            (false, Some(keys)) => self.sorted(Source::Keys(keys.into_iter()), started),
+            (false, Some(keys)) => self.sorted(Source::Keys(keys.into_iter())),
             (false, None) => {
                 let scan = self.rows.scan(None)?;
-                self.sorted(Source::Scan(scan), started)
+                self.sorted(Source::Scan(scan))
             }
         }
     }
 
     /// The keys that an index names, sorted; none where there are too many of them, and a scan is as good.
-    fn keys(&mut self, rows: IndexIterator, started: Instant) -> Result<Option<Vec<String>>, LedgerError> {
+    fn keys(&self, rows: IndexIterator) -> Result<Option<Vec<String>>, LedgerError> {
         let in_key_order = self.query.sort.fields.is_empty();
-        let mut keys = Vec::new();
+        let (mut keys, mut size) = (Vec::new(), 0);
         for row in rows {
             let (_, key) = row?;
-            self.look_at_clock(started)?;
+            self.effort.look()?;
             if in_key_order && self.at.as_ref().is_some_and(|at| key <= at.key) {
                 continue;
             }
-            if keys.len() == MAX_SORTED_ROWS {
+            size += key.len();
+            if keys.len() == MAX_SORTED_ROWS || size > MAX_SORTED_SIZE {
                 return Ok(None);
             }
             keys.push(key);
@@ -139,11 +141,10 @@ impl RichRows {
     }
 
     /// Sorts what matches.
-    fn sorted(&mut self, mut source: Source, started: Instant) -> Result<Source, LedgerError> {
+    fn sorted(&self, mut source: Source) -> Result<Source, LedgerError> {
         let (mut places, mut size) = (Vec::new(), 0);
         while let Some((key, row, _)) = self.candidate(&mut source)? {
-            self.look_at_clock(started)?;
-            let Some(document) = self.matching(&key, &row) else { continue };
+            let Some(document) = self.matching(&key, &row)? else { continue };
             let Some(fields) = encode_fields(&self.query.sort.fields, &document) else { continue };
             let place = Place { fields, key };
             let is_behind = |at: &Place| if self.query.sort.descending { place >= *at } else { place <= *at };
@@ -175,19 +176,18 @@ impl RichRows {
     /// # Errors
     /// When a limit is exceeded or the database fails.
     pub(in crate::ledger) fn next(&mut self) -> Result<Option<Answer>, LedgerError> {
-        let started = Instant::now();
-        let answer = self.next_since(started);
-        self.spent += started.elapsed();
+        self.effort.resume();
+        let answer = self.next_match();
+        self.effort.pause();
         answer
     }
 
-    fn next_since(&mut self, started: Instant) -> Result<Option<Answer>, LedgerError> {
+    fn next_match(&mut self) -> Result<Option<Answer>, LedgerError> {
         // Taken out for the time, because looking at a row needs the rest.
         let mut source = std::mem::replace(&mut self.source, Source::Keys(Vec::new().into_iter()));
         let found = loop {
             let Some((key, row, place)) = self.candidate(&mut source)? else { break None };
-            self.look_at_clock(started)?;
-            let Some(document) = self.matching(&key, &row) else { continue };
+            let Some(document) = self.matching(&key, &row)? else { continue };
             if self.skip > 0 {
                 self.skip -= 1;
                 continue;
@@ -220,6 +220,9 @@ impl RichRows {
             }
             Source::Ordered(rows, skip) => {
                 let Some((mut fields, key)) = rows.next().transpose()? else { return Ok(None) };
+                if fields.len() < *skip {
+                    return Err(LedgerError::Corrupted("a row of an index lacks fields".into()));
+                }
                 fields.drain(..*skip);
                 (key.clone(), Place { fields, key })
             }
@@ -234,21 +237,12 @@ impl RichRows {
     }
 
     /// The document, if there is one and the selector matches it.
-    fn matching(&self, key: &str, row: &StateValue) -> Option<Value> {
-        let document = document(key, &row.value)?;
-        self.query.selector.matches(&document).then_some(document)
-    }
-
-    fn look_at_clock(&mut self, started: Instant) -> Result<(), RichQueryError> {
-        self.looked_at = self.looked_at.wrapping_add(1);
-        if !self.looked_at.is_multiple_of(ROWS_PER_LOOK) {
-            return Ok(());
-        }
-        let spent = self.spent + started.elapsed();
-        if spent <= MAX_QUERY_TIME {
-            return Ok(());
-        }
-        Err(RichQueryError::Time { spent, limit: MAX_QUERY_TIME })
+    fn matching(&self, key: &str, row: &StateValue) -> Result<Option<Value>, RichQueryError> {
+        self.effort.look()?;
+        let Some(document) = document(key, &row.value) else { return Ok(None) };
+        let is_match = self.query.selector.matches(&document, &self.effort);
+        self.effort.look()?;
+        Ok(is_match.then_some(document))
     }
 }
 

@@ -5,6 +5,7 @@
 //! selector matches it.
 
 use super::collation;
+use super::effort::Effort;
 use super::json::{self, Object, Value};
 use super::limits::MAX_INDEX_FIELDS;
 use super::path::{Found, Path};
@@ -110,7 +111,7 @@ impl Index {
 
     /// The encoded fields of a document; none if it has no row here.
     pub(super) fn row(&self, document: &Value) -> Option<Vec<u8>> {
-        if self.partial.as_ref().is_some_and(|partial| !partial.selector.matches(document)) {
+        if self.partial.as_ref().is_some_and(|partial| !partial.selector.matches(document, &Effort::unlimited())) {
             return None;
         }
         encode_fields(&self.fields, document)

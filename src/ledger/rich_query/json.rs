@@ -55,12 +55,22 @@ pub(super) struct Parsed {
 /// second part says whether it is whole: where it is nested too deep, the members of its root are right, and what is
 /// far below is not.
 pub(super) fn document(bytes: &[u8]) -> Option<(Object, bool)> {
+    object(bytes, MAX_VALUE_DEPTH)
+}
+
+/// The members of such a value's root; what is nested in them is not kept. A value of many small objects takes a hundred
+/// times its bytes otherwise.
+pub(super) fn root(bytes: &[u8]) -> Option<Object> {
+    object(bytes, 1).map(|(members, _)| members)
+}
+
+fn object(bytes: &[u8], keep: usize) -> Option<(Object, bool)> {
     // Most of what is no JSON is told by its first byte.
     let first = bytes.iter().find(|byte| !is_space(**byte))?;
     if *first != b'{' {
         return None;
     }
-    let parsed = parse(bytes).ok()?;
+    let parsed = Parser { bytes, at: 0, keep }.value().ok()?;
     if bytes[parsed.end..].iter().any(|byte| !is_space(*byte)) {
         return None;
     }
@@ -72,7 +82,7 @@ pub(super) fn document(bytes: &[u8]) -> Option<(Object, bool)> {
 
 /// Reads the first JSON value; what follows it is the caller's matter.
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Syntax> {
-    Parser { bytes, at: 0 }.value()
+    Parser { bytes, at: 0, keep: MAX_VALUE_DEPTH }.value()
 }
 
 fn is_space(byte: u8) -> bool {
@@ -88,6 +98,8 @@ enum Open {
 struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// So many levels of objects and arrays are kept; of those below, only the shape counts.
+    keep: usize,
 }
 
 impl Parser<'_> {
@@ -116,10 +128,13 @@ impl Parser<'_> {
             };
             // Gives the value to what it stands in, which may end with it.
             loop {
+                let is_kept = open.len() <= self.keep;
                 let Some(innermost) = open.last_mut() else { return Ok(Parsed { value, depth, end: self.at }) };
                 match innermost {
                     Open::Array(items) => {
-                        items.push(value);
+                        if is_kept {
+                            items.push(value);
+                        }
                         match self.next_byte("the array does not end")? {
                             b',' => break,
                             b']' => {}
@@ -127,7 +142,10 @@ impl Parser<'_> {
                         }
                     }
                     Open::Object(members, name) => {
-                        members.insert(std::mem::take(name), value);
+                        let name = std::mem::take(name);
+                        if is_kept {
+                            members.insert(name, value);
+                        }
                         match self.next_byte("the object does not end")? {
                             b',' => {
                                 let first = self.next_byte("a name is missing")?;
@@ -143,8 +161,7 @@ impl Parser<'_> {
                     }
                 }
                 value = match open.pop() {
-                    // Far below, only the shape counts.
-                    _ if open.len() >= MAX_VALUE_DEPTH => Value::Null,
+                    _ if open.len() >= self.keep => Value::Null,
                     Some(Open::Array(items)) => Value::Array(items),
                     Some(Open::Object(members, _)) => Value::Object(members),
                     None => Value::Null,
@@ -163,7 +180,7 @@ impl Parser<'_> {
         *depth = (*depth).max(at);
         match at {
             at if at > GO_MAX_DEPTH => self.fail("it is nested too deep"),
-            at if at > MAX_VALUE_DEPTH => Ok(Value::Null),
+            at if at > self.keep => Ok(Value::Null),
             _ => Ok(value),
         }
     }

@@ -12,6 +12,8 @@ pub const MAX_QUERY_DEPTH: usize = 64;
 pub const MAX_SELECTOR_TERMS: usize = 10_000;
 /// Bytes of the program that one regular expression is compiled to.
 pub const MAX_REGEX_SIZE: usize = 1 << 20;
+/// Regular expressions in a selector: a text of 20 bytes may make a program of that size.
+pub const MAX_REGEXES: usize = 32;
 /// Rows that are held for a sort which no index has done, or taken from an index which is not in the order asked for.
 pub const MAX_SORTED_ROWS: usize = 100_000;
 /// Bytes of the keys and sort fields of those rows.
@@ -23,5 +25,5 @@ pub const MAX_QUERY_TIME: Duration = Duration::from_secs(20);
 pub const MAX_VALUE_DEPTH: usize = 200;
 /// Indexes of one chaincode or collection.
 pub const MAX_INDEXES: usize = 64;
-/// Fields of one index.
+/// Fields of one index, and of one sort.
 pub const MAX_INDEX_FIELDS: usize = 32;

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | `query`, `selector`, `operators`, `matching` | `mango_opts`, `mango_selector` |
 //! | `collation`, `json`, `format`, `path` | `couch_ejson_compare`, what JSON is and how it is written |
-//! | `plan`, `execute`, `bookmark` | `mango_idx_view`, `mango_cursor_view`, `statecouchdb.queryScanner` |
-//! | `index`, `space`, `store`, `keep`, `deployed` | `mango_native_proc`, `ccmetadata`, `cceventmgmt` |
+//! | `plan`, `execute`, `effort`, `bookmark` | `mango_idx_view`, `mango_cursor_view`, `statecouchdb.queryScanner` |
+//! | `index`, `space`, `store`, `keep`, `check`, `deployed` | `mango_native_proc`, `ccmetadata`, `cceventmgmt` |
 //! | [`couchdb_rules`] | `statecouchdb.ValidateKeyValue`, `couchDocToKeyValue` |
 //!
 //! There is no database beside the ledger: indexes are rows in the channel's own, written in the transaction of the
@@ -15,9 +15,11 @@
 //! indexes, and not on when they were made.
 
 mod bookmark;
+pub(super) mod check;
 mod collation;
 pub mod couchdb_rules;
 pub(super) mod deployed;
+pub(super) mod effort;
 mod error;
 pub(super) mod execute;
 mod format;

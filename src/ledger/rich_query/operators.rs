@@ -60,7 +60,11 @@ pub(super) fn integer(number: f64) -> Option<i128> {
 /// Erlang's `re` matches bytes, and its classes are those of ASCII. It is PCRE; this takes no back references and no
 /// look around, and so never takes more than linear time.
 fn regex(pattern: &str) -> Result<Condition, RichQueryError> {
-    let compiled = regex::bytes::RegexBuilder::new(pattern).unicode(false).size_limit(MAX_REGEX_SIZE).build();
+    let compiled = regex::bytes::RegexBuilder::new(pattern)
+        .unicode(false)
+        .size_limit(MAX_REGEX_SIZE)
+        .dfa_size_limit(MAX_REGEX_SIZE)
+        .build();
     match compiled {
         Ok(regex) => Ok(Condition::Matches(regex)),
         Err(regex::Error::CompiledTooBig(_)) => Err(RichQueryError::Limit {

@@ -109,8 +109,9 @@ pub(super) fn named_partial<'a>(query: &Query, bounds: &Bounds, indexes: &'a [In
 
 /// The index that leaves the least to look at; none where none leaves less than everything.
 pub(super) fn choose<'a>(query: &Query, bounds: &Bounds, indexes: &'a [Index]) -> Option<Choice<'a>> {
+    let restricted = named_partial(query, bounds, indexes);
     let mut best: Option<((bool, usize, bool, bool), Choice<'a>)> = None;
-    for index in indexes.iter().filter(|index| bounds.cover(&index.fields) && passes_filter(query, index)) {
+    for index in indexes.iter().filter(|index| bounds.cover(&index.fields) && passes_filter(query, restricted, index)) {
         let named = query.use_index.as_ref().is_some_and(|named| names(named, index));
         let Some((equal, ranged, choice)) = part_of(query, bounds, index) else { continue };
         let score = (named, equal, ranged, choice.ordered_after.is_some());
@@ -154,10 +155,10 @@ fn names(named: &UseIndex, index: &Index) -> bool {
 }
 
 /// Whether every match passes the index's filter: what it says, the query's selector says too.
-fn passes_filter(query: &Query, index: &Index) -> bool {
+fn passes_filter(query: &Query, restricted: Option<&Partial>, index: &Index) -> bool {
     let Some(partial) = &index.partial else { return true };
-    // Such a query was restricted to the filter.
-    if query.use_index.as_ref().is_some_and(|named| names(named, index)) {
+    // Such a query was restricted to this filter; a design document may have others.
+    if restricted.is_some_and(|restricted| restricted.text == partial.text) {
         return true;
     }
     match (&partial.text, &query.selector_text) {

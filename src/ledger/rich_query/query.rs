@@ -3,9 +3,11 @@
 //! Fabric puts its own limit and, for a page, its own bookmark into the query, so a `limit` in the text means nothing.
 //! What says how CouchDB is to work (`execution_stats`, `r`, `stale` and their like) is taken and means nothing either.
 
+use std::collections::BTreeSet;
+
 use super::RichQueryError;
 use super::json::{self, Object, Value};
-use super::limits::{MAX_QUERY_DEPTH, MAX_QUERY_SIZE};
+use super::limits::{MAX_INDEX_FIELDS, MAX_QUERY_DEPTH, MAX_QUERY_SIZE};
 use super::path::Path;
 use super::selector::Selector;
 
@@ -106,13 +108,13 @@ impl Query {
 
 fn fields(value: Value) -> Result<Vec<Path>, RichQueryError> {
     let Value::Array(items) = value else { return Err(RichQueryError::Fields) };
-    items
-        .iter()
-        .map(|item| match item {
-            Value::String(field) => Path::parse(field),
-            other => Err(RichQueryError::refused("invalid_field", format!("Invalid JSON for field spec: {other}"))),
-        })
-        .collect()
+    let field = |item: &Value| match item {
+        Value::String(field) => Path::parse(field),
+        other => Err(RichQueryError::refused("invalid_field", format!("Invalid JSON for field spec: {other}"))),
+    };
+    // Each costs a copy of what it names, and naming it twice gives nothing more.
+    let fields = items.iter().map(field).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(fields.into_iter().collect())
 }
 
 fn sort(value: Value) -> Result<Sort, RichQueryError> {
@@ -120,6 +122,15 @@ fn sort(value: Value) -> Result<Sort, RichQueryError> {
         let reason = format!("Sort must be an array of sort specs, not: {value}");
         return Err(RichQueryError::refused("invalid_sort_json", reason));
     };
+    if items.len() > MAX_INDEX_FIELDS {
+        return Err(RichQueryError::Limit {
+            what: "a number of sort fields",
+            needed: items.len(),
+            name: "MAX_INDEX_FIELDS",
+            limit: MAX_INDEX_FIELDS,
+            advice: "sort by fewer",
+        });
+    }
     let fields = items.iter().map(sorted_field).collect::<Result<Vec<_>, _>>()?;
     let descending = fields.first().is_some_and(|(_, descending)| *descending);
     if fields.iter().any(|(_, other)| *other != descending) {

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use super::RichQueryError;
 use super::json::Value;
-use super::limits::MAX_SELECTOR_TERMS;
+use super::limits::{MAX_REGEXES, MAX_SELECTOR_TERMS};
 use super::operators;
 use super::path::Path;
 
@@ -112,7 +112,9 @@ impl Selector {
     pub(super) fn parse(value: &Value) -> Result<Self, RichQueryError> {
         match value {
             Value::Object(members) if members.is_empty() => Ok(Self::All(Vec::new())),
-            Value::Object(_) => Reader { terms: 0, place: Place::Document }.read(value, &Path::default(), Sense::Plain),
+            Value::Object(_) => {
+                Reader { terms: 0, regexes: 0, place: Place::Document }.read(value, &Path::default(), Sense::Plain)
+            }
             other => {
                 let reason = format!("Selector must be a JSON object, not: {other}");
                 Err(RichQueryError::refused("invalid_selector_json", reason))
@@ -121,8 +123,9 @@ impl Selector {
     }
 }
 
-pub(super) struct Reader {
+struct Reader {
     terms: usize,
+    regexes: usize,
     place: Place,
 }
 
@@ -139,7 +142,7 @@ impl Reader {
         for (name, argument) in members {
             parts.push(match name.starts_with('$') {
                 true => self.operator(name, argument, path, sense)?,
-                false => self.read(argument, &path.join(Path::parse(name)?), sense)?,
+                false => self.read(argument, &path.join(Path::parse(name)?)?, sense)?,
             });
         }
         match (parts.len(), sense) {
@@ -184,6 +187,9 @@ impl Reader {
                 if let ("$in" | "$nin" | "$all", Value::Array(items)) = (name, argument) {
                     self.count(items.len())?;
                 }
+                if name == "$regex" {
+                    self.count_regex()?;
+                }
                 let condition = operators::condition(name, argument)?;
                 self.condition(path, condition, sense)
             }
@@ -225,6 +231,20 @@ impl Reader {
         }
         let condition = if sense == Sense::Negated { condition.negated() } else { condition };
         Ok(Selector::Field(path.clone(), condition))
+    }
+
+    fn count_regex(&mut self) -> Result<(), RichQueryError> {
+        self.regexes += 1;
+        if self.regexes <= MAX_REGEXES {
+            return Ok(());
+        }
+        Err(RichQueryError::Limit {
+            what: "a number of $regex",
+            needed: self.regexes,
+            name: "MAX_REGEXES",
+            limit: MAX_REGEXES,
+            advice: "put alternatives into one, as in a|b",
+        })
     }
 
     fn count(&mut self, terms: usize) -> Result<(), RichQueryError> {

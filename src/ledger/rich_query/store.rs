@@ -16,10 +16,10 @@ use super::rows::{IndexIterator, RowIterator, Rows};
 use super::space::{IndexedSpace, Part};
 use crate::ledger::LedgerError;
 use crate::ledger::state::{CommittedState, StateRow, StateValue};
-use crate::ledger::store::{Snapshot, state_range};
+use crate::ledger::store::{CHANNEL, Snapshot, state_range};
 
 /// The space, number of the index, encoded fields, key -> length of the key.
-pub(super) const INDEX_ROWS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("index_rows");
+pub(in crate::ledger) const INDEX_ROWS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("index_rows");
 /// The space -> its definitions, as JSON.
 pub(super) const INDEXES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("indexes");
 /// In [`CHANNEL`]: the height of the state that the rows follow from.
@@ -63,25 +63,49 @@ impl StoredIndexes {
 /// The indexes at one height.
 pub(in crate::ledger) struct IndexSnapshot {
     definitions: Definitions,
+    /// The table that the definitions were read from.
+    stored: Arc<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Of the state that the rows follow from; 0 while there never was an index.
+    height: u64,
     /// None while there is no index.
     rows: Option<ReadOnlyTable<&'static [u8], u32>>,
 }
 
 impl IndexSnapshot {
-    pub(in crate::ledger) fn open(read: &ReadTransaction) -> Result<Self, LedgerError> {
-        let mut definitions = BTreeMap::new();
+    /// What is the same as in an earlier snapshot is not read anew: this is done with each block, and a definition may
+    /// have regular expressions to compile.
+    pub(in crate::ledger) fn open(read: &ReadTransaction, earlier: Option<&Self>) -> Result<Self, LedgerError> {
+        let mut stored = Vec::new();
         if let Some(table) = if_exists(read.open_table(INDEXES))? {
             for entry in table.iter()? {
-                let (space, stored) = entry?;
-                definitions
-                    .insert(IndexedSpace::decode(space.value())?, StoredIndexes::decode(stored.value())?.parse()?);
+                let (space, indexes) = entry?;
+                stored.push((space.value().to_vec(), indexes.value().to_vec()));
             }
         }
-        Ok(Self { definitions: Arc::new(definitions), rows: if_exists(read.open_table(INDEX_ROWS))? })
+        let (definitions, stored) = match earlier.filter(|earlier| *earlier.stored == stored) {
+            Some(earlier) => (Arc::clone(&earlier.definitions), Arc::clone(&earlier.stored)),
+            None => {
+                let read = |(space, indexes): &(Vec<u8>, Vec<u8>)| {
+                    Ok((IndexedSpace::decode(space)?, StoredIndexes::decode(indexes)?.parse()?))
+                };
+                let definitions = stored.iter().map(read).collect::<Result<BTreeMap<_, _>, LedgerError>>()?;
+                (Arc::new(definitions), Arc::new(stored))
+            }
+        };
+        let height = read.open_table(CHANNEL)?.get(INDEXED_HEIGHT)?.map_or(0, |height| height.value());
+        Ok(Self { definitions, stored, height, rows: if_exists(read.open_table(INDEX_ROWS))? })
     }
 
     pub(in crate::ledger) fn definitions(&self) -> &Definitions {
         &self.definitions
+    }
+
+    pub(super) fn height(&self) -> u64 {
+        self.height
+    }
+
+    pub(super) fn rows(&self) -> Option<&ReadOnlyTable<&'static [u8], u32>> {
+        self.rows.as_ref()
     }
 }
 

@@ -243,6 +243,21 @@ fn defining_the_same_indexes_again_changes_nothing() {
 }
 
 #[test]
+fn a_block_that_deploys_nothing_leaves_the_definitions_as_they_were_read() {
+    let (mut channel, packages) = couchdb();
+    packages.install("1", &[BY_OWNER]);
+    deploy(&mut channel, "1");
+    let definitions = |ledger: &Ledger| ledger.snapshot().indexes.definitions().clone();
+    let before = definitions(&channel.ledger);
+    marbles(&mut channel);
+    assert!(Arc::ptr_eq(&before, &definitions(&channel.ledger)));
+    assert_eq!(keys(&channel.ledger, TOMS), ["m1", "m3"]);
+    packages.install("2", &[BY_OWNER, BY_SIZE]);
+    deploy(&mut channel, "2");
+    assert!(!Arc::ptr_eq(&before, &definitions(&channel.ledger)));
+}
+
+#[test]
 fn private_data_answers_rich_queries_with_the_indexes_of_its_collection() {
     let mut private = PrivateChannel::new(vec![collection("c", 2), collection("other", 0)]);
     let packages = Arc::new(Installed::default());

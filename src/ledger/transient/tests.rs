@@ -90,3 +90,33 @@ fn a_damaged_file_is_told_from_a_full_disk_and_what_to_do_is_said() {
     std::fs::remove_file(&path).unwrap();
     TransientStore::open(dir.path()).unwrap();
 }
+
+/// A write transaction that a panic has ended is never closed: redb would have the next one wait for it.
+#[test]
+fn after_a_panic_everybody_is_told_and_nobody_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(TransientStore::open(dir.path()).unwrap());
+    store.persist("ch", "before", 3, &private("one")).unwrap();
+    let panicked = guarded(|| {
+        let _transaction = GuardedWrite::begin(&store.database)?;
+        panic!("a page of nonsense");
+        #[expect(unreachable_code, reason = "it gives the closure its type")]
+        Ok(())
+    });
+    assert!(matches!(panicked, Err(LedgerError::Corrupted(_))));
+    let (said, heard) = std::sync::mpsc::channel();
+    let after = Arc::clone(&store);
+    std::thread::spawn(move || {
+        for _ in 0..2 {
+            said.send(after.persist("ch", "after", 4, &private("two"))).unwrap();
+        }
+        said.send(after.purge_by_txids("ch", &["before".to_owned()])).unwrap();
+        said.send(after.purge_by_height("ch", 9)).unwrap();
+    });
+    for _ in 0..4 {
+        let outcome = heard.recv_timeout(std::time::Duration::from_secs(30)).expect("nobody waits");
+        let error = outcome.unwrap_err();
+        assert!(error.is_fault() && error.to_string().starts_with("the transient store "), "{error}");
+    }
+    assert_eq!(count(&store, "ch", "before"), 1, "reading goes on");
+}

@@ -2,7 +2,11 @@
 //!
 //! Invariant: each write of a valid transaction to a collection is kept, among the missing, or expired.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadableTable, ReadableTableMetadata};
+use selvedge_proto::DecodeAsGo;
+use selvedge_proto::kvrwset::KvrwSet;
 use selvedge_proto::protos::TxValidationCode;
 
 use super::VerifyReport;
@@ -12,7 +16,8 @@ use crate::ledger::collections::expiring_block;
 use crate::ledger::private_commit::{CollectionsBefore, written_collections};
 use crate::ledger::private_expiry::{KEYS, KeyEnd, SetEnd};
 use crate::ledger::private_rwset::digest;
-use crate::ledger::state::{CommittedState, Space, StateRow};
+use crate::ledger::private_store::private_key;
+use crate::ledger::state::{CommittedState, Space, StateRow, Version};
 use crate::ledger::store::Snapshot;
 use crate::ledger::transaction::BlockTransaction;
 
@@ -39,6 +44,10 @@ pub(super) fn verify_sets(
             let kept = snapshot.private_sets.get(place)?;
             if kept.as_ref().is_some_and(|set| digest(set.value()) != written.hash) {
                 differs("is not what the block has the hash of");
+            } else if let Some(set) = &kept
+                && lacks_a_value(snapshot, (number, tx), (chaincode, collection), set.value())?
+            {
+                differs("is kept, and a value of it that is the newest of its key is not");
             }
             collections.look_up(chaincode, before)?;
             let Some(config) = collections.get(chaincode, collection) else { continue };
@@ -58,6 +67,29 @@ pub(super) fn verify_sets(
         }
     }
     Ok(())
+}
+
+/// Whether the private state lacks a value of a kept set whose hash nobody has written since.
+fn lacks_a_value(
+    snapshot: &Snapshot,
+    (block, tx): (u64, u64),
+    (chaincode, collection): (&str, &str),
+    set: &[u8],
+) -> Result<bool, LedgerError> {
+    // The commit takes up no value of a set that does not decode.
+    let set = KvrwSet::decode_as_go(bytes::Bytes::copy_from_slice(set)).unwrap_or_default();
+    let writes = set.writes.into_iter().map(|write| (write.key, !(write.is_delete || write.value.is_empty())));
+    // Of two writes of a key the last one counts.
+    for (key, is_there) in writes.collect::<BTreeMap<_, _>>() {
+        let hash = Space { namespace: chaincode, collection }.table_key(&digest(key.as_bytes()));
+        if is_there && snapshot.version(&hash)? == Some(Version { block, tx }) {
+            let value = snapshot.private_value(&private_key(chaincode, collection, &key))?;
+            if value.is_none_or(|value| value.version != Version { block, tx }) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Compares each value with the hash of its key, where both are of one transaction. An older value is one whose successor
@@ -157,6 +189,32 @@ mod tests {
         channel.commit(vec![]);
         assert!(!channel.has_hash("short", "e"));
         assert_eq!(verify(&channel).differences, [""; 0]);
+    }
+
+    #[test]
+    fn a_private_value_that_is_gone_or_old_is_found() {
+        let channel = channel();
+        let old = StateValue { version: Version { block: 1, tx: 0 }, metadata: "".into(), value: "v".into() }.encode();
+        for row in [Some(old), None] {
+            let damage = channel.channel.ledger.database.begin_write().unwrap();
+            {
+                let key = private_key(CHAINCODE, "a", "k");
+                let mut values = damage.open_table(PRIVATE_STATE).unwrap();
+                match row {
+                    Some(row) => drop(values.insert(&key[..], &row[..]).unwrap()),
+                    None => drop(values.remove(&key[..]).unwrap()),
+                }
+            }
+            damage.commit().unwrap();
+            // The next block's snapshot sees it.
+            channel.commit(vec![]);
+            assert_eq!(
+                verify(&channel).differences,
+                [
+                    "block 2: transaction 0's private data of cc/a is kept, and a value of it that is the newest of its key is not"
+                ]
+            );
+        }
     }
 
     #[test]

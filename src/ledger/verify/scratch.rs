@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use redb::backends::FileBackend;
@@ -11,18 +12,20 @@ use redb::{Database, StorageBackend};
 
 use crate::ledger::LedgerError;
 use crate::ledger::channel_ledger::CACHE_BYTES;
+use crate::ledger::guard::GuardedDatabase;
 
 /// Makes one, in a folder with room for it.
-pub(super) fn database(folder: &Path) -> Result<Database, LedgerError> {
+pub(super) fn database(folder: &Path) -> Result<GuardedDatabase, LedgerError> {
     let path = folder.join(format!("verify-{}.unfinished", uuid::Uuid::new_v4()));
     let io = |action| {
         let path = path.clone();
         move |source| LedgerError::Io { action, path, source }
     };
-    let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(io("make"))?;
+    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(io("make"))?;
     fs::remove_file(&path).map_err(io("remove"))?;
     let unsynced = Unsynced(FileBackend::new(file)?);
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(unsynced)?)
+    let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(unsynced)?;
+    Ok(GuardedDatabase::new(database))
 }
 
 #[derive(Debug)]

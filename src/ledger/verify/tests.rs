@@ -1,8 +1,13 @@
-use redb::ReadableDatabase;
+use std::sync::Arc;
+
+use redb::{ReadableDatabase, ReadableTable};
 use selvedge_proto::common::{Config, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::TxValidationCode as Code;
 
 use super::*;
+use crate::ledger::LedgerProvider;
+use crate::ledger::rich_query::store::INDEX_ROWS;
+use crate::ledger::rich_query::{DeployedIndexes, IndexFile, PackagedIndex};
 use crate::ledger::state::{StateValue, Version, public_key};
 use crate::ledger::store;
 use crate::ledger::testing::{TestChannel, endorser_transaction, envelope};
@@ -162,4 +167,74 @@ fn a_block_that_cannot_be_read_ends_the_walk() {
     channel.ledger.set_snapshot(Snapshot::open(&channel.ledger.database).unwrap());
     let report = verify(&channel);
     assert_eq!((report.blocks, report.height, &report.differences[..]), (1, 4, &["block 1 is missing".to_owned()][..]));
+}
+
+/// No package is installed.
+struct Nothing;
+
+impl DeployedIndexes for Nothing {
+    fn index_files(&self, _: &str, _: &str) -> Option<Vec<PackagedIndex>> {
+        None
+    }
+}
+
+#[test]
+fn a_row_of_an_index_that_the_state_does_not_give_is_found() {
+    let mut channel = TestChannel::new();
+    channel.provider.use_couchdb(Arc::new(Nothing)).unwrap();
+    channel.put("cc", &[("a", r#"{"n":1}"#), ("b", r#"{"n":2}"#), ("c", "text")]);
+    let definition = r#"{"index":{"fields":["n"]},"ddoc":"d","name":"byN"}"#.to_owned();
+    let file = IndexFile { file: "byN.json".into(), definition };
+    channel.ledger.define_indexes("cc", &[PackagedIndex { collection: None, file }]).unwrap();
+    channel.put("cc", &[("b", r#"{"n":3}"#), ("d", r#"{"n":4}"#)]);
+    assert_eq!(verify(&channel).differences, [""; 0]);
+
+    let damage = channel.ledger.database.begin_write().unwrap();
+    {
+        let mut rows = damage.open_table(INDEX_ROWS).unwrap();
+        let all: Vec<_> = rows.iter().unwrap().map(|entry| entry.unwrap().0.value().to_vec()).collect();
+        assert_eq!(all.len(), 3);
+        rows.remove(&all[0][..]).unwrap();
+        let other_key = [&all[1][..all[1].len() - 1], b"z"].concat();
+        rows.insert(&other_key[..], 1).unwrap();
+        rows.insert(&all[2][..], 900).unwrap();
+        rows.insert(&b"\0nobody\0"[..], 1).unwrap();
+    }
+    damage.commit().unwrap();
+    channel.ledger.set_snapshot(Snapshot::open(&channel.ledger.database).unwrap());
+    assert_eq!(
+        verify(&channel).differences,
+        [
+            "the index cc/d/byN lacks the row of key \"a\"",
+            "the index cc/d/byN lacks the row of key \"d\"",
+            "the index cc/d/byN has a row of key \"z\" that the state does not give",
+            "the index cc/d/byN has a row of key \"?\" that the state does not give",
+            "a row of 8 bytes is of no index",
+        ]
+    );
+}
+
+#[test]
+fn indexes_that_the_state_has_left_behind_are_made_anew_and_no_difference() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |couchdb: bool| {
+        let provider = LedgerProvider::open(dir.path()).unwrap();
+        if couchdb {
+            provider.use_couchdb(Arc::new(Nothing)).unwrap();
+        }
+        let ledger = provider.get(TestChannel::NAME);
+        let ledger = ledger
+            .unwrap_or_else(|| provider.create(TestChannel::NAME, &block::new_block(0, Bytes::new(), vec![])).unwrap());
+        TestChannel::of(Arc::new(provider), ledger)
+    };
+    let mut channel = open(true);
+    channel.put("cc", &[("a", r#"{"n":1}"#)]);
+    let file = IndexFile { file: "n.json".into(), definition: r#"{"index":{"fields":["n"]}}"#.to_owned() };
+    channel.ledger.define_indexes("cc", &[PackagedIndex { collection: None, file }]).unwrap();
+    drop(channel);
+    let mut channel = open(false);
+    channel.put("cc", &[("a", r#"{"n":2}"#)]);
+    assert_eq!(verify(&channel).differences, [""; 0]);
+    drop(channel);
+    assert_eq!(verify(&open(true)).differences, [""; 0]);
 }

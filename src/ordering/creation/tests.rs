@@ -1,7 +1,11 @@
 use std::time::Duration;
 
 use selvedge_proto::common::ConfigUpdate;
+use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
+use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
 use tempfile::TempDir;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Channel, Server};
 
 use super::*;
 use crate::channel::creation::creation_update;
@@ -9,6 +13,8 @@ use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::client::create_config_update;
 use crate::msp::development::{self, DevelopmentMsp};
 use crate::msp::{SigningIdentity, folder};
+use crate::ordering::testing::Gate;
+use crate::ordering::{AtomicBroadcastService, DeliverConfig, DeliverMetrics, Deliverer};
 
 const MSPID: &str = "DevMSP";
 const CONSORTIUM: &str = "SampleConsortium";
@@ -151,6 +157,66 @@ async fn a_first_configuration_that_no_block_could_hold_is_refused() {
         "{info}"
     );
     assert!(scene.created.get("new").is_none());
+}
+
+#[tokio::test]
+async fn a_name_may_be_as_long_as_any() {
+    let scene = Scene::new(1 << 20);
+    let (longest, beyond) = ("n".repeat(249), "n".repeat(250));
+    scene.send(creation(&longest, &scene.admin())).await.expect("created");
+    let made = scene.created.get(&longest).expect("created");
+    scene.ledgers.create(&longest, &made.block).expect("joined");
+    let (status, info) = scene.refusal(creation(&beyond, &scene.admin())).await;
+    assert!(status == Status::BadRequest && info.ends_with("channel ID illegal, cannot be longer than 249"), "{info}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_being_joined_is_not_created_meanwhile() {
+    let scene = Scene::new(1 << 20);
+    let organisation = folder::verifying_config(&scene.msp.organisation, MSPID).expect("its definition");
+    let genesis = development_block("new", &organisation, &ordering()).expect("a block");
+    let (made, envelope) = (Arc::clone(&scene.creation), creation("new", &scene.admin()));
+    let transaction = BlockTransaction::from_envelope(&envelope).expect("it has a header");
+    // The join has looked and found no such channel.
+    let naming = scene.created.naming();
+    let created = tokio::spawn(async move { made.process(envelope, transaction).await });
+    std::thread::sleep(Duration::from_millis(300));
+    scene.ledgers.create("new", &genesis).expect("a ledger");
+    drop(naming);
+    created.await.expect("no panic").expect_err("another channel has the name");
+    assert!(scene.created.get("new").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_waits_for_its_turn_goes_with_its_client() {
+    let scene = Scene::new(1 << 20);
+    let (ledgers, config) = (Arc::clone(&scene.ledgers), DeliverConfig::default());
+    let deliverer = Arc::new(Deliverer::new(ledgers, Gate::new(), config, DeliverMetrics::default()));
+    let service = AtomicBroadcastService::new(Arc::default(), Gate::new(), deliverer);
+    let service = AtomicBroadcastServer::new(service.creating(Arc::clone(&scene.creation)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+    let connection = Channel::from_shared(address).expect("an address").connect().await.expect("a connection");
+    let send = async |channel: &str| {
+        let envelopes = tokio_stream::once(creation(channel, &scene.admin()));
+        AtomicBroadcastClient::new(connection.clone()).broadcast(envelopes).await.expect("a stream").into_inner()
+    };
+    let moment = || tokio::time::sleep(Duration::from_millis(500));
+
+    let naming = scene.created.naming();
+    let mut first = send("first").await;
+    moment().await;
+    let second = send("second").await;
+    moment().await;
+    drop(second);
+    moment().await;
+    drop(naming);
+    let mut third = send("third").await;
+    for answers in [&mut first, &mut third] {
+        assert_eq!(answers.message().await.expect("a stream").expect("an answer").status(), Status::Success);
+    }
+    assert!(scene.created.get("second").is_none(), "it would have been before the third");
 }
 
 #[tokio::test]

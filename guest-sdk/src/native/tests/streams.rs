@@ -81,6 +81,26 @@ async fn an_answer_to_nobody_ends_the_stream_and_an_error_to_nobody_does_not() -
 }
 
 #[tokio::test]
+async fn what_waits_for_a_place_when_the_stream_ends_is_not_begun() -> Result<(), NativeError> {
+    let (begun, mut transactions) = mpsc::unbounded_channel();
+    let script = move |stub: &Stub| {
+        let _ = begun.send(stub.txid());
+        stub.get_state("a").map(|_| ().into())
+    };
+    let mut peer = Peer::ready_for(1, script, "").await?;
+    peer.transaction("first", &[])?;
+    peer.expect(Type::GetState).await;
+    peer.transaction("second", &[])?;
+    let Peer { handler, sent: _still_open } = peer;
+    drop(handler);
+    assert_eq!(transactions.recv().await.as_deref(), Some("first"));
+    // Its sender is gone with the chaincode, when nothing waits any more.
+    let next = tokio::time::timeout(Duration::from_secs(10), transactions.recv()).await.expect("in time");
+    assert_eq!(next, None);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_end_of_the_stream_wakes_who_waits_and_who_asks_later() -> Result<(), NativeError> {
     let (woken, mut errors) = mpsc::unbounded_channel();
     let mut peer = Peer::ready(move |stub: &Stub| {

@@ -1,5 +1,7 @@
 //! Queries as the chaincode sees them: batches, pages, and iterators that are gone.
 
+use std::time::{Duration, Instant};
+
 use prost::Message;
 use selvedge_proto::protos::{
     ChaincodeMessage, GetHistoryForKey, GetQueryResult, GetStateByRange, QueryMetadata, QueryResponse,
@@ -10,7 +12,10 @@ use selvedge_proto::{kvrwset, rwset};
 
 use super::super::super::message::Type;
 use super::super::super::testing::{CHANNEL, TestChaincode, TestPeer, outcome};
-use crate::ledger::rich_query::{DeployedIndexes, PackagedIndex};
+use super::super::super::{RequestError, TransactionParams};
+use crate::container::Budget;
+use crate::ledger::LedgerError;
+use crate::ledger::rich_query::{DeployedIndexes, PackagedIndex, RichQueryError};
 
 fn range(metadata: &QueryMetadata) -> GetStateByRange {
     let metadata = metadata.encode_to_vec().into();
@@ -175,6 +180,38 @@ async fn a_rich_query_comes_in_batches_and_in_pages_with_bookmarks() {
     );
     cc.complete(&tx, "");
     outcome(execution).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rich_query_ends_when_nothing_can_come_of_its_transaction() {
+    let peer = TestPeer::new();
+    peer.ledgers.use_couchdb(std::sync::Arc::new(NothingInstalled)).unwrap();
+    peer.put("cc", (0..250).map(|n| (format!("k{n:03}"), format!("{{\"n\":{n}}}"))));
+    let mut cc = peer.chaincode("cc:1.0").await;
+    let budget = Budget::root(Instant::now() + Duration::from_secs(30), None);
+    let params = TransactionParams { budget: Some(budget.clone()), ..peer.params("t1", CHANNEL) };
+    let execution = peer.execute(params, "cc");
+    let tx = cc.next().await;
+    let rich = GetQueryResult { query: r#"{"selector":{}}"#.into(), ..GetQueryResult::default() };
+    let open = query(&mut cc, &tx, Type::GetQueryResult, &rich).await.unwrap();
+    assert!(open.has_more);
+    budget.fail("a callee ran out of time");
+    let stopped = "failed: transaction ID: t1: the rich query was stopped, because its transaction is over";
+    let next = query(&mut cc, &tx, Type::QueryStateNext, &QueryStateNext { id: open.id }).await.unwrap_err();
+    assert_eq!(next, format!("QUERY_STATE_NEXT {stopped}"));
+    let another = query(&mut cc, &tx, Type::GetQueryResult, &rich).await.unwrap_err();
+    assert_eq!(another, format!("GET_QUERY_RESULT {stopped}"));
+    cc.complete(&tx, "");
+    outcome(execution).await.unwrap_err();
+}
+
+/// Another endorser may be faster: a caller must not be able to make something of the failure.
+#[test]
+fn a_rich_query_that_took_too_long_dooms_its_transaction() {
+    let (spent, limit) = (Duration::from_secs(21), Duration::from_secs(20));
+    assert!(RequestError::from(LedgerError::from(RichQueryError::Time { spent, limit })).is_local());
+    assert!(RequestError::from(LedgerError::from(RichQueryError::Stopped)).is_local());
+    assert!(!RequestError::from(LedgerError::from(RichQueryError::Fields)).is_local());
 }
 
 struct NothingInstalled;

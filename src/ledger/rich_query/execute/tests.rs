@@ -55,7 +55,7 @@ impl Rows for Memory {
 
 /// Keys and values of the whole answer.
 fn answer(memory: &Memory, query: &str) -> Vec<(String, String)> {
-    let mut rows = RichRows::new(Box::new(memory.clone()), query, "").unwrap();
+    let mut rows = RichRows::new(Box::new(memory.clone()), query, "", None).unwrap();
     std::iter::from_fn(|| rows.next().unwrap())
         .map(|row| (row.key, String::from_utf8_lossy(&row.value).into()))
         .collect()
@@ -112,19 +112,69 @@ fn a_partial_index_restricts_only_the_query_that_names_it() {
 }
 
 #[test]
+fn of_several_partial_indexes_in_a_design_document_one_restricts_the_answer() {
+    let mut memory = marbles();
+    memory.indexes = vec![
+        index(
+            0,
+            r#"{"index":{"fields":["owner"],"partial_filter_selector":{"color":{"$gt":"c"}}},"ddoc":"d","name":"a"}"#,
+        ),
+        index(
+            1,
+            r#"{"index":{"fields":["owner","size"],"partial_filter_selector":{"size":{"$gt":9}}},"ddoc":"d","name":"b"}"#,
+        ),
+    ];
+    let query = r#"{"selector":{"owner":"tom","size":{"$gt":1}},"use_index":"d"}"#;
+    assert_eq!(keys(&memory, query), ["m3"]);
+    memory.indexes.swap(0, 1);
+    assert_eq!(keys(&memory, query), ["m1", "m5", "p1"]);
+}
+
+/// Says that the transaction is over from the `calls`th time on that it is asked.
+fn over_after(calls: usize) -> Option<Stop> {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let ask = move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= calls;
+    Some(std::sync::Arc::new(ask))
+}
+
+#[test]
+fn a_query_ends_with_its_transaction_even_within_a_row() {
+    let marbles = marbles();
+    for query in [r#"{"selector":{"owner":"nobody"}}"#, r#"{"selector":{"owner":"nobody"},"sort":["size"]}"#] {
+        let ended = RichRows::new(Box::new(marbles.clone()), query, "", over_after(3)).and_then(|mut rows| rows.next());
+        assert!(matches!(ended, Err(LedgerError::Query(RichQueryError::Stopped))), "{ended:?}");
+    }
+    // One row: its clock is looked at before and after, and meanwhile only because it is large.
+    let list = vec!["0"; 10_000].join(",");
+    let rows = BTreeMap::from([("k".to_owned(), Bytes::from(format!(r#"{{"a":[{list}]}}"#)))]);
+    let large = Memory { rows, indexes: Vec::new() };
+    let values = (1..2_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    for condition in [
+        format!(r#"{{"$in":[{values}]}}"#),
+        format!(r#"{{"$elemMatch":{{"$in":[{values}]}}}}"#),
+        r#"{"$elemMatch":{"$gt":1}}"#.to_owned(),
+    ] {
+        let query = format!(r#"{{"selector":{{"a":{condition}}}}}"#);
+        let mut rows = RichRows::new(Box::new(large.clone()), &query, "", over_after(2)).unwrap();
+        let ended = rows.next();
+        assert!(matches!(ended, Err(LedgerError::Query(RichQueryError::Stopped))), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_bookmark_is_where_the_page_ended_and_nil_where_there_was_none() {
     let query = r#"{"selector":{"owner":"tom"}}"#;
-    let mut rows = RichRows::new(Box::new(marbles()), query, "").unwrap();
+    let mut rows = RichRows::new(Box::new(marbles()), query, "", None).unwrap();
     for _ in 0..2 {
         rows.next().unwrap().unwrap();
     }
-    let mut rest = RichRows::new(Box::new(marbles()), query, &rows.bookmark()).unwrap();
+    let mut rest = RichRows::new(Box::new(marbles()), query, &rows.bookmark(), None).unwrap();
     assert_eq!(rest.next().unwrap().unwrap().key, "m4");
     while rest.next().unwrap().is_some() {}
     let end = rest.bookmark();
-    let mut after = RichRows::new(Box::new(marbles()), query, &end).unwrap();
+    let mut after = RichRows::new(Box::new(marbles()), query, &end, None).unwrap();
     assert_eq!((after.next().unwrap(), after.bookmark()), (None, end));
-    let none = RichRows::new(Box::new(Memory::default()), query, "").unwrap();
+    let none = RichRows::new(Box::new(Memory::default()), query, "", None).unwrap();
     assert_eq!(none.bookmark(), "nil");
     let in_text = format!(r#"{{"selector":{{"owner":"tom"}},"bookmark":"{}"}}"#, rows.bookmark());
     assert_eq!(keys(&marbles(), &in_text), ["m4", "m5", "p1"]);
@@ -137,13 +187,13 @@ fn more_rows_than_may_be_sorted_are_an_error_and_an_index_takes_them() {
         memory.rows.insert(format!("k{n:06}"), Bytes::from(format!("{{\"n\":{}}}", MAX_SORTED_ROWS - n)));
     }
     let sorted = r#"{"selector":{},"sort":["n"]}"#;
-    let error = RichRows::new(Box::new(memory.clone()), sorted, "").unwrap_err().to_string();
+    let error = RichRows::new(Box::new(memory.clone()), sorted, "", None).unwrap_err().to_string();
     assert!(error.contains("the limit MAX_SORTED_ROWS is 100000; define an index"), "{error}");
     memory.indexes = vec![index(0, r#"{"index":{"fields":["n"]}}"#)];
-    let mut rows = RichRows::new(Box::new(memory.clone()), sorted, "").unwrap();
+    let mut rows = RichRows::new(Box::new(memory.clone()), sorted, "", None).unwrap();
     assert_eq!(rows.next().unwrap().unwrap().key, format!("k{MAX_SORTED_ROWS:06}"));
     // So many keys of an index are no better than a scan.
-    let mut all = RichRows::new(Box::new(memory), r#"{"selector":{"n":{"$gte":0}}}"#, "").unwrap();
+    let mut all = RichRows::new(Box::new(memory), r#"{"selector":{"n":{"$gte":0}}}"#, "", None).unwrap();
     assert_eq!(all.next().unwrap().unwrap().key, "k000000");
 }
 
@@ -214,7 +264,7 @@ proptest! {
 
         let (mut paged, mut bookmark) = (Vec::new(), String::new());
         loop {
-            let mut rows = RichRows::new(Box::new(memory.clone()), &query, &bookmark).unwrap();
+            let mut rows = RichRows::new(Box::new(memory.clone()), &query, &bookmark, None).unwrap();
             let before = paged.len();
             while paged.len() < before + page && let Some(row) = rows.next().unwrap() {
                 paged.push(row.key);

@@ -57,3 +57,15 @@ fn depth_is_bounded_and_what_lies_beyond_keeps_its_root() {
     assert!(document(nested(10_000).as_bytes()).is_none());
     assert!(document(format!("{{\"a\":{}", "[".repeat(5_000_000)).as_bytes()).is_none());
 }
+
+#[test]
+fn of_a_root_only_its_own_members_are_kept_and_the_whole_is_read() {
+    let text = br#"{"a":{"b":[1]},"c":[{"d":1},[]],"e":"f"}"#;
+    let expected: Object = [("a", Value::Null), ("c", Value::Null), ("e", Value::String("f".into()))]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    assert_eq!(root(text), Some(expected));
+    for none in ["{\"a\":{\"b\":[1e999]}}", "{\"a\":{\"b\":[1,]}}", "[]", "{} {}"] {
+        assert_eq!(root(none.as_bytes()), None, "{none}");
+    }
+}

@@ -1,5 +1,6 @@
 use super::super::execute::document;
 use super::super::format::object_to_json;
+use super::super::limits;
 use super::*;
 
 fn refusal(text: &str) -> String {
@@ -100,4 +101,26 @@ fn the_answer_is_the_document_or_the_fields_that_were_asked_for() {
     assert_eq!(answer(r#","fields":["a","missing","_id"]"#), r#"{"a":"1"}"#);
     assert_eq!(answer(r#","fields":["b.x"]"#), r#"{"b":{"x":1}}"#);
     assert_eq!(answer(r#","fields":["b.x","b.y.1.z"]"#), r#"{"b":{"x":1,"y":{"1":{"z":2}}}}"#);
+}
+
+#[test]
+fn a_query_that_would_cost_far_more_than_its_text_is_refused() {
+    let selector = |selector: &str| refusal(&format!(r#"{{"selector":{selector}}}"#));
+    let regexes = vec![r#"{"$regex":"^(ab){99}$"}"#; limits::MAX_REGEXES + 1].join(",");
+    let refused = selector(&format!(r#"{{"a":{{"$or":[{regexes}]}}}}"#));
+    assert!(refused.contains("a number of $regex of 33, the limit MAX_REGEXES is 32"), "{refused}");
+    // Each condition has its whole path.
+    let long = vec!["a"; limits::MAX_VALUE_DEPTH].join(".");
+    Query::parse(&format!(r#"{{"selector":{{"{long}":1}}}}"#)).unwrap();
+    for too_long in [format!(r#"{{"{long}.a":1}}"#), format!(r#"{{"{long}":{{"a":1}}}}"#)] {
+        let refused = selector(&too_long);
+        assert!(refused.contains("of 201, the limit MAX_VALUE_DEPTH is 200"), "{refused}");
+    }
+    // Each row that is sorted has all its sort fields.
+    let sorts = vec![r#""a""#; limits::MAX_INDEX_FIELDS + 1].join(",");
+    let refused = refusal(&format!(r#"{{"selector":{{}},"sort":[{sorts}]}}"#));
+    assert!(refused.contains("sort fields of 33, the limit MAX_INDEX_FIELDS is 32"), "{refused}");
+    // Each field of the answer is a copy.
+    let query = Query::parse(r#"{"selector":{},"fields":["b","a","b","a","a"]}"#).unwrap();
+    assert_eq!(query.fields.map(|fields| fields.len()), Some(2));
 }
