@@ -30,6 +30,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = compiler.file_descriptor_set();
     // Without `connect`, whose name is also that of a method of the Chaincode service; clients are made of a channel.
     // `Bytes` lets a value travel from the wire to the store without a copy.
-    tonic_prost_build::configure().build_transport(false).bytes(".").btree_map(".").compile_fds(descriptors)?;
+    let mut names = prost_build::Config::new();
+    // By its name a type finds its definition: see `go.rs`.
+    names.enable_type_names();
+    let builder = tonic_prost_build::configure().build_transport(false).bytes(".").btree_map(".");
+    builder.compile_fds_with_config(descriptors, names)?;
     Ok(())
 }

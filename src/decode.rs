@@ -1,7 +1,7 @@
 //! Decoding messages from clients, with the error texts of Fabric's decoder.
 
 use bytes::Bytes;
-use prost::{DecodeError, Message};
+use prost::DecodeError;
 use selvedge_proto::DecodeAsGo;
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ pub struct Undecodable {
     pub cause: String,
 }
 
-pub(crate) fn decode<M: Message + Default>(message: &'static str, bytes: &Bytes) -> Result<M, Undecodable> {
+pub(crate) fn decode<M: DecodeAsGo>(message: &'static str, bytes: &Bytes) -> Result<M, Undecodable> {
     M::decode_as_go(bytes.clone()).map_err(|error| Undecodable { message, cause: cause(&error) })
 }
 

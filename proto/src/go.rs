@@ -3,29 +3,43 @@
 //! A field that is known but comes with another wire type is an error for prost. For Go it is a field that it does not
 //! know. Peers that disagree about it would disagree about a transaction, and whoever makes one can make it so.
 //!
-//! Invariant: what prost decodes is decoded by prost alone; the second look costs nothing otherwise.
+//! Invariant: what prost decodes is decoded by prost alone, and the second look costs no more than a multiple of the
+//! bytes: a client could make any peer take that look.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use prost::bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
-use prost::{DecodeError, Message};
+use prost::{DecodeError, Message, Name};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FileDescriptorSet};
+
+use crate::DESCRIPTORS;
+
+/// prost's limit for messages within messages.
+const MAX_DEPTH: usize = 100;
 
 /// Decoding that skips known fields of an unexpected wire type, in messages within the message too.
-pub trait DecodeAsGo: Message + Default {
+pub trait DecodeAsGo: Message + Name + Default {
     /// Decodes a message.
     ///
     /// # Errors
     /// Where Go's decoder has one: truncated input, a length or number that is none, text that is not UTF-8.
     fn decode_as_go(bytes: impl Buf + AsRef<[u8]> + Clone) -> Result<Self, DecodeError> {
-        match Self::decode(bytes.clone()) {
-            Err(error) if depth_of_wire_type(&error).is_some() => {
-                Self::decode(without_misfits::<Self>(bytes.as_ref(), &mut Vec::new()).as_slice())
+        let decoded = Self::decode(bytes.clone());
+        let Err(error) = decoded else { return decoded };
+        // prost tells by its text only: `Payload.header: Header.channel_header: invalid wire type: ...`.
+        match DEFINITIONS.get(&Self::full_name()) {
+            Some(fields) if error.to_string().contains("invalid wire type: ") => {
+                Self::decode(without_misfits(fields, bytes.as_ref(), 0).as_slice())
             }
-            decoded => decoded,
+            _ => Err(error),
         }
     }
 }
 
-impl<M: Message + Default> DecodeAsGo for M {}
+impl<M: Message + Name + Default> DecodeAsGo for M {}
 
 /// Whether a message holds field `tag`, of bytes or text, if only an empty one. Go tells that from a missing one, prost does
 /// not. Bytes that are no message hold nothing after the place where they end to be one.
@@ -39,17 +53,52 @@ pub fn holds_field(message: &[u8], tag: u32) -> bool {
     false
 }
 
-/// How many messages deep the field of an unexpected wire type is, counted from 1; none for an error of another kind.
-/// prost tells by its text only: `Payload.header: Header.channel_header: invalid wire type: ...`.
-fn depth_of_wire_type(error: &DecodeError) -> Option<usize> {
-    let text = error.to_string();
-    let (place, _) = text.split_once("invalid wire type: ")?;
-    let place = place.strip_prefix("failed to decode Protobuf message: ").unwrap_or(place);
-    Some(place.matches(": ").count())
+/// What is expected of a field.
+struct Expected {
+    wire_type: WireType,
+    /// Several numbers may stand in one field that has a length.
+    packable: bool,
+    /// The full name of its message, if it is one.
+    message: Option<String>,
 }
 
-/// The fields of a message that stands within `M` at `path`, but for those whose wire type `M` does not expect there.
-fn without_misfits<M: Message + Default>(message: &[u8], path: &mut Vec<u32>) -> Vec<u8> {
+/// A message's fields by their tags.
+type Fields = HashMap<u32, Expected>;
+
+/// The fields of each message, by its full name.
+static DEFINITIONS: LazyLock<HashMap<String, Fields>> = LazyLock::new(|| {
+    let mut definitions = HashMap::new();
+    for file in FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default().file {
+        for message in &file.message_type {
+            define(file.package(), message, &mut definitions);
+        }
+    }
+    definitions
+});
+
+fn define(scope: &str, message: &DescriptorProto, definitions: &mut HashMap<String, Fields>) {
+    let name = format!("{scope}.{}", message.name());
+    for nested in &message.nested_type {
+        define(&name, nested, definitions);
+    }
+    let fields = message.field.iter().map(|field| {
+        let wire_type = match field.r#type() {
+            Type::String | Type::Bytes | Type::Message => WireType::LengthDelimited,
+            Type::Double | Type::Fixed64 | Type::Sfixed64 => WireType::SixtyFourBit,
+            Type::Float | Type::Fixed32 | Type::Sfixed32 => WireType::ThirtyTwoBit,
+            Type::Group => WireType::StartGroup,
+            _ => WireType::Varint,
+        };
+        let packable = field.label() == Label::Repeated && wire_type != WireType::LengthDelimited;
+        let message = (field.r#type() == Type::Message).then(|| field.type_name().trim_start_matches('.').to_owned());
+        (field.number().unsigned_abs(), Expected { wire_type, packable, message })
+    });
+    let fields = fields.collect();
+    definitions.insert(name, fields);
+}
+
+/// The fields of a message, but for those whose wire type is not expected there.
+fn without_misfits(fields: &Fields, message: &[u8], depth: usize) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut rest = message;
     while rest.has_remaining() {
@@ -60,16 +109,23 @@ fn without_misfits<M: Message + Default>(message: &[u8], path: &mut Vec<u32>) ->
             break;
         };
         let fragment = &start[..start.len() - rest.len()];
-        let depth = M::decode(within(fragment, path).as_slice()).err().as_ref().and_then(depth_of_wire_type);
-        match depth {
+        let Some(expected) = fields.get(&tag) else {
+            kept.extend_from_slice(fragment);
+            continue;
+        };
+        let packed = expected.packable && wire_type == WireType::LengthDelimited;
+        if wire_type != expected.wire_type && !packed {
+            continue;
+        }
+        let within = expected.message.as_ref().and_then(|name| DEFINITIONS.get(name)).filter(|_| depth < MAX_DEPTH);
+        match within {
             None => kept.extend_from_slice(fragment),
-            Some(depth) if depth > path.len() + 1 && wire_type == WireType::LengthDelimited => {
-                path.push(tag);
-                let inner = without_misfits::<M>(content(fragment), path);
-                path.pop();
-                kept.extend(within(&inner, &[tag]));
+            Some(within) => {
+                let inner = without_misfits(within, content(fragment), depth + 1);
+                encode_key(tag, WireType::LengthDelimited, &mut kept);
+                encode_varint(inner.len() as u64, &mut kept);
+                kept.extend(inner);
             }
-            Some(_) => {}
         }
     }
     kept
@@ -90,22 +146,20 @@ fn content(fragment: &[u8]) -> &[u8] {
     if header.is_ok() { rest } else { &[] }
 }
 
-/// A message whose only field is a message whose only field ... holds these bytes.
-fn within(bytes: &[u8], path: &[u32]) -> Vec<u8> {
-    path.iter().rev().fold(bytes.to_vec(), |inner, tag| {
-        let mut outer = Vec::with_capacity(inner.len() + 16);
-        encode_key(*tag, WireType::LengthDelimited, &mut outer);
-        encode_varint(inner.len() as u64, &mut outer);
-        outer.extend(inner);
-        outer
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::{ChannelHeader, Envelope, Header, Payload};
+    use crate::common::{ChannelHeader, Envelope, Header, Payload, SignaturePolicyEnvelope};
     use crate::protos::{Transaction, TransactionAction};
+
+    /// A message whose only field holds these bytes.
+    fn within(bytes: &[u8], tag: u32) -> Vec<u8> {
+        let mut outer = Vec::new();
+        encode_key(tag, WireType::LengthDelimited, &mut outer);
+        encode_varint(bytes.len() as u64, &mut outer);
+        outer.extend(bytes);
+        outer
+    }
 
     /// Field 1 as a varint, where every message below has bytes or a message.
     const MISFIT: [u8; 2] = [0x08, 0x00];
@@ -126,14 +180,34 @@ mod tests {
     fn so_it_is_in_messages_within() {
         let header = Header { channel_header: "c".into(), signature_header: "s".into() };
         let inner = [&header.encode_to_vec()[..], &MISFIT, &[0x15, 1, 2, 3, 4]].concat();
-        let bytes = [within(&inner, &[1]), vec![0x12, 1, b'd'], MISFIT.to_vec()].concat();
+        let bytes = [within(&inner, 1), vec![0x12, 1, b'd'], MISFIT.to_vec()].concat();
         let payload = Payload::decode_as_go(bytes.as_slice()).expect("as Go");
         assert_eq!(payload, Payload { header: Some(header), data: "d".into() });
 
         let action = TransactionAction { header: "h".into(), payload: "p".into() };
         let odd = [&MISFIT[..], &action.encode_to_vec()].concat();
-        let bytes = [within(&odd, &[1]), within(&action.encode_to_vec(), &[1])].concat();
+        let bytes = [within(&odd, 1), within(&action.encode_to_vec(), 1)].concat();
         assert_eq!(Transaction::decode_as_go(bytes.as_slice()).expect("as Go").actions, [action.clone(), action]);
+    }
+
+    #[test]
+    fn every_type_finds_its_definition() {
+        for name in [Envelope::full_name(), Header::full_name(), SignaturePolicyEnvelope::full_name()] {
+            assert!(DEFINITIONS.contains_key(&name), "{name}");
+        }
+        let bytes = [&MISFIT[..], &[0x08, 0x01]].concat();
+        assert!(without_misfits(&DEFINITIONS[&SignaturePolicyEnvelope::full_name()], &bytes, 0) == bytes, "a number");
+    }
+
+    /// Rules within rules, as deep as prost goes, with many misfits in the innermost. Decoding anew for each of them would
+    /// take hours.
+    #[test]
+    fn many_misfits_deep_within_take_no_longer_than_their_bytes() {
+        let misfits = [0x0a, 0].repeat(500_000);
+        // The index of a signer as bytes; SignaturePolicy.n_out_of, NOutOf.rules.
+        let rule = (0..44).fold(misfits, |inner, _| within(&within(&inner, 2), 2));
+        let policy = SignaturePolicyEnvelope::decode_as_go(within(&rule, 2).as_slice()).expect("as Go");
+        assert!(policy.encoded_len() < 1_000, "the misfits are gone");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //!
 //! Invariant: a group holds no value that its reader does not know. Somebody else would follow it, and this node not.
 
-use prost::Message;
 use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::ConfigGroup;
 
@@ -17,7 +16,7 @@ pub(super) fn check_keys(group: &ConfigGroup, known: &[&str]) -> Result<(), Conf
 }
 
 /// A value; one that is not there is one of nothing but defaults.
-pub(super) fn read<M: Message + Default>(group: &ConfigGroup, key: &'static str) -> Result<M, ConfigError> {
+pub(super) fn read<M: DecodeAsGo>(group: &ConfigGroup, key: &'static str) -> Result<M, ConfigError> {
     let Some(value) = group.values.get(key) else { return Ok(M::default()) };
     M::decode_as_go(value.value.clone())
         .map_err(|source| ConfigError::Values(Box::new(ConfigError::Undecodable { key, source })))
