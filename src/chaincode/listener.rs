@@ -127,10 +127,13 @@ impl Open {
 /// status that is one of them shows all of its parts and has nothing to add.
 fn reason(status: &Status) -> String {
     let causes = std::iter::successors(std::error::Error::source(status), |cause| cause.source());
-    let causes = causes.filter(|cause| !cause.is::<Status>());
-    causes.map(ToString::to_string).fold(status.message().to_owned(), |text, cause| {
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
+    let mut text = status.message().to_owned();
+    for cause in causes.map(ToString::to_string).filter(|cause| !cause.starts_with("code: ")) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 impl Drop for Open {
