@@ -32,6 +32,7 @@ use keys::Kind;
 use values::Values;
 
 use crate::channel::is_channel_name;
+use crate::ledger::StateDatabase;
 
 /// What a configuration is read from. Tests make their own.
 #[derive(Clone, Debug, Default)]
@@ -88,15 +89,6 @@ pub struct LedgerConfig {
     pub total_query_limit: u32,
     /// `ledger.history.enableHistoryDatabase`
     pub history: bool,
-}
-
-/// `ledger.state.stateDatabase`: which of Fabric's databases the ledger stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateDatabase {
-    /// `goleveldb`
-    GoLevelDb,
-    /// `CouchDB`
-    CouchDb,
 }
 
 /// `operations`

@@ -21,7 +21,7 @@ use super::store::{STATE, Snapshot};
 use super::updates::{Update, UpdateBatch};
 use super::{Ledger, LedgerError, LedgerProvider};
 
-/// `ledger.state.stateDatabase`
+/// Which of Fabric's databases a ledger stands for (`ledger.state.stateDatabase`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StateDatabase {
     /// Fabric's default: any key and value, no rich queries.
