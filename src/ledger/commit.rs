@@ -1,7 +1,8 @@
 //! Committing a block: MVCC, then one durable transaction (Fabric: `kvLedger.CommitLegacy`, `txmgr`).
 //!
-//! Signatures, duplicates, policies and definitions were judged before; their codes come in. Invariant: a fault of the store is never
-//! turned into an invalid code. It halts the channel, because a block judged without the state would fork the node.
+//! Signatures, duplicates, policies and definitions were judged before; their codes come in. Invariant: a fault of the
+//! store is never turned into an invalid code. It halts the channel, because a block judged without the state would fork
+//! the node.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ pub struct CommittedBlock {
 /// How long the steps of a commit took (Fabric: the times in the line of `kvLedger.CommitLegacy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommitTimes {
-    /// Hashes, duplicates, MVCC and phantoms.
+    /// Hashes, MVCC and phantoms, and what there is of private data.
     pub state_validation: Duration,
     /// Block, indexes, state and history into the tables, in memory.
     pub write: Duration,

@@ -229,10 +229,8 @@ impl TransientStore {
     }
 
     /// The lowest height of what is kept of a channel; none where nothing is.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn lowest_height(&self, channel: &str) -> Result<Option<u64>, LedgerError> {
+    #[cfg(test)]
+    pub(super) fn lowest_height(&self, channel: &str) -> Result<Option<u64>, LedgerError> {
         let by_height = self.database.begin_read()?.open_table(BY_HEIGHT)?;
         let mut of_channel = by_height.range((channel, 0, "", &[][..])..)?;
         let lowest = of_channel.next().transpose()?.map(|(key, _)| (key.value().0 == channel, key.value().1));

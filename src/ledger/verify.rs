@@ -93,7 +93,8 @@ impl Ledger {
     /// without waiting for the disk took.
     ///
     /// # Errors
-    /// When a database fails, or is damaged so that its tables cannot be walked. What is found wrong is no error: see [`VerifyReport::differences`].
+    /// When a database fails, or is damaged so that its tables cannot be walked. What is found wrong is no error: see
+    /// [`VerifyReport::differences`].
     pub fn verify(
         &self,
         scratch: &Path,
