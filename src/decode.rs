@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use prost::DecodeError;
 use selvedge_proto::DecodeAsGo;
+use selvedge_proto::common::{Envelope, Header, Payload, SignatureHeader};
+use selvedge_proto::protos::{Proposal, SignedProposal};
 use thiserror::Error;
 
 /// Bytes that are not the message they ought to be.
@@ -17,6 +19,20 @@ pub struct Undecodable {
 
 pub(crate) fn decode<M: DecodeAsGo>(message: &'static str, bytes: &Bytes) -> Result<M, Undecodable> {
     M::decode_as_go(bytes.clone()).map_err(|error| Undecodable { message, cause: cause(&error) })
+}
+
+/// Who made an envelope, by its own account.
+pub(crate) fn envelope_creator(envelope: &Envelope) -> Result<Bytes, DecodeError> {
+    creator(Payload::decode_as_go(envelope.payload.clone())?.header.unwrap_or_default())
+}
+
+/// Who made a proposal, by its own account.
+pub(crate) fn proposal_creator(signed: &SignedProposal) -> Result<Bytes, DecodeError> {
+    creator(Header::decode_as_go(Proposal::decode_as_go(signed.proposal_bytes.clone())?.header)?)
+}
+
+fn creator(header: Header) -> Result<Bytes, DecodeError> {
+    Ok(SignatureHeader::decode_as_go(header.signature_header)?.creator)
 }
 
 /// Go's decoder says `unexpected EOF` wherever a length or a varint runs past the end. It also skips fields of an

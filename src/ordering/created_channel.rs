@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 
 use super::CreatedChannel;
 use super::deliver::{End, Form, Sent};
-use super::processor::{creator, evaluate};
+use super::processor::evaluate;
 use super::seek::{self, Refusal, Span};
+use crate::decode::envelope_creator;
 use crate::ledger::transaction::BlockTransaction;
 use crate::msp;
 
@@ -30,11 +31,11 @@ pub(super) async fn answer<F: Form>(
     let Some(bundle) = &created.bundle else {
         return Err(Refusal::new(Status::ServiceUnavailable, format!("block 0 of channel {channel} is damaged")).into());
     };
-    let creator = creator(envelope).or(Err(Refusal::bad("its signature header does not decode")))?;
+    let creator = envelope_creator(envelope).or(Err(Refusal::bad("its signature header does not decode")))?;
     if msp::expires_at(&creator).is_some_and(|expiry| expiry <= SystemTime::now()) {
         return Err(Refusal::new(Status::Forbidden, "client identity expired").into());
     }
-    evaluate(bundle, READERS, envelope).map_err(|refusal| Refusal::new(Status::Forbidden, refusal.info))?;
+    evaluate(bundle, READERS, &creator, envelope).map_err(|refusal| Refusal::new(Status::Forbidden, refusal.info))?;
     let Span { first, last, behavior } = seek::span(&info, 1)?;
     if first == 0 {
         responses.send(Ok(block)).await.map_err(|_| End::Gone)?;

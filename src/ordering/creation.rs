@@ -12,9 +12,8 @@ use prost::Message;
 use selvedge_proto::common::{Envelope, HeaderType, Status};
 use tokio::sync::Mutex;
 
-use super::batch;
 use super::created_channels::{CreatedChannel, CreatedChannels};
-use super::processor::{Refusal, admit, propose, updated};
+use super::processor::{Refusal, admit, check_size, propose, updated};
 use crate::channel::Bundle;
 use crate::channel::creation::ChannelTemplate;
 use crate::client::create_signed_envelope;
@@ -63,7 +62,7 @@ impl ChannelCreation {
             return Err(Refusal { status: Status::NotFound, info: "channel does not exist".into() });
         }
         // The configuration that it makes is larger yet.
-        self.check_size(&envelope)?;
+        check_size(&envelope, self.limit)?;
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let this = Arc::clone(self);
         let work = tokio::task::spawn_blocking(move || {
@@ -74,15 +73,6 @@ impl ChannelCreation {
             }
         });
         work.await.unwrap_or_else(|panic| Err(internal(format!("creating the channel panicked: {panic}"))))
-    }
-
-    fn check_size(&self, message: &Envelope) -> Result<(), Refusal> {
-        let (size, limit) = (batch::size(message), self.limit);
-        if size > limit {
-            let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
-            return Err(Refusal::bad(info));
-        }
-        Ok(())
     }
 
     fn create(&self, envelope: &Envelope) -> Result<(), Refusal> {
@@ -96,7 +86,7 @@ impl ChannelCreation {
         })?;
         let transaction = create_signed_envelope(HeaderType::Config, &channel, &config, &*self.signer)
             .map_err(|error| internal(error.to_string()))?;
-        self.check_size(&transaction)?;
+        check_size(&transaction, self.limit)?;
         let bundle = Bundle::from_config(&channel, &config.config.unwrap_or_default())
             .map_err(|error| Refusal::bad(error.to_string()))?;
         let naming = self.created.naming();

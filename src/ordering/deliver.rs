@@ -13,9 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 
 use super::deliver_metrics::BlockForm;
-use super::processor::creator;
 use super::seek::{self, Refusal, Span};
 use super::{CreatedChannels, DeliverAccess, DeliverMetrics, TlsBinding, created_channel};
+use crate::decode::envelope_creator;
 use crate::ledger::{Ledger, LedgerError, LedgerProvider};
 use crate::msp;
 use crate::tls::CertHash;
@@ -287,7 +287,7 @@ impl<'a> Session<'a> {
         envelope: &'a Envelope,
         ledger: &'a Ledger,
     ) -> Result<Self, Refusal> {
-        let creator = creator(envelope).or(Err(Refusal::bad("its signature header does not decode")))?;
+        let creator = envelope_creator(envelope).or(Err(Refusal::bad("its signature header does not decode")))?;
         Ok(Self { access, resource, envelope, ledger, end: msp::expires_at(&creator), checked: None })
     }
 

@@ -8,11 +8,12 @@ use std::time::SystemTime;
 
 use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::consensus_type::State;
-use selvedge_proto::common::{ConfigEnvelope, Envelope, Header, HeaderType, Payload, SignatureHeader, Status};
+use selvedge_proto::common::{ConfigEnvelope, Envelope, HeaderType, Payload, Status};
 
 use super::batch::{self, BatchConfig};
 use crate::channel::{Bundle, ChannelError, Channels, OrdererSettings};
 use crate::client::create_signed_envelope;
+use crate::decode::envelope_creator;
 use crate::msp::{self, Signer};
 use crate::policies::{SignedData, signers};
 
@@ -127,11 +128,9 @@ pub(super) fn admit(bundle: &Bundle, envelope: &Envelope) -> Result<(), Refusal>
 }
 
 /// Whether the creator of `envelope`, who has to have signed it, satisfies a policy.
-pub(super) fn evaluate(bundle: &Bundle, path: &str, envelope: &Envelope) -> Result<(), Refusal> {
-    let creator =
-        creator(envelope).map_err(|error| Refusal::bad(format!("could not convert message to signedData: {error}")))?;
+pub(super) fn evaluate(bundle: &Bundle, path: &str, creator: &[u8], envelope: &Envelope) -> Result<(), Refusal> {
     let policy = bundle.policies().policy(path).map_err(|_| Refusal::bad(format!("could not find policy {path}")))?;
-    let signed = SignedData { data: &envelope.payload, identity: &creator, signature: &envelope.signature };
+    let signed = SignedData { data: &envelope.payload, identity: creator, signature: &envelope.signature };
     policy
         .evaluate(&signers(&[signed], bundle.msps()))
         .map_err(|error| Refusal { status: Status::Forbidden, info: format!("{error}: permission denied") })
@@ -149,30 +148,30 @@ fn apply_filters(bundle: &Bundle, orderer: &OrdererSettings, envelope: &Envelope
     if envelope.payload.is_empty() {
         return Err(Refusal::bad("Message was empty"));
     }
-    let (size, limit) = (batch::size(envelope), BatchConfig::of(orderer).absolute_max_bytes);
-    if size > limit {
-        let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
-        return Err(Refusal::bad(info));
-    }
-    let creator =
-        creator(envelope).map_err(|error| Refusal::bad(format!("could not convert message to signedData: {error}")))?;
+    check_size(envelope, BatchConfig::of(orderer).absolute_max_bytes)?;
+    let creator = envelope_creator(envelope)
+        .map_err(|error| Refusal::bad(format!("could not convert message to signedData: {error}")))?;
     if orderer.capabilities().expiration_check() && has_expired(bundle, &creator) {
         return Err(Refusal::bad("identity expired"));
     }
     let path = if orderer.consensus_state() == State::Maintenance { ORDERER_WRITERS } else { WRITERS };
-    evaluate(bundle, path, envelope)
+    evaluate(bundle, path, &creator, envelope)
+}
+
+/// Whether a message has at most `limit` bytes.
+pub(super) fn check_size(message: &Envelope, limit: usize) -> Result<(), Refusal> {
+    let size = batch::size(message);
+    if size > limit {
+        let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
+        return Err(Refusal::bad(info));
+    }
+    Ok(())
 }
 
 /// Whether the creator's certificate has expired. One whom no MSP of the channel knows is asked as well, as in Fabric.
 fn has_expired(bundle: &Bundle, creator: &[u8]) -> bool {
     let known = bundle.msps().deserialize(creator).map(|identity| identity.expires_at());
     known.ok().or_else(|| msp::expires_at(creator)).is_some_and(|expiry| expiry <= SystemTime::now())
-}
-
-/// Who made an envelope, by its own account.
-pub(super) fn creator(envelope: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
-    let header: Header = Payload::decode_as_go(envelope.payload.clone())?.header.unwrap_or_default();
-    Ok(SignatureHeader::decode_as_go(header.signature_header)?.creator)
 }
 
 /// The configuration that an update makes, if this orderer can go on with it and this node can serve it.

@@ -5,13 +5,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use selvedge_proto::DecodeAsGo;
-use selvedge_proto::common::{Header, SignatureHeader};
-use selvedge_proto::protos::{Proposal, SignedProposal, StaticCollectionConfig};
+use selvedge_proto::protos::{SignedProposal, StaticCollectionConfig};
 
 use super::AccessPolicy;
 use crate::chaincode::{Access, Collections as CollectionAccess, Denied, Permission};
 use crate::channel::{Authenticator, Realm};
+use crate::decode::proposal_creator;
 use crate::ledger::SharedSimulator;
 use crate::ledger::collections::{Collections, LSCC, collections_key};
 
@@ -36,7 +35,7 @@ impl CollectionStore {
         let Realm::Channel(bundle) = &realm else { return Err(Denied(format!("channel {channel} is not open"))) };
         let policy = AccessPolicy::new(collection, bundle.msps())
             .map_err(|error| Denied(format!("error setting up collection {}: {error}", collection.name)))?;
-        let creator = creator(signed).map_err(|error| Denied(error.to_string()))?;
+        let creator = proposal_creator(signed).map_err(|error| Denied(error.to_string()))?;
         let identity = self.authenticator.authenticate(&realm, &creator, &signed.proposal_bytes, &signed.signature);
         Ok(identity.is_ok_and(|identity| policy.is_member(&identity)))
     }
@@ -77,10 +76,4 @@ impl CollectionAccess for CollectionStore {
         let signed = signed.ok_or_else(|| Denied("there is no proposal, and so no creator".into()))?;
         Ok(if self.is_member(channel, config, signed)? { Permission::Granted } else { Permission::Refused })
     }
-}
-
-fn creator(signed: &SignedProposal) -> Result<bytes::Bytes, prost::DecodeError> {
-    let proposal = Proposal::decode_as_go(signed.proposal_bytes.clone())?;
-    let header = Header::decode_as_go(proposal.header)?;
-    Ok(SignatureHeader::decode_as_go(header.signature_header)?.creator)
 }

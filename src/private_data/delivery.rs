@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use selvedge_proto::DecodeAsGo;
-use selvedge_proto::common::{Envelope, Header, Payload, SignatureHeader};
+use selvedge_proto::common::Envelope;
 use selvedge_proto::protos::StaticCollectionConfig;
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
 use super::AccessPolicy;
 use crate::channel::{Bundle, Channels};
+use crate::decode::envelope_creator;
 use crate::ledger::{Ledger, LedgerError};
 use crate::ordering::PrivateDataAccess;
 
@@ -67,14 +67,9 @@ fn may_read(collection: &StaticCollectionConfig, bundle: Option<&Bundle>, reques
         return true;
     }
     let Some(msps) = bundle.map(Bundle::msps) else { return false };
-    let creator = creator(request).ok().and_then(|creator| msps.deserialize(&creator).ok());
+    let creator = envelope_creator(request).ok().and_then(|creator| msps.deserialize(&creator).ok());
     match (creator, AccessPolicy::new(collection, msps)) {
         (Some(creator), Ok(policy)) => policy.is_member(&creator),
         _ => false,
     }
-}
-
-fn creator(request: &Envelope) -> Result<bytes::Bytes, prost::DecodeError> {
-    let header: Header = Payload::decode_as_go(request.payload.clone())?.header.unwrap_or_default();
-    Ok(SignatureHeader::decode_as_go(header.signature_header)?.creator)
 }
