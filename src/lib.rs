@@ -19,6 +19,7 @@ pub mod msp;
 pub mod node;
 pub mod operations;
 pub mod ordering;
+pub mod platforms;
 pub mod policies;
 pub mod private_data;
 pub mod protolator;

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::container::{Ccid, VmType};
 use crate::ledger::{Ledger, LedgerProvider, SharedSimulator};
+use crate::platforms::CodePackage;
 
 /// The parts of the peer that running chaincode needs.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Environment {
     pub application: Arc<dyn ApplicationConfig>,
     /// The rules of private data collections.
     pub collections: Arc<dyn Collections>,
+    /// The code of the chaincodes that are installed.
+    pub packages: Arc<dyn Packages>,
 }
 
 /// The ledgers of the channels this peer is in.
@@ -80,6 +83,16 @@ pub enum DefinitionError {
     /// Anything else, already worded for the client.
     #[error("{0}")]
     Other(String),
+}
+
+/// The code of installed chaincodes (Fabric: `chaincode.PackageProvider`).
+#[async_trait]
+pub trait Packages: Send + Sync + 'static {
+    /// The code of a chaincode, as its package says which platform it is for.
+    ///
+    /// # Errors
+    /// The text of what keeps it from being read.
+    async fn code_package(&self, ccid: &Ccid) -> Result<CodePackage, String>;
 }
 
 /// What is asked about system chaincodes (Fabric: `sysccprovider.SystemChaincodeProvider`).

@@ -31,7 +31,7 @@ pub(crate) use definition::chaincode_definition;
 pub use config::{ChaincodeConfig, ChaincodeMode, RuntimeParams};
 pub use environment::{
     Access, AccessControl, ApplicationCapabilities, ApplicationConfig, Collections, ContainerInfo, DefinitionError,
-    Definitions, Denied, Environment, Ledgers, Permission, SystemChaincodes,
+    Definitions, Denied, Environment, Ledgers, Packages, Permission, SystemChaincodes,
 };
 pub use error::{ExecuteError, InvokeError, LaunchError, RegistrationError, RequestError, SendingError};
 pub use handler::Handler;

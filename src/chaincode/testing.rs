@@ -22,6 +22,7 @@ use crate::container::{
     Budget, Ccid, ChaincodeStream, EndStream, PeerEnd, Pending, StreamAcceptor, StreamError, VmController, VmType,
 };
 use crate::ledger::{LedgerProvider, SharedSimulator, block};
+use crate::platforms::CodePackage;
 
 pub(crate) const CHANNEL: &str = "ch";
 pub(crate) const OTHER_CHANNEL: &str = "other";
@@ -109,6 +110,13 @@ impl Collections for Rules {
     }
 }
 
+#[async_trait]
+impl Packages for Rules {
+    async fn code_package(&self, ccid: &Ccid) -> Result<CodePackage, String> {
+        Err(format!("chaincode {ccid} is not installed"))
+    }
+}
+
 impl TestPeer {
     /// A peer in development mode, where chaincode registers by itself.
     pub(crate) fn new() -> Self {
@@ -129,6 +137,7 @@ impl TestPeer {
             access: Arc::clone(&rules) as Arc<dyn AccessControl>,
             application: Arc::clone(&rules) as Arc<dyn ApplicationConfig>,
             collections: Arc::clone(&rules) as Arc<dyn Collections>,
+            packages: Arc::clone(&rules) as Arc<dyn Packages>,
         };
         let support = ChaincodeSupport::new(config, Arc::new(controller), environment, Arc::default());
         Self { support, rules, ledgers, _dir: dir }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use super::Ccid;
+use crate::platforms::CodePackage;
 
 /// The kinds of VM that a [`super::VmController`] knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub enum VmType {
     Docker,
     /// WebAssembly instances inside the peer.
     System,
+    /// Chaincode that somebody else runs as a service, and the peer dials.
+    Server,
 }
 
 impl fmt::Display for VmType {
@@ -23,6 +26,7 @@ impl fmt::Display for VmType {
         f.write_str(match self {
             Self::Docker => "DOCKER",
             Self::System => "SYSTEM",
+            Self::Server => "SERVER",
         })
     }
 }
@@ -36,6 +40,8 @@ pub struct StartContainer {
     pub env: Vec<String>,
     /// Files to put into the container before it starts: absolute path to content.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// What is to run, for a VM that does not have it yet; none for a chaincode of the peer itself.
+    pub code: Option<CodePackage>,
 }
 
 /// How a container is to be stopped (Fabric: `StopContainerReq`).

@@ -152,7 +152,7 @@ impl Node {
             Arc::new(ChannelConfigCapability::new(Arc::clone(&channels), Arc::clone(&as_ledgers), access.clone())),
             Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())),
             Arc::new(Messages),
-            Arc::new(PackagesCapability::new(packages, access.clone())),
+            Arc::new(PackagesCapability::new(packages.clone(), access.clone())),
         ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
@@ -168,6 +168,7 @@ impl Node {
                 access: access.clone(),
                 application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
                 collections: Arc::new(CollectionStore::new(Arc::clone(&authenticator))),
+                packages: Arc::new(packages.clone()),
             },
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
         );

@@ -11,6 +11,26 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Packages;
+use crate::container::Ccid;
+use crate::platforms::CodePackage;
+
 pub use error::PackageError;
 pub use package::{ChaincodePackage, Fingerprint, PackageForm};
 pub use store::{Installed, MAX_PACKAGE_SIZE, PackageStore};
+
+#[async_trait]
+impl Packages for Arc<PackageStore> {
+    async fn code_package(&self, ccid: &Ccid) -> Result<CodePackage, String> {
+        let (store, ccid) = (Self::clone(self), ccid.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let package = store.get(&ccid.name, &ccid.version).map_err(|error| error.to_string())?;
+            package.code_package().map_err(|error| error.to_string())
+        });
+        read.await.unwrap_or_else(|_| Err("reading the chaincode package panicked".to_owned()))
+    }
+}

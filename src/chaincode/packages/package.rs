@@ -13,11 +13,13 @@ use selvedge_proto::protos::{
 use sha2::{Digest, Sha256};
 
 use super::PackageError;
+use crate::platforms::{CodePackage, Platform, UnknownPlatform};
 
 /// A package.
 #[derive(Clone, Debug)]
 pub struct ChaincodePackage {
     id: ChaincodeId,
+    spec_type: i32,
     input: Option<ChaincodeInput>,
     code: Bytes,
     deployment_spec: Bytes,
@@ -95,7 +97,15 @@ impl ChaincodePackage {
     fn of(spec: ChaincodeDeploymentSpec, bytes: Bytes) -> Result<Self, PackageError> {
         let chaincode = spec.chaincode_spec.ok_or(PackageError::NoChaincodeId)?;
         let id = chaincode.chaincode_id.ok_or(PackageError::NoChaincodeId)?;
-        Ok(Self { id, input: chaincode.input, code: spec.code_package, deployment_spec: bytes, owners: None })
+        let spec_type = chaincode.r#type;
+        Ok(Self {
+            id,
+            spec_type,
+            input: chaincode.input,
+            code: spec.code_package,
+            deployment_spec: bytes,
+            owners: None,
+        })
     }
 
     /// Bytes of another kind may decode, and then have a name of control characters.
@@ -124,6 +134,15 @@ impl ChaincodePackage {
     /// The code, as it was packaged.
     pub fn code(&self) -> &Bytes {
         &self.code
+    }
+
+    /// What is to run.
+    ///
+    /// # Errors
+    /// When it is for a platform that this peer does not have.
+    pub fn code_package(&self) -> Result<CodePackage, UnknownPlatform> {
+        let platform = Platform::of_spec(self.spec_type)?;
+        Ok(CodePackage { platform, path: self.id.path.clone(), bytes: self.code.clone() })
     }
 
     /// The arguments that were packaged with it.
