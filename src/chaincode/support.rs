@@ -20,10 +20,11 @@ use super::runtime_launcher::RuntimeLauncher;
 use super::transaction_context::Execution;
 use super::{
     ChaincodeConfig, ChaincodeMode, ContainerInfo, Environment, ExecuteError, Executed, Handler, HandlerRegistry,
-    InvokeError, TransactionParams,
+    InvokeError, LaunchError, TransactionParams,
 };
-use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StreamAcceptor, VmController};
+use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StreamAcceptor, VmController};
 use crate::ledger::SharedSimulator;
+use crate::platforms::Platform;
 
 /// The chaincode side of the peer. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -104,6 +105,20 @@ impl ChaincodeSupport {
         let handler = handler.ok_or_else(|| no_handler(&params.channel_id, &info.ccid))?;
         let answer = self.send(Execution::Init, params.clone(), &info.ccid, input, &handler).await;
         conclude(&params.txid, &info.ccid, answer)
+    }
+
+    /// Where chaincode is told to register: `host:port`.
+    pub fn peer_address(&self) -> &str {
+        &self.config().launch.peer_address
+    }
+
+    /// The arguments, variables and files with which a chaincode of this platform would be started now. With TLS there is a
+    /// new certificate among them, and an earlier one for `id` registers no more.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn launch_config(&self, id: &str, platform: Platform) -> Result<StartContainer, LaunchError> {
+        self.shared.launcher.runtime.launch_config(id, platform)
     }
 
     /// The handler of a chaincode, which is launched if it does not run.

@@ -77,6 +77,8 @@ pub type WrapAcceptor = Box<dyn FnOnce(Arc<dyn StreamAcceptor>) -> Arc<dyn Strea
 pub struct Hooks {
     /// Wraps the acceptor that the wasm VM gives its streams to.
     pub acceptor: Option<WrapAcceptor>,
+    /// VMs in place of the node's own of the same type.
+    pub vms: Vec<(VmType, Arc<dyn Vm>)>,
 }
 
 impl Node {
@@ -160,7 +162,8 @@ impl Node {
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
         let containers = Containers(Arc::clone(&vm));
-        let controller = Arc::new(VmController::new([(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)]));
+        let vms = [(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)];
+        let controller = Arc::new(VmController::new(vms.into_iter().chain(hooks.vms)));
         let support = ChaincodeSupport::new(
             chaincodes::support_config(config, registrations.endpoint.clone()),
             Arc::clone(&controller),

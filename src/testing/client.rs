@@ -16,11 +16,12 @@ use selvedge_proto::protos::deliver_response::Type;
 use selvedge_proto::protos::endorser_client::EndorserClient;
 use selvedge_proto::protos::{ProposalResponse, Response, TxValidationCode};
 use tokio::sync::oneshot;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::Boxed;
 use crate::client::{CreatedProposal, create_chaincode_proposal, create_seek_envelope, create_signed_tx};
 use crate::msp::Signer;
+use crate::tls::{ClientTls, connect};
 
 /// How long a transaction may take to be committed.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,8 +41,21 @@ impl Client {
     /// # Errors
     /// When the node is not there or refuses to deliver.
     pub fn connect<'a>(address: &'a str, signer: Arc<dyn Signer>, channel: &'a str) -> Boxed<'a, anyhow::Result<Self>> {
+        Self::connect_with(address, None, signer, channel)
+    }
+
+    /// The same over TLS, where it is given.
+    ///
+    /// # Errors
+    /// As for [`Client::connect`].
+    pub fn connect_with<'a>(
+        address: &'a str,
+        tls: Option<&'a ClientTls>,
+        signer: Arc<dyn Signer>,
+        channel: &'a str,
+    ) -> Boxed<'a, anyhow::Result<Self>> {
         Box::pin(async move {
-            let connection = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+            let connection = connect(address, tls).await?;
             let client = Self { connection, signer, channel: channel.to_owned(), waiting: Arc::default() };
             client.listen().await?;
             Ok(client)

@@ -1,5 +1,6 @@
 //! Chaincode on our SDK in a process of its own.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,12 +20,7 @@ impl NativeChaincode {
     /// # Errors
     /// When it was not built.
     pub fn start(program: &str, id: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let this = std::env::current_exe().context("the running program is unknown")?;
-        let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join(program));
-        let Some(path) = places.find(|path| path.is_file()) else {
-            bail!("chaincode {program} was not built beside {}: run `cargo xtask build`", this.display());
-        };
-        let mut command = Command::new(path);
+        let mut command = Command::new(built(program)?);
         command.args(arguments).env_clear().env("CORE_CHAINCODE_ID_NAME", id).envs(variables.iter().copied());
         ChaincodeProcess::start(&mut command, Output::Error).map(Self)
     }
@@ -76,5 +72,15 @@ impl NativeChaincode {
     /// When it does not.
     pub fn end(mut self) -> anyhow::Result<(Option<i32>, String)> {
         self.0.end(PATIENCE)
+    }
+}
+
+/// One of the programs of `examples/`.
+pub(super) fn built(program: &str) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("the running program is unknown")?;
+    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join(program));
+    match places.find(|path| path.is_file()) {
+        Some(path) => Ok(path),
+        None => bail!("chaincode {program} was not built beside {}: run `cargo xtask build`", this.display()),
     }
 }

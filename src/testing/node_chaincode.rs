@@ -49,7 +49,7 @@ pub fn node_with_packages_of(folder: &str) -> anyhow::Result<Command> {
     Ok(node)
 }
 
-fn installed(folder: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn installed(folder: &str) -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("the running program is unknown")?;
     let places = program.ancestors().skip(1).take(2);
     let folders = places.flat_map(|place| [place.join("chaincode").join(folder), place.join(folder)]);
