@@ -16,7 +16,9 @@ use selvedge::testing::{
 use selvedge::tls::{ClientTls, Identity, NamedFile, Roots, connect};
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_spec::Type;
+use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
 use selvedge_proto::protos::{ChaincodeDeploymentSpec, ChaincodeId, ChaincodeInput, ChaincodeSpec};
+use tonic::transport::Endpoint;
 
 const ID: &str = "asset:1.0";
 
@@ -155,11 +157,9 @@ async fn another_name_another_launch_another_authority_and_no_certificate_are_re
     let [certificate, key] = ["peer.crt", "peer.key"].map(|name| NamedFile::new("peer", folder.path().join(name)));
     let of_peer = ClientTls::new(roots, Some(&Identity::load(&certificate, &key)?))?;
     assert!(connect(&address, Some(&of_peer)).await.is_err());
-    // Without TLS there is nobody.
-    assert!(
-        tonic::transport::Endpoint::from_shared(format!("http://{address}"))?.connect().await.is_err_and(|_| true)
-            || true
-    );
+    let plain = Endpoint::from_shared(format!("http://{address}"))?.connect_lazy();
+    let plain = ChaincodeSupportClient::new(plain).register(tokio_stream::pending()).await;
+    assert!(plain.is_err(), "without TLS there is nobody");
 
     assert_serves(&peer, "t2").await?;
     drop(registered);

@@ -128,8 +128,8 @@ pub(super) fn read(
         system,
         system_plugins,
         logging: ChaincodeLogging {
-            level: values.text("chaincode.logging.level"),
-            shim: values.text("chaincode.logging.shim"),
+            level: log_level(values, "chaincode.logging.level"),
+            shim: log_level(values, "chaincode.logging.shim"),
             format: values.text("chaincode.logging.format"),
         },
         runtime_params: RuntimeParams {
@@ -140,6 +140,17 @@ pub(super) fn read(
         },
         wasm: wasm::read(values, environment, peer, execute_timeout),
     }
+}
+
+/// A level as shims know them; another becomes `INFO`, as in Fabric.
+fn log_level(values: &mut Values<'_>, key: &str) -> String {
+    const LEVELS: [&str; 6] = ["CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
+    let level = values.text(key);
+    if LEVELS.iter().any(|known| known.eq_ignore_ascii_case(&level)) {
+        return level;
+    }
+    values.warnings.push(format!("{key}={level} is no log level and means INFO; write one of {}", LEVELS.join(", ")));
+    "INFO".to_owned()
 }
 
 /// A bare number is seconds here, in Fabric too; 0 and anything below it switch pings off.

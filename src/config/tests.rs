@@ -295,6 +295,14 @@ fn a_plugin_that_is_enabled_in_one_place_only_is_pointed_out() {
 }
 
 #[test]
+fn a_log_level_that_no_shim_knows_is_info_and_warned_of() {
+    let config = of_file("chaincode: {logging: {level: Debug, shim: verbose}}", &[]).expect("is valid");
+    assert_eq!((&*config.chaincode.logging.level, &*config.chaincode.logging.shim), ("Debug", "INFO"));
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].starts_with("chaincode.logging.shim=verbose is no log level"), "{:?}", config.warnings);
+}
+
+#[test]
 fn a_bare_number_of_keepalive_is_seconds() {
     for (text, expected) in [("0", None), ("-1", None), ("60", Some(60)), ("2m", Some(120))] {
         let config = of_file(&format!("chaincode: {{keepalive: {text}}}"), &[]).expect("is valid");
