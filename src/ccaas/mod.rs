@@ -6,7 +6,7 @@
 //! (states, KEEPALIVE) is `stream`'s.
 //!
 //! Invariants: when a stream ends, however it ends, its transactions are dropped and its container is stopped. What a peer
-//! may leave here is bounded (`running`, and [`crate::chaincode`]'s outbox), and streams take turns where transactions wait
+//! may leave here is bounded (`running`, and [`crate::container::grpc`]'s outbox), and streams take turns where transactions wait
 //! for a place: a peer that floods delays itself.
 
 mod remote_peer;
@@ -30,8 +30,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::remote_peer::RemotePeer;
-use crate::chaincode::{Messages, outbox};
 use crate::config::Config;
+use crate::container::grpc::{Messages, outbox};
 use crate::container::wasm::{ModuleSpec, WasmVm};
 use crate::container::{Budget, Ccid};
 use crate::node::{WorkRuntime, wasm_config};

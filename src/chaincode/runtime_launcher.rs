@@ -14,7 +14,7 @@ use super::handler_registry::{HandlerRegistry, Launching};
 use super::launch_state::LaunchState;
 use super::metrics::{ChaincodeMetrics, Outcome};
 use super::{ContainerInfo, LaunchError, RegistrationError};
-use crate::container::{StartContainer, StopContainer, VmController};
+use crate::container::{StartContainer, StopContainer, VmController, VmError};
 
 /// Launches chaincode on the peer's VMs.
 #[derive(Clone)]
@@ -99,6 +99,7 @@ impl Launch {
         }
         LaunchError::Registration(match controller.wait(self.info.vm, &self.info.ccid).await {
             Ok(code) => RegistrationError::Exited(code),
+            Err(error @ VmError::Terminated { .. }) => RegistrationError::Terminated(Arc::new(error)),
             Err(error) => RegistrationError::Wait(Arc::new(error)),
         })
     }
@@ -126,7 +127,7 @@ mod tests {
     use super::super::testing::{CHANNEL, TestChaincode, TestPeer};
     use super::super::{ChaincodeConfig, ChaincodeSupport};
     use super::*;
-    use crate::container::{Ccid, Vm, VmError, VmType};
+    use crate::container::{Ccid, Vm, VmType};
 
     /// A VM whose containers do what the test says.
     #[derive(Default)]

@@ -13,6 +13,7 @@ use selvedge_proto::protos::{ChaincodeInput, ChaincodeMessage, Response};
 use tokio::sync::Semaphore;
 use tracing::error;
 
+use super::handler::Origin;
 use super::message::Type;
 use super::metrics::ChaincodeMetrics;
 use super::runtime_launcher::RuntimeLauncher;
@@ -21,7 +22,7 @@ use super::{
     ChaincodeConfig, ChaincodeMode, ContainerInfo, Environment, ExecuteError, Executed, Handler, HandlerRegistry,
     InvokeError, TransactionParams,
 };
-use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StreamAcceptor, VmController};
+use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StreamAcceptor, StreamError, VmController};
 use crate::ledger::SharedSimulator;
 
 /// The chaincode side of the peer. Cheap to clone; all clones are the same.
@@ -131,6 +132,12 @@ impl ChaincodeSupport {
         self.registry().handler(&id).ok_or_else(|| no_handler(channel, ccid))
     }
 
+    /// The handler that stands in the registry under this id.
+    #[cfg(test)]
+    pub(crate) fn registered(&self, id: &str) -> Option<Arc<Handler>> {
+        self.registry().handler(id)
+    }
+
     /// Sends a TRANSACTION and waits for the message that answers it (Fabric: `Invoke`).
     pub(super) async fn invoke(
         &self,
@@ -180,7 +187,14 @@ impl ChaincodeSupport {
 
 impl StreamAcceptor for ChaincodeSupport {
     fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd> {
-        Handler::new(self.clone(), stream)
+        Handler::new(self.clone(), stream, Origin::Accepted)
+    }
+
+    fn accept_dialled(&self, stream: Arc<dyn ChaincodeStream>, ccid: &Ccid) -> Result<Arc<dyn PeerEnd>, StreamError> {
+        if self.environment().system_chaincodes.is_sys_cc(&ccid.name) {
+            return Err(StreamError(format!("{} is a system chaincode of this peer", ccid.name)));
+        }
+        Ok(Handler::new(self.clone(), stream, Origin::Dialled))
     }
 }
 
