@@ -1,7 +1,8 @@
 //! Streams of chaincode in other processes: `protos.ChaincodeSupport/Register` (Fabric: `ChaincodeSupport.Register`).
 //!
-//! How a stream is read is [`crate::container::grpc`]'s. Invariant: no process registers as a system chaincode, not even
-//! while that one is between two launches.
+//! How a stream is read is [`crate::container::grpc`]'s. Invariants: no process registers as a system chaincode, not even
+//! while that one is between two launches; with TLS, no message reaches the Handler before the stream's certificate has
+//! proved to be that of the name which it registers.
 
 use std::sync::Arc;
 
@@ -11,21 +12,30 @@ use tokio::runtime::Handle;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::error;
 
-use super::SystemChaincodes;
+use super::{Authenticator, SystemChaincodes};
 use crate::container::StreamAcceptor;
-use crate::container::grpc::{Admission, Messages, Reader, outbox};
+use crate::container::grpc::{Admission, Messages, Reader, outbox, registers};
+use crate::tls::{CertHash, TlsInfo};
 
 /// The service on which chaincode registers.
 pub struct ChaincodeListener {
     acceptor: Arc<dyn StreamAcceptor>,
-    admission: Arc<dyn Admission>,
+    system_chaincodes: Arc<dyn SystemChaincodes>,
+    authenticator: Option<Arc<Authenticator>>,
     work: Option<Handle>,
 }
 
 impl ChaincodeListener {
     /// A listener that gives its streams to this acceptor, but for those that claim the name of a system chaincode.
     pub fn new(acceptor: Arc<dyn StreamAcceptor>, system_chaincodes: Arc<dyn SystemChaincodes>) -> Self {
-        Self { acceptor, admission: Arc::new(NoSystemChaincode(system_chaincodes)), work: None }
+        Self { acceptor, system_chaincodes, authenticator: None, work: None }
+    }
+
+    /// Takes only streams whose connections have a certificate of this authenticator's for the name that they register;
+    /// any where there is none, as without TLS.
+    #[must_use]
+    pub fn authenticate_with(self, authenticator: Option<Arc<Authenticator>>) -> Self {
+        Self { authenticator, ..self }
     }
 
     /// Has requests worked on there and not by whoever serves the sockets: what a chaincode calls may be a wasm guest,
@@ -47,7 +57,14 @@ impl ChaincodeSupport for ChaincodeListener {
         let (outbox, messages) = outbox();
         let peer = self.acceptor.accept(Arc::new(outbox.clone()));
         let work = self.work.clone().unwrap_or_else(Handle::current);
-        let reader = Reader::new(peer, Arc::clone(&self.admission));
+        let admission = OfThisPeer {
+            system_chaincodes: Arc::clone(&self.system_chaincodes),
+            authentication: self.authenticator.clone().map(|authenticator| Authentication {
+                authenticator,
+                certificate: TlsInfo::client_cert_hash_of(&request),
+            }),
+        };
+        let reader = Reader::new(peer, admission);
         tokio::spawn(async move {
             let end = reader.read(request.into_inner(), &outbox, &work).await;
             if let Some(status) = end {
@@ -58,13 +75,28 @@ impl ChaincodeSupport for ChaincodeListener {
     }
 }
 
-/// No process registers as a system chaincode, not even while that one is between two launches.
-struct NoSystemChaincode(Arc<dyn SystemChaincodes>);
+/// Who may register here.
+struct OfThisPeer {
+    system_chaincodes: Arc<dyn SystemChaincodes>,
+    /// What the first message has to pass yet.
+    authentication: Option<Authentication>,
+}
 
-impl Admission for NoSystemChaincode {
-    fn refusal(&self, id: &str) -> Option<Status> {
-        let name = id.split_once(':').map_or(id, |(name, _)| name);
-        self.0.is_sys_cc(name).then(|| {
+struct Authentication {
+    authenticator: Arc<Authenticator>,
+    certificate: Option<CertHash>,
+}
+
+impl Admission for OfThisPeer {
+    fn refusal(&mut self, message: &ChaincodeMessage) -> Option<Status> {
+        if let Some(Authentication { authenticator, certificate }) = self.authentication.take()
+            && let Err(refused) = authenticator.authenticate(message, certificate)
+        {
+            return Some(Status::unknown(refused.to_string()));
+        }
+        let id = registers(message)?;
+        let name = id.split_once(':').map_or(&*id, |(name, _)| name);
+        self.system_chaincodes.is_sys_cc(name).then(|| {
             error!("a process that is not this peer tried to register as system chaincode {name}");
             Status::permission_denied(format!("{name} is a system chaincode of this peer"))
         })

@@ -5,4 +5,4 @@ mod outbox;
 mod reader;
 
 pub(crate) use outbox::{Messages, Outbox, outbox};
-pub(crate) use reader::{Admission, Reader};
+pub(crate) use reader::{Admission, Reader, registers};

@@ -20,29 +20,36 @@ use super::Outbox;
 /// Requests of one stream in work at a time. A transaction has one, so nobody honest meets it.
 const IN_WORK: usize = 16_384;
 
-/// Who may register on a stream. The Handler is asked after it, and refuses in its own way.
-pub(crate) trait Admission: Send + Sync {
-    /// Why the chaincode with this id must not, if so: the stream ends with it. An id that cannot be read is not asked
-    /// about.
-    fn refusal(&self, id: &str) -> Option<Status>;
+/// Who may register on one stream. The Handler is asked after it, and refuses in its own way.
+pub(crate) trait Admission: Send {
+    /// Why the chaincode must not send this, if so: the stream ends with it. It sees every message, before the Handler does.
+    fn refusal(&mut self, message: &ChaincodeMessage) -> Option<Status>;
+}
+
+/// The id that a message registers; none where it is another message, or cannot be read, which is the Handler's to refuse.
+pub(crate) fn registers(message: &ChaincodeMessage) -> Option<String> {
+    if message.r#type() != Type::Register {
+        return None;
+    }
+    Some(ChaincodeId::decode(message.payload.clone()).ok()?.name)
 }
 
 /// The peer's end of a stream that is being read.
-pub(crate) struct Reader {
+pub(crate) struct Reader<A> {
     peer: Arc<dyn PeerEnd>,
-    admission: Arc<dyn Admission>,
+    admission: A,
 }
 
-impl Reader {
+impl<A: Admission> Reader<A> {
     /// Of a stream whose peer's end this is.
-    pub(crate) fn new(peer: Arc<dyn PeerEnd>, admission: Arc<dyn Admission>) -> Self {
+    pub(crate) fn new(peer: Arc<dyn PeerEnd>, admission: A) -> Self {
         Self { peer, admission }
     }
 
     /// Reads until the stream ends, and has requests worked on at `work`. Returns why the stream ended, or what the chaincode
     /// is to be told about it; none where the chaincode ended it. Dropping the future ends the stream.
     pub(crate) async fn read(
-        self,
+        mut self,
         mut messages: Streaming<ChaincodeMessage>,
         outbox: &Outbox,
         work: &Handle,
@@ -58,7 +65,7 @@ impl Reader {
                 Some(_) = requests.join_next() => continue,
             };
             if let Ok(Some(message)) = &message
-                && let Some(refusal) = self.refusal(message)
+                && let Some(refusal) = self.admission.refusal(message)
             {
                 return Some(refusal);
             }
@@ -81,18 +88,9 @@ impl Reader {
             }
         }
     }
-
-    /// What a REGISTER is refused with. What cannot be read is the Handler's to refuse.
-    fn refusal(&self, message: &ChaincodeMessage) -> Option<Status> {
-        if message.r#type() != Type::Register {
-            return None;
-        }
-        let id = ChaincodeId::decode(message.payload.clone()).ok()?;
-        self.admission.refusal(&id.name)
-    }
 }
 
-impl Drop for Reader {
+impl<A> Drop for Reader<A> {
     fn drop(&mut self) {
         self.peer.closed();
     }

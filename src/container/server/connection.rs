@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use selvedge_proto::MAX_MESSAGE_SIZE;
+use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_client::ChaincodeClient;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -18,7 +19,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
-use super::super::grpc::{Admission, Reader, outbox};
+use super::super::grpc::{Admission, Reader, outbox, registers};
 use super::super::{Ccid, StreamAcceptor, VmError};
 use super::Redial;
 use super::backoff::Backoff;
@@ -217,9 +218,10 @@ impl Task {
 
     /// Serves the stream on a connection until it ends. A launch meanwhile has what it wants.
     async fn serve(&mut self, channel: Channel, address: &str) -> Lost {
-        let admission = Arc::new(Dialled { id: self.ccid.to_string(), registered: AtomicBool::new(false) });
+        let registered = Arc::new(AtomicBool::new(false));
+        let admission = Dialled { id: self.ccid.to_string(), registered: Arc::clone(&registered) };
         let (acceptor, work) = (Arc::clone(&self.acceptor), self.work.clone());
-        let ended = stream(channel, acceptor, &self.ccid, Arc::clone(&admission), work);
+        let ended = stream(channel, acceptor, &self.ccid, admission, work);
         tokio::pin!(ended);
         let cause = loop {
             tokio::select! {
@@ -231,7 +233,7 @@ impl Task {
                 }
             }
         };
-        Lost { cause, registered: admission.registered.load(Ordering::Acquire) }
+        Lost { cause, registered: registered.load(Ordering::Acquire) }
     }
 }
 
@@ -260,7 +262,7 @@ async fn stream(
     channel: Channel,
     acceptor: Arc<dyn StreamAcceptor>,
     ccid: &Ccid,
-    admission: Arc<Dialled>,
+    admission: Dialled,
     work: Handle,
 ) -> String {
     let (outbox, messages) = outbox();
@@ -284,11 +286,12 @@ async fn stream(
 /// A dialled service registers as what it was dialled for.
 struct Dialled {
     id: String,
-    registered: AtomicBool,
+    registered: Arc<AtomicBool>,
 }
 
 impl Admission for Dialled {
-    fn refusal(&self, id: &str) -> Option<Status> {
+    fn refusal(&mut self, message: &ChaincodeMessage) -> Option<Status> {
+        let id = registers(message)?;
         if id == self.id {
             self.registered.store(true, Ordering::Release);
             return None;
