@@ -247,7 +247,8 @@ async fn a_launch_does_not_wait_for_the_next_try() {
         drop(session);
         peer.until("the stream is gone", |peer| peer.peer.support.registered("cc:1.0").is_none()).await;
     }
-    let waiting = peer.vm.wait(&Ccid::new("cc", "1.0"));
+    let ccid = Ccid::new("cc", "1.0");
+    let waiting = peer.vm.wait(&ccid);
     assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err(), "it is still looked for");
 }
 
