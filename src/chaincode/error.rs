@@ -169,6 +169,9 @@ pub enum RegistrationError {
     /// Nobody knows whether the container ended.
     #[error("failed to wait on container exit: {0}")]
     Wait(Arc<VmError>),
+    /// The connection to its service ended first.
+    #[error("{0}")]
+    Terminated(Arc<VmError>),
     /// The stream ended first.
     #[error("chaincode stream terminated")]
     StreamTerminated,

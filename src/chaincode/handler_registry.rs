@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::handler::Origin;
 use super::launch_state::LaunchState;
 use super::{ChaincodeMode, Handler, LaunchError, RegistrationError};
 
@@ -58,9 +59,11 @@ impl HandlerRegistry {
         if entries.handlers.contains_key(id) {
             return Err(RegistrationError::Duplicate(id.to_owned()));
         }
-        let launched = entries.launching.get(id).is_some_and(|state| !state.is_failing());
-        if !launched {
-            if self.mode == ChaincodeMode::Net {
+        let launch = entries.launching.get(id);
+        if launch.is_none_or(|state| state.is_failing()) {
+            // One whose launch is failing is being stopped, whoever opened its stream.
+            let wanted = launch.is_none() && handler.origin() == Origin::Dialled;
+            if self.mode == ChaincodeMode::Net && !wanted {
                 return Err(RegistrationError::Unsolicited(id.to_owned()));
             }
             entries.launching.insert(id.to_owned(), Arc::new(LaunchState::unsolicited()));

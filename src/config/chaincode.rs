@@ -1,9 +1,10 @@
-//! Section `chaincode` of core.yaml, but for `chaincode.wasm`.
+//! Section `chaincode` of core.yaml, but for `chaincode.ccaas` and `chaincode.wasm`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ccaas::{self, CcaasConfig};
 use super::document::{Document, PluginEntry};
 use super::error::{Origin, Problem};
 use super::peer::PeerConfig;
@@ -40,6 +41,8 @@ pub struct ChaincodeConfig {
     pub logging: ChaincodeLogging,
     /// `chaincode.runtimeParams`
     pub runtime_params: RuntimeParams,
+    /// `chaincode.ccaas`
+    pub ccaas: CcaasConfig,
     /// `chaincode.wasm`
     pub wasm: WasmConfig,
 }
@@ -138,6 +141,7 @@ pub(super) fn read(
             use_get_multiple_keys: values.flag("chaincode.runtimeParams.useGetMultipleKeys"),
             max_size_get_multiple_keys: values.number("chaincode.runtimeParams.maxSizeGetMultipleKeys", 1..=u32::MAX),
         },
+        ccaas: ccaas::read(values, environment),
         wasm: wasm::read(values, environment, peer, execute_timeout),
     }
 }

@@ -4,6 +4,7 @@
 //! `docs/core.yaml` is the reference of every key. What a key does is its user's matter. Invariant: a [`Config`] has been
 //! checked as a whole, so that its users need not check again.
 
+mod ccaas;
 mod chaincode;
 mod document;
 mod error;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use ccaas::CcaasConfig;
 pub use chaincode::{ChaincodeConfig, ChaincodeLogging, ChaincodeMode, PluginConfig, RuntimeParams};
 pub use error::{ConfigError, Origin, Problem};
 pub use peer::PeerConfig;

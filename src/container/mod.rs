@@ -6,6 +6,8 @@
 mod budget;
 mod ccid;
 mod controller;
+pub(crate) mod grpc;
+pub mod server;
 mod stream;
 mod vm;
 pub mod wasm;

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::chaincode::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams, SystemChaincodes};
 use crate::config::{self, Config};
+use crate::container::server::{Redial, ServerConfig};
 use crate::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
 use crate::scc::Registry;
 
@@ -68,6 +69,15 @@ pub(crate) fn wasm_config(config: &Config) -> WasmConfig {
             log_lines: limits.log_lines,
             call_depth: limits.call_depth,
         },
+    }
+}
+
+/// The settings of the VM of services.
+pub(super) fn server_config(config: &Config) -> ServerConfig {
+    let ccaas = &config.chaincode.ccaas;
+    ServerConfig {
+        values: ccaas.values.clone(),
+        redial: Redial { min_delay: ccaas.min_delay, max_delay: ccaas.max_delay, give_up_after: ccaas.give_up_after },
     }
 }
 

@@ -34,6 +34,7 @@ use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
 use crate::channel::{AclChecker, Authenticator, Channels};
 use crate::config::Config;
+use crate::container::server::ServerVm;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
 use crate::endorser::{Endorser, EndorserParts};
@@ -60,12 +61,17 @@ pub struct Node {
     work: WorkRuntime,
 }
 
-/// The containers inside this process; stopped when dropped, before the runtime that they run on.
-struct Containers(Arc<WasmVm>);
+/// The containers inside this process, and the connections to services; stopped when dropped, before the runtime that they
+/// run on.
+struct Containers {
+    wasm: Arc<WasmVm>,
+    server: Arc<ServerVm>,
+}
 
 impl Drop for Containers {
     fn drop(&mut self) {
-        self.0.close();
+        self.wasm.close();
+        self.server.close();
     }
 }
 
@@ -161,8 +167,13 @@ impl Node {
         ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
-        let containers = Containers(Arc::clone(&vm));
-        let vms = [(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)];
+        let server = ServerVm::new(chaincodes::server_config(config), Handle::current(), work.handle());
+        let server = Arc::new(server);
+        let containers = Containers { wasm: Arc::clone(&vm), server: Arc::clone(&server) };
+        let vms = [
+            (VmType::System, Arc::clone(&vm) as Arc<dyn Vm>),
+            (VmType::Server, Arc::clone(&server) as Arc<dyn Vm>),
+        ];
         let controller = Arc::new(VmController::new(vms.into_iter().chain(hooks.vms)));
         let support = ChaincodeSupport::new(
             chaincodes::support_config(config, registrations.endpoint.clone()),
@@ -180,6 +191,7 @@ impl Node {
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
         );
         let acceptor: Arc<dyn StreamAcceptor> = Arc::new(support.clone());
+        server.set_acceptor(Arc::clone(&acceptor));
         vm.set_acceptor(match hooks.acceptor {
             Some(wrap) => wrap(Arc::clone(&acceptor)),
             None => Arc::clone(&acceptor),

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod guests;
 mod node_programs;
+mod rust_shim;
 mod setup;
 mod test;
 
@@ -25,6 +26,7 @@ cargo xtask bench [ARGS]   benchmarks; ARGS go to them
 cargo xtask build          the node and the chaincodes of this repository
 cargo xtask guests         these chaincodes only; prints their paths
 cargo xtask node           what the tests run on Node.js: chaincode, and an application
+cargo xtask rust-shim      what they run on crates.io's fabric-shim
 cargo xtask guest DIR      a chaincode outside this repository; prints its path";
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn run() -> Result<()> {
             Ok(())
         }
         ["node"] => workspace.install_node_programs(),
+        ["rust-shim"] => workspace.build_rust_shim(),
         ["guest", dir] => {
             println!("{}", guests::build_crate(Path::new(dir), &workspace.target.join("guests"))?.display());
             Ok(())

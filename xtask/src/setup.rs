@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{guests, node_programs};
+use crate::{guests, node_programs, rust_shim};
 
 /// This repository and where it is built.
 pub(crate) struct Workspace {
@@ -64,6 +64,11 @@ impl Workspace {
     pub(crate) fn install_node_programs(&self) -> Result<()> {
         node_programs::chaincodes(&self.root, &self.release())?;
         self.install_application().map(drop)
+    }
+
+    /// What tests run on crates.io's `fabric-shim`.
+    pub(crate) fn build_rust_shim(&self) -> Result<()> {
+        rust_shim::build(&self.root, &self.target, &self.release())
     }
 
     /// The application on `fabric-network`: its script.

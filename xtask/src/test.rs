@@ -14,7 +14,11 @@ use crate::setup::{NATIVE, Workspace, shown, timed};
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let (_, check) = timed(|| check::run(workspace))?;
-    let (_, build) = timed(|| workspace.build_all().and_then(|_| workspace.install_node_programs()))?;
+    let (_, build) = timed(|| {
+        workspace.build_all()?;
+        workspace.install_node_programs()?;
+        workspace.build_rust_shim()
+    })?;
     let start = Instant::now();
     let mut cargo = workspace.cargo(&["test", "--release", "--workspace", "--locked", "--no-fail-fast"]);
     let mut tests =
