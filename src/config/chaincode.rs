@@ -1,4 +1,4 @@
-//! Section `chaincode` of core.yaml, but for `chaincode.ccaas` and `chaincode.wasm`.
+//! Section `chaincode` of core.yaml, but for `chaincode.ccaas`, `chaincode.wasm` and what images are built with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use super::peer::PeerConfig;
 use super::units::parse_duration;
 use super::values::{Values, parse_flag};
 use super::wasm::{self, WasmConfig};
-use super::{Environment, keys};
+use super::{Environment, build, keys};
+use crate::platforms::BuildSettings;
 
 /// System chaincodes that are enabled where core.yaml has no `chaincode.system`, as in the file that Fabric ships.
 const DEFAULT_SYSTEM: [&str; 3] = ["cscc", "lscc", "qscc"];
@@ -43,6 +44,8 @@ pub struct ChaincodeConfig {
     pub runtime_params: RuntimeParams,
     /// `chaincode.ccaas`
     pub ccaas: CcaasConfig,
+    /// `chaincode.builder`, `pull`, and the images of each language.
+    pub build: BuildSettings,
     /// `chaincode.wasm`
     pub wasm: WasmConfig,
 }
@@ -142,6 +145,7 @@ pub(super) fn read(
             max_size_get_multiple_keys: values.number("chaincode.runtimeParams.maxSizeGetMultipleKeys", 1..=u32::MAX),
         },
         ccaas: ccaas::read(values, environment),
+        build: build::read(values),
         wasm: wasm::read(values, environment, peer, execute_timeout),
     }
 }

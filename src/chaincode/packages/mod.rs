@@ -8,6 +8,7 @@ mod artifacts;
 mod error;
 mod indexes;
 mod install;
+mod owners;
 mod package;
 mod store;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::platforms::CodePackage;
 
 pub use error::PackageError;
 pub use install::{InstallListener, Installer};
+pub use owners::{OwnerError, create_signed_package, sign_package};
 pub use package::{ChaincodePackage, Fingerprint, PackageForm};
 pub use store::{Installed, MAX_PACKAGE_SIZE, PackageStore};
 
