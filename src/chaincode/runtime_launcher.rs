@@ -15,6 +15,7 @@ use super::handler_registry::{HandlerRegistry, Launching};
 use super::launch_state::LaunchState;
 use super::metrics::{ChaincodeMetrics, Outcome};
 use super::{ContainerInfo, LaunchError, RegistrationError};
+use crate::container::VmError;
 
 /// Launches chaincode in its runtime.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ impl RuntimeLauncher {
     pub(super) async fn launch(&self, info: &ContainerInfo) -> Result<(), LaunchError> {
         let id = info.ccid.to_string();
         let began = Instant::now();
-        let state = match self.registry.launching(&id) {
+        let state = match self.registry.launching(info) {
             Launching::Underway(state) => state,
             Launching::Begun(state) => {
                 let launch =
@@ -43,6 +44,11 @@ impl RuntimeLauncher {
         let outcome = state.ended().await;
         self.metrics.launched(&id, Outcome::of(&outcome), began.elapsed());
         outcome
+    }
+
+    /// Stops what was launched. Its stream ends with it, and that takes it out of the registry.
+    pub(super) async fn stop(&self, info: &ContainerInfo) -> Result<(), VmError> {
+        self.runtime.stop(info).await
     }
 }
 

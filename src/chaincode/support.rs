@@ -22,7 +22,7 @@ use super::{
     ChaincodeConfig, ChaincodeMode, ContainerInfo, Environment, ExecuteError, Executed, Handler, HandlerRegistry,
     InvokeError, TransactionParams,
 };
-use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StreamAcceptor, VmController};
+use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StreamAcceptor, VmController, VmError};
 use crate::ledger::SharedSimulator;
 
 /// The chaincode side of the peer. Cheap to clone; all clones are the same.
@@ -161,6 +161,17 @@ impl ChaincodeSupport {
             Budget::root(Instant::now() + timeout(config, ccid, &input), config.fuel)
         });
         Ok(handler.execute(execution, params, budget, ccid, &input).await?)
+    }
+
+    /// Stops a chaincode that this peer launched, whatever runs on it; says whether there was one (Fabric: `Stop`).
+    ///
+    /// # Errors
+    /// The VM's.
+    pub async fn stop(&self, ccid: &Ccid) -> Result<bool, VmError> {
+        match self.registry().launched(&ccid.to_string()) {
+            Some(info) => self.shared.launcher.stop(&info).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     pub(super) fn config(&self) -> &ChaincodeConfig {

@@ -74,6 +74,11 @@ impl Handler {
         self.state() == State::Ready
     }
 
+    /// Whether transactions run.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.contexts.is_empty()
+    }
+
     fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             0 => State::Created,

@@ -8,6 +8,7 @@ mod error;
 mod indexes;
 mod package;
 mod store;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::platforms::CodePackage;
 pub use error::PackageError;
 pub use package::{ChaincodePackage, Fingerprint, PackageForm};
 pub use store::{Installed, MAX_PACKAGE_SIZE, PackageStore};
+pub use summary::PackageSummary;
 
 #[async_trait]
 impl Packages for Arc<PackageStore> {
