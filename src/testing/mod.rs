@@ -6,6 +6,7 @@ mod channels;
 mod client;
 mod command_line;
 mod golden;
+mod lifecycle;
 mod native_chaincode;
 mod node_chaincode;
 mod package;
@@ -24,9 +25,10 @@ pub use command_line::{CommandLine, Ended};
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };
+pub use lifecycle::Deployment;
 pub use native_chaincode::NativeChaincode;
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
-pub use package::{chaincode_package, targz};
+pub use package::{chaincode_package, targz, wasm_package};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
