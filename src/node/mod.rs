@@ -31,11 +31,11 @@ use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 pub(crate) use self::work::WorkRuntime;
-use crate::chaincode::packages::PackageStore;
+use crate::chaincode::packages::{InstallListener, Installer, PackageStore};
 use crate::chaincode::{
     ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, Lifecycle, Retirement,
 };
-use crate::channel::{AclChecker, Authenticator, Channels};
+use crate::channel::{AclChecker, Authenticator, Channels, Deployments};
 use crate::config::Config;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
@@ -47,7 +47,7 @@ use crate::ordering::{AtomicBroadcastService, CreatedChannels, DeliverConfig, De
 use crate::private_data::{CollectionStore, LocalDistributor, Membership, PrivateDataDelivery};
 use crate::scc::{
     AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
-    PackagesCapability, Registry,
+    PackageAdminCapability, PackagesCapability, PoliciesCapability, Registry,
 };
 use crate::validation::TransactionValidator;
 
@@ -154,13 +154,18 @@ impl Node {
 
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
         let joiner = Arc::new(Joiner(Arc::downgrade(&manager)));
+        let indexes: Arc<dyn InstallListener> = ledgers.clone();
+        let installer = Installer::new(packages.clone(), registry.clone(), [indexes]);
+        let deployments = Deployments::new(Arc::clone(&authenticator));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
             Arc::new(AccessControlCapability::new(acl.clone())),
             Arc::new(ChannelAdminCapability::new(joiner, access.clone())),
             Arc::new(ChannelConfigCapability::new(Arc::clone(&channels), Arc::clone(&as_ledgers), access.clone())),
             Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())),
             Arc::new(Messages),
-            Arc::new(PackagesCapability::new(packages.clone(), access.clone())),
+            Arc::new(PackageAdminCapability::new(installer, access.clone())),
+            Arc::new(PackagesCapability::new(packages.clone(), access.clone(), deployments.clone())),
+            Arc::new(PoliciesCapability::new(deployments)),
         ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;

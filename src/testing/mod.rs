@@ -5,6 +5,7 @@ mod chaincode_process;
 mod channels;
 mod client;
 mod command_line;
+mod definitions;
 mod golden;
 mod lifecycle;
 mod native_chaincode;
@@ -22,6 +23,7 @@ use std::pin::Pin;
 
 pub use client::Client;
 pub use command_line::{CommandLine, Ended};
+pub use definitions::define;
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };

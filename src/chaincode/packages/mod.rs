@@ -2,10 +2,12 @@
 //!
 //! [`PackageStore`] is a folder of Fabric's own layout; [`ChaincodePackage`] is what a file in it says. The fingerprint of a
 //! package is what the ledger's definition of a chaincode holds, so it decides whether this peer has the code that a channel
-//! agreed on. What a package says of indexes goes to the ledger.
+//! agreed on. What a package says of indexes goes to the ledger. [`Installer`] decides what gets into the folder.
 
+mod artifacts;
 mod error;
 mod indexes;
+mod install;
 mod package;
 mod store;
 mod summary;
@@ -21,6 +23,7 @@ use crate::container::Ccid;
 use crate::platforms::CodePackage;
 
 pub use error::PackageError;
+pub use install::{InstallListener, Installer};
 pub use package::{ChaincodePackage, Fingerprint, PackageForm};
 pub use store::{Installed, MAX_PACKAGE_SIZE, PackageStore};
 pub use summary::PackageSummary;
