@@ -13,7 +13,6 @@ mod remote_peer;
 mod running;
 mod stream;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ use tonic::{Request, Response, Status, Streaming};
 use self::remote_peer::RemotePeer;
 use crate::config::Config;
 use crate::container::grpc::{Messages, outbox};
-use crate::container::wasm::{ModuleSpec, WasmVm};
+use crate::container::wasm::{ModuleOwner, ModuleSpec, WasmVm};
 use crate::container::{Budget, Ccid};
 use crate::node::{WorkRuntime, wasm_config};
 use crate::tls::{ServerTls, TlsIncoming};
@@ -92,7 +91,13 @@ pub async fn listen(config: &Config, service: Service) -> anyhow::Result<Listeni
     let wasm = &config.chaincode.wasm;
     let work = WorkRuntime::start(wasm.workers).context("cannot start the threads that run guests")?;
     let vm = WasmVm::new(&wasm_config(config), Vec::new(), work.handle()).context("the wasm VM cannot start")?;
-    let spec = ModuleSpec { ccid: ccid.clone(), path: file, capabilities: Default::default(), config: BTreeMap::new() };
+    let spec = ModuleSpec {
+        ccid: ccid.clone(),
+        path: file,
+        capabilities: Default::default(),
+        config: Default::default(),
+        owner: ModuleOwner::Node,
+    };
     let vm = tokio::task::spawn_blocking(move || -> anyhow::Result<WasmVm> {
         let module = vm.load(spec)?;
         vm.register(module)?;

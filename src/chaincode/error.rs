@@ -85,7 +85,11 @@ pub enum InvokeError {
 impl InvokeError {
     /// Whether another endorser might not meet this failure, so that the whole transaction must fail with it.
     pub(super) fn is_local(&self) -> bool {
-        !matches!(self, Self::ContainerInfo { .. } | Self::Sending(SendingError::Exists { .. }))
+        match self {
+            Self::ContainerInfo { source, .. } => source.is_local(),
+            Self::Sending(SendingError::Exists { .. }) => false,
+            _ => true,
+        }
     }
 }
 
@@ -277,6 +281,7 @@ impl RequestError {
             Self::Ledger(LedgerError::Query(error)) => error.is_local(),
             Self::Ledger(error) => error.is_fault(),
             Self::Invoke(error) => error.is_local(),
+            Self::Definition(error) => error.is_local(),
             _ => false,
         }
     }

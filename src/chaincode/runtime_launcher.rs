@@ -31,7 +31,7 @@ impl RuntimeLauncher {
     pub(super) async fn launch(&self, info: &ContainerInfo) -> Result<(), LaunchError> {
         let id = info.ccid.to_string();
         let began = Instant::now();
-        let state = match self.registry.launching(&id) {
+        let state = match self.registry.launching(info) {
             Launching::Underway(state) => state,
             Launching::Begun(state) => {
                 let launch =
@@ -43,6 +43,11 @@ impl RuntimeLauncher {
         let outcome = state.ended().await;
         self.metrics.launched(&id, Outcome::of(&outcome), began.elapsed());
         outcome
+    }
+
+    /// Stops what was launched. Its stream ends with it, and that takes it out of the registry.
+    pub(super) async fn stop(&self, info: &ContainerInfo) -> Result<(), VmError> {
+        self.runtime.stop(info).await
     }
 }
 

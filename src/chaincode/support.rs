@@ -24,7 +24,7 @@ use super::{
     InvokeError, LaunchError, TransactionParams,
 };
 use crate::container::{
-    Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StreamAcceptor, StreamError, VmController,
+    Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StreamAcceptor, StreamError, VmController, VmError,
 };
 use crate::ledger::SharedSimulator;
 use crate::platforms::Platform;
@@ -185,6 +185,17 @@ impl ChaincodeSupport {
             Budget::root(Instant::now() + timeout(config, ccid, &input), config.fuel)
         });
         Ok(handler.execute(execution, params, budget, ccid, &input).await?)
+    }
+
+    /// Stops a chaincode that this peer launched, whatever runs on it; says whether there was one (Fabric: `Stop`).
+    ///
+    /// # Errors
+    /// The VM's.
+    pub async fn stop(&self, ccid: &Ccid) -> Result<bool, VmError> {
+        match self.registry().launched(&ccid.to_string()) {
+            Some(info) => self.shared.launcher.stop(&info).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     pub(super) fn config(&self) -> &ChaincodeConfig {

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::chaincode::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams, SystemChaincodes};
 use crate::config::{self, Config};
 use crate::container::server::{Redial, ServerConfig};
-use crate::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
+use crate::container::wasm::{Limits, ModuleOwner, ModuleSpec, WasmConfig, WasmVm};
 use crate::scc::Registry;
 
 /// Loads the modules of all chaincodes that run, and registers them with the VM.
@@ -22,6 +22,7 @@ pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::
                 path: chaincode.path.clone(),
                 capabilities: chaincode.capabilities.iter().cloned().collect::<BTreeSet<_>>(),
                 config: chaincode.config.clone(),
+                owner: ModuleOwner::Node,
             });
             let module = module.with_context(|| match chaincode.is_builtin() {
                 true => format!(

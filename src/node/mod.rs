@@ -21,6 +21,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, OrderersWork};
 use self::chaincode_server::ChaincodeServer;
@@ -30,14 +31,16 @@ use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 pub(crate) use self::work::WorkRuntime;
-use crate::chaincode::packages::{Installer, PackageStore};
-use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
+use crate::chaincode::packages::{InstallListener, Installer, PackageStore};
+use crate::chaincode::{
+    ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, Lifecycle, Retirement,
+};
 use crate::channel::{AclChecker, Authenticator, Channels, Deployments};
 use crate::config::Config;
 use crate::container::server::ServerVm;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
-use crate::endorser::{Endorser, EndorserParts};
+use crate::endorser::{Endorser, EndorserMetrics, EndorserParts};
 use crate::ledger::{LedgerProvider, PrivateDataSupport, StateDatabase, TransientStore};
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
@@ -137,12 +140,14 @@ impl Node {
             retention: config.peer.transient_store_retention,
         });
         let orderers = Arc::new(Orderers::default());
+        let (replaced, out_of_use) = mpsc::unbounded_channel();
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
             channels: Arc::clone(&channels),
             signers: orderer_signers.clone(),
             created: Arc::clone(&created),
             validator: Arc::new(TransactionValidator::new(Arc::clone(&channels), registry.clone())),
+            replaced,
             runtime: Handle::current(),
         };
         channels::make_development_channel(config, &ledgers, &made, &created)?;
@@ -157,7 +162,8 @@ impl Node {
 
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
         let joiner = Arc::new(Joiner(Arc::downgrade(&manager)));
-        let installer = Installer::new(packages.clone(), registry.clone(), []);
+        let indexes: Arc<dyn InstallListener> = ledgers.clone();
+        let installer = Installer::new(packages.clone(), registry.clone(), [indexes]);
         let deployments = Deployments::new(Arc::clone(&authenticator));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
             Arc::new(AccessControlCapability::new(acl.clone())),
@@ -179,12 +185,14 @@ impl Node {
             (VmType::Server, Arc::clone(&server) as Arc<dyn Vm>),
         ];
         let controller = Arc::new(VmController::new(vms.into_iter().chain(hooks.vms)));
+        let support_config = chaincodes::support_config(config, registrations.endpoint.clone());
+        let lifecycle = Arc::new(Lifecycle::new(registry.clone(), packages.clone(), support_config.mode));
         let support = ChaincodeSupport::new(
-            chaincodes::support_config(config, registrations.endpoint.clone()),
+            support_config,
             Arc::clone(&controller),
             Environment {
                 ledgers: Arc::clone(&as_ledgers),
-                definitions: registry.clone(),
+                definitions: lifecycle.clone(),
                 system_chaincodes: registry.clone(),
                 access: access.clone(),
                 application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
@@ -200,16 +208,19 @@ impl Node {
             Some(wrap) => wrap(Arc::clone(&acceptor)),
             None => Arc::clone(&acceptor),
         });
+        work.handle().spawn(Retirement::new(support.clone(), Arc::clone(&ledgers)).run(out_of_use));
         manager.start(Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers))).await?;
 
         let parts = EndorserParts {
             authenticator,
             acl: acl.clone(),
             system_chaincodes: registry.clone(),
+            definitions: lifecycle,
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
             private_data: Arc::new(LocalDistributor::new(transient)),
             signer,
+            metrics: Arc::new(EndorserMetrics::register(&mut metrics)),
         };
         let endorser = Endorser::new(parts, chaincodes::slots(config.peer.endorser_concurrency), Some(work.handle()));
         let deliver = DeliverConfig {

@@ -8,6 +8,7 @@ mod command_line;
 mod definitions;
 mod golden;
 mod launched;
+mod lifecycle;
 mod native_chaincode;
 mod node_chaincode;
 mod package;
@@ -29,9 +30,10 @@ pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };
 pub use launched::{Launched, ProcessVm, Program, tls_settings};
+pub use lifecycle::Deployment;
 pub use native_chaincode::NativeChaincode;
 pub use node_chaincode::{NodeChaincode, node_with_packages_of};
-pub use package::{chaincode_package, targz};
+pub use package::{chaincode_package, targz, wasm_package};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};

@@ -90,6 +90,11 @@ impl Handler {
         self.origin
     }
 
+    /// Whether transactions run.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.contexts.is_empty()
+    }
+
     fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             0 => State::Created,

@@ -10,7 +10,8 @@ use flate2::read::GzDecoder;
 use tar::{Archive, Entry, EntryType};
 use tracing::{error, warn};
 
-use super::{ChaincodePackage, PackageStore};
+use super::{ChaincodePackage, InstallListener, PackageStore};
+use crate::ledger::LedgerProvider;
 use crate::ledger::rich_query::limits::MAX_INDEXES;
 use crate::ledger::rich_query::{DeployedIndexes, IndexFile, PackagedIndex};
 
@@ -43,6 +44,16 @@ impl DeployedIndexes for PackageStore {
                 );
                 None
             }
+        }
+    }
+}
+
+/// Channels that have agreed on a package before it was installed here get its indexes then.
+impl InstallListener for LedgerProvider {
+    fn installed(&self, package: &ChaincodePackage) {
+        let (name, version) = (package.name(), package.version());
+        if self.has_instantiated(name, version) {
+            self.define_installed(name, version, &package.fingerprint().id, &package.index_files());
         }
     }
 }

@@ -11,6 +11,7 @@ mod install;
 mod owners;
 mod package;
 mod store;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use install::{InstallListener, Installer};
 pub use owners::{OwnerError, create_signed_package, sign_package};
 pub use package::{ChaincodePackage, Fingerprint, PackageForm};
 pub use store::{Installed, MAX_PACKAGE_SIZE, PackageStore};
+pub use summary::PackageSummary;
 
 #[async_trait]
 impl Packages for Arc<PackageStore> {
