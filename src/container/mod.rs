@@ -6,6 +6,7 @@
 mod budget;
 mod ccid;
 mod controller;
+pub mod docker;
 mod stream;
 mod vm;
 pub mod wasm;

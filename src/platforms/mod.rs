@@ -1,6 +1,10 @@
 //! The platforms that chaincode of users is written for (Fabric 1.4: `core/chaincode/platforms`): what a package must look
 //! like, how it is made of a folder, and how it becomes something that runs.
 
+mod plan;
+
+pub use plan::{BuildPlan, Packaging, PlatformError};
+
 use std::fmt;
 use std::str::FromStr;
 
