@@ -184,3 +184,84 @@ fn memory(text: &str) -> Result<ByteSize, String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Config, ConfigError, Environment, document};
+    use super::*;
+
+    /// That of a core.yaml in `/etc/fabric`, or what is wrong with it.
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<VmConfig, Vec<String>> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment = Environment { variables, ..Environment::default() };
+        let document = document::parse(text).unwrap();
+        match Config::build(&environment, Some("/etc/fabric/core.yaml".into()), &document) {
+            Ok(config) => Ok(config.vm),
+            Err(ConfigError::Invalid(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_is_fabrics() {
+        let vm = load("", &[]).unwrap();
+        assert_eq!(vm.endpoint, Some(DockerEndpoint::Unix("/var/run/docker.sock".into())));
+        assert!(!vm.endpoint_is_set && !vm.attach_stdout && vm.tls.is_none());
+        assert_eq!((vm.host_config.network_mode.as_str(), vm.host_config.memory), ("host", ByteSize::mib(2048)));
+        let options = [("max-file", "5"), ("max-size", "50m")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!((vm.host_config.log_type.as_str(), vm.host_config.log_options), ("json-file", options.into()));
+    }
+
+    #[test]
+    fn a_host_config_of_fabrics_is_read_whole() {
+        let text = "vm:\n  docker:\n    attachStdout: true\n    hostConfig:\n      NetworkMode:\n      Dns: [192.168.0.1]\n      \
+                    ExtraHosts: ['orderer:10.0.0.1']\n      LogConfig: {Type: syslog, Config: {tag: cc}}\n      Memory: 64 MiB\n      \
+                    MemorySwap: -1\n      OomKillDisable: yes\n      Cpuset: 0-2\n      UTSMode: host\n";
+        let variables = [("CORE_VM_DOCKER_HOSTCONFIG_CAPDROP", "NET_RAW MKNOD"), ("CORE_VM_ENDPOINT", "tcp://h:2375/")];
+        let vm = load(text, &variables).unwrap();
+        assert_eq!(vm.endpoint, Some(DockerEndpoint::Tcp("h:2375".into())));
+        assert!(vm.endpoint_is_set && vm.attach_stdout);
+        let host = vm.host_config;
+        assert_eq!(
+            (host.network_mode.as_str(), host.uts_mode.as_str(), host.cpuset_cpus.as_str()),
+            ("host", "host", "0-2")
+        );
+        assert_eq!((host.dns, host.extra_hosts), (vec!["192.168.0.1".to_owned()], vec!["orderer:10.0.0.1".to_owned()]));
+        assert_eq!(host.cap_drop, ["NET_RAW", "MKNOD"]);
+        assert_eq!((host.memory, host.memory_swap, host.oom_kill_disable), (ByteSize::mib(64), -1, true));
+        assert_eq!(
+            (host.log_type.as_str(), host.log_options),
+            ("syslog", [("tag".to_owned(), "cc".to_owned())].into())
+        );
+    }
+
+    #[test]
+    fn tls_takes_its_files_from_the_folder_of_the_configuration() {
+        let text = "vm: {endpoint: 'https://engine:2376', docker: {tls: {enabled: true, ca: {file: /ca.pem}}}}";
+        let tls = load(text, &[]).unwrap().tls.unwrap();
+        assert_eq!(tls.ca_file, Path::new("/ca.pem"));
+        assert_eq!(tls.key_file, Path::new("/etc/fabric/docker/tls.key"));
+        let socket = load("vm: {docker: {tls: {enabled: true}}}", &[]).unwrap();
+        assert_eq!(socket.tls, None, "a socket of this machine has no TLS");
+    }
+
+    #[test]
+    fn what_no_engine_takes_is_refused_with_what_to_write() {
+        let table = [
+            ("vm: {endpoint: 'engine:2375'}", "unix:///var/run/docker.sock"),
+            ("vm: {endpoint: 'tcp://engine'}", "tcp://host:2375"),
+            ("vm: {endpoint: 'https://engine:2376'}", "vm.docker.tls.enabled"),
+            ("vm: {docker: {hostConfig: {Memory: 1024}}}", "6 MiB"),
+            ("vm: {docker: {hostConfig: {MemorySwappiness: 101}}}", "100"),
+            ("vm: {docker: {hostConfig: {CpuShares: many}}}", "whole number"),
+            ("vm: {docker: {tls: {enabled: true, key: {file: ''}}}, endpoint: 'tcp://h:1'}", "vm.docker.tls.key.file"),
+        ];
+        for (text, expected) in table {
+            let problems = load(text, &[]).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
+        }
+        assert_eq!(load("vm: {endpoint: ''}", &[]).unwrap().endpoint, None);
+    }
+}

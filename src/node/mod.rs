@@ -8,6 +8,7 @@ mod chaincode_server;
 mod chaincodes;
 mod channels;
 mod connections;
+mod docker;
 mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
@@ -26,6 +27,7 @@ use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, Ordere
 use self::chaincode_server::ChaincodeServer;
 pub(crate) use self::chaincodes::wasm_config;
 use self::channels::{ChannelManager, Joiner};
+use self::docker::Docker;
 use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
@@ -34,6 +36,7 @@ use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
 use crate::channel::{AclChecker, Authenticator, Channels};
 use crate::config::Config;
+use crate::container::docker::{Planner, Pull};
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
 use crate::endorser::{Endorser, EndorserParts};
@@ -57,6 +60,7 @@ pub struct Node {
     orderers: Arc<Orderers>,
     controller: Arc<VmController>,
     containers: Containers,
+    docker: Docker,
     work: WorkRuntime,
 }
 
@@ -160,7 +164,12 @@ impl Node {
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
         let containers = Containers(Arc::clone(&vm));
-        let controller = Arc::new(VmController::new([(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)]));
+        let planner: Planner = Arc::new(|_, _| Err("there are no platforms yet".to_owned()));
+        let docker = Docker::open(config, &registrations.endpoint, planner, Pull::Missing, &mut metrics).await?;
+        let controller = Arc::new(VmController::new([
+            (VmType::System, Arc::clone(&vm) as Arc<dyn Vm>),
+            (VmType::Docker, Arc::clone(&docker.vm) as Arc<dyn Vm>),
+        ]));
         let support = ChaincodeSupport::new(
             chaincodes::support_config(config, registrations.endpoint.clone()),
             Arc::clone(&controller),
@@ -205,6 +214,7 @@ impl Node {
         let mut health = HealthChecks::default();
         health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
+        docker.register(&mut health);
         let services = Services {
             endorser,
             broadcast: AtomicBroadcastService::new(
@@ -226,7 +236,7 @@ impl Node {
             },
         };
         let listeners = Listeners::open(config, server_tls, registrations, services).await?;
-        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, work })
+        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, docker, work })
     }
 
     /// The address of the endorser, Deliver and Broadcast services.
@@ -267,6 +277,7 @@ impl Node {
     /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
     pub async fn stop(self) {
         self.listeners.close().await;
+        self.docker.close().await;
         self.channels.close().await;
         self.orderers.shutdown().await;
         drop(self.containers);

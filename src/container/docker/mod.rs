@@ -31,7 +31,7 @@ mod vm;
 
 use std::sync::Arc;
 
-pub use bollard::models::HostConfig;
+pub use bollard::models::{HostConfig, HostConfigLogConfig};
 pub use engine::Endpoint;
 pub use error::DockerError;
 pub use metrics::DockerMetrics;

@@ -76,8 +76,8 @@ impl ContainerLog {
         self.lines += 1;
         let (container, line) = (self.container.as_str(), plain(&String::from_utf8_lossy(&line)));
         match self.level {
-            Level::INFO => tracing::info!(target: "peer.chaincode", container, "{line}"),
-            _ => tracing::debug!(target: "peer.chaincode", container, "{line}"),
+            Level::INFO => tracing::info!(target: "peer::chaincode", container, "{line}"),
+            _ => tracing::debug!(target: "peer::chaincode", container, "{line}"),
         }
     }
 
@@ -86,7 +86,7 @@ impl ContainerLog {
         if dropped > 0 {
             let seconds = WINDOW.as_secs();
             tracing::warn!(
-                target: "peer.chaincode", container,
+                target: "peer::chaincode", container,
                 "{dropped} lines dropped: it wrote more than {MAX_LINES} in {seconds} s"
             );
         }
