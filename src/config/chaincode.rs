@@ -1,4 +1,4 @@
-//! Section `chaincode` of core.yaml, but for `chaincode.wasm`.
+//! Section `chaincode` of core.yaml, but for `chaincode.wasm` and what images are built with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use super::peer::PeerConfig;
 use super::units::parse_duration;
 use super::values::{Values, parse_flag};
 use super::wasm::{self, WasmConfig};
-use super::{Environment, keys};
+use super::{Environment, build, keys};
+use crate::platforms::BuildSettings;
 
 /// System chaincodes that are enabled where core.yaml has no `chaincode.system`, as in the file that Fabric ships.
 const DEFAULT_SYSTEM: [&str; 3] = ["cscc", "lscc", "qscc"];
@@ -40,6 +41,8 @@ pub struct ChaincodeConfig {
     pub logging: ChaincodeLogging,
     /// `chaincode.runtimeParams`
     pub runtime_params: RuntimeParams,
+    /// `chaincode.builder`, `pull`, and the images of each language.
+    pub build: BuildSettings,
     /// `chaincode.wasm`
     pub wasm: WasmConfig,
 }
@@ -138,6 +141,7 @@ pub(super) fn read(
             use_get_multiple_keys: values.flag("chaincode.runtimeParams.useGetMultipleKeys"),
             max_size_get_multiple_keys: values.number("chaincode.runtimeParams.maxSizeGetMultipleKeys", 1..=u32::MAX),
         },
+        build: build::read(values),
         wasm: wasm::read(values, environment, peer, execute_timeout),
     }
 }

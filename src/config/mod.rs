@@ -4,6 +4,7 @@
 //! `docs/core.yaml` is the reference of every key. What a key does is its user's matter. Invariant: a [`Config`] has been
 //! checked as a whole, so that its users need not check again.
 
+mod build;
 mod chaincode;
 mod document;
 mod error;

@@ -14,6 +14,7 @@ use crate::container::docker::{
     Owner, Planner, Pull,
 };
 use crate::operations::{HealthCheck, HealthChecks};
+use crate::platforms::{self, BuildSettings};
 use crate::tls::{ClientTls, Identity, NamedFile, Roots};
 
 /// How long the engine may hold up the node's start, and its stop.
@@ -32,13 +33,7 @@ impl Docker {
     ///
     /// # Errors
     /// When the settings cannot be used.
-    pub(super) async fn open(
-        config: &Config,
-        told: &str,
-        planner: Planner,
-        pull: Pull,
-        metrics: &mut Registry,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Config, told: &str, metrics: &mut Registry) -> anyhow::Result<Self> {
         let VmConfig { attach_stdout, host_config, endpoint_is_set, .. } = &config.vm;
         let data = &config.peer.file_system_path;
         let docker = DockerConfig {
@@ -48,8 +43,8 @@ impl Docker {
                 .with_context(|| format!("the key of this node's containers in {} cannot be used", data.display()))?,
             host: host(host_config),
             attach_stdout: if *attach_stdout { AttachStdout::Yes } else { AttachStdout::No },
-            pull,
-            planner,
+            pull: if config.chaincode.build.pull { Pull::Always } else { Pull::Missing },
+            planner: planner(config.chaincode.build.clone()),
         };
         let endpoint = docker.endpoint.clone();
         if let Some(warning) = unreachable(&host_config.network_mode, told) {
@@ -105,6 +100,11 @@ impl HealthCheck for EngineAnswers {
     async fn check(&self) -> Result<(), String> {
         self.0.health_check().await.map_err(|error| error.to_string())
     }
+}
+
+/// What the platforms say about the build of a package.
+fn planner(settings: BuildSettings) -> Planner {
+    Arc::new(move |code, ccid| platforms::plan(code, ccid, &settings).map_err(|error| error.to_string()))
 }
 
 fn endpoint(vm: &VmConfig) -> anyhow::Result<Endpoint> {

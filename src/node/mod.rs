@@ -36,7 +36,6 @@ use crate::chaincode::packages::PackageStore;
 use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
 use crate::channel::{AclChecker, Authenticator, Channels};
 use crate::config::Config;
-use crate::container::docker::{Planner, Pull};
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
 use crate::endorser::{Endorser, EndorserParts};
@@ -164,8 +163,7 @@ impl Node {
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
         let containers = Containers(Arc::clone(&vm));
-        let planner: Planner = Arc::new(|_, _| Err("there are no platforms yet".to_owned()));
-        let docker = Docker::open(config, &registrations.endpoint, planner, Pull::Missing, &mut metrics).await?;
+        let docker = Docker::open(config, &registrations.endpoint, &mut metrics).await?;
         let controller = Arc::new(VmController::new([
             (VmType::System, Arc::clone(&vm) as Arc<dyn Vm>),
             (VmType::Docker, Arc::clone(&docker.vm) as Arc<dyn Vm>),

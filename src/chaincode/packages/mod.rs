@@ -6,6 +6,7 @@
 
 mod error;
 mod indexes;
+mod owners;
 mod package;
 mod store;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::container::Ccid;
 use crate::platforms::CodePackage;
 
 pub use error::PackageError;
+pub use owners::{OwnerError, create_signed_package, sign_package};
 pub use package::{ChaincodePackage, Fingerprint, PackageForm};
 pub use store::{Installed, MAX_PACKAGE_SIZE, PackageStore};
 
