@@ -5,6 +5,7 @@ mod chaincode_process;
 mod channels;
 mod client;
 mod command_line;
+mod docker;
 mod golden;
 mod native_chaincode;
 mod node_chaincode;
@@ -21,6 +22,7 @@ use std::pin::Pin;
 
 pub use client::Client;
 pub use command_line::{CommandLine, Ended};
+pub use docker::{Code, DockerEngine, DockerPeer, DockerSetting, Listed, PrivateEngine, docker_engine, node_image};
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };
