@@ -26,8 +26,8 @@ pub use docker::{Code, DockerEngine, DockerPeer, DockerSetting, Listed, PrivateE
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };
-pub use native_chaincode::NativeChaincode;
-pub use node_chaincode::{NodeChaincode, node_with_packages_of};
+pub use native_chaincode::{NativeChaincode, static_program};
+pub use node_chaincode::{NodeChaincode, node_chaincode_folder, node_with_packages_of};
 pub use package::{chaincode_package, targz};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};

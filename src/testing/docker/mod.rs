@@ -7,6 +7,6 @@ mod peer;
 mod private_engine;
 
 pub use base_images::node_image;
-pub use engine::{DockerEngine, docker_engine};
-pub use peer::{Code, DockerPeer, DockerSetting, Listed};
+pub use engine::{DockerEngine, Listed, docker_engine};
+pub use peer::{Code, DockerPeer, DockerSetting};
 pub use private_engine::PrivateEngine;

@@ -6,9 +6,8 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use bollard::query_parameters::ListContainersOptions;
 
-use super::DockerEngine;
+use super::{DockerEngine, Listed};
 use crate::testing::{Boxed, CommandLine, Ended, NodeFolder, NodeProcess, TlsAuthority, TlsPurpose};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,17 +40,6 @@ pub struct DockerPeer {
     process: Option<NodeProcess>,
     tool: CommandLine,
     prefix: String,
-}
-
-/// A container, as the engine's list has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The engine's name for it.
-    pub id: String,
-    /// Ours.
-    pub name: String,
-    /// Whether it runs.
-    pub running: bool,
 }
 
 impl DockerPeer {
@@ -233,26 +221,4 @@ pub enum Code<'a> {
     Node(&'a Path),
     /// A static program.
     Rust(&'a Path),
-}
-
-impl DockerEngine {
-    /// All containers of the engine, by name.
-    ///
-    /// # Errors
-    /// The engine's.
-    pub fn containers(&self) -> Boxed<'_, anyhow::Result<Vec<Listed>>> {
-        Box::pin(async move {
-            let all = Some(ListContainersOptions { all: true, ..ListContainersOptions::default() });
-            let summaries = self.client.list_containers(all).await?.into_iter();
-            let mut listed: Vec<_> = summaries
-                .map(|summary| Listed {
-                    id: summary.id.unwrap_or_default(),
-                    name: summary.names.unwrap_or_default().concat().trim_start_matches('/').to_owned(),
-                    running: summary.status.is_some_and(|status| status.starts_with("Up")),
-                })
-                .collect();
-            listed.sort_by(|one, other| one.name.cmp(&other.name));
-            Ok(listed)
-        })
-    }
 }
