@@ -62,6 +62,11 @@ impl ChaincodeProcess {
         self.process.id()
     }
 
+    /// Sends it SIGKILL.
+    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.process.kill()?)
+    }
+
     /// Its exit code and what else it said, once it has ended by itself.
     pub(super) fn end(&mut self, patience: Duration) -> anyhow::Result<(Option<i32>, String)> {
         let until = Instant::now() + patience;
