@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use selvedge_proto::protos::SignedProposal;
 use thiserror::Error;
 
+use super::Authenticator;
 use crate::container::{Ccid, VmType};
 use crate::ledger::{Ledger, LedgerProvider, SharedSimulator};
 use crate::platforms::CodePackage;
@@ -29,6 +30,8 @@ pub struct Environment {
     pub collections: Arc<dyn Collections>,
     /// The code of the chaincodes that are installed.
     pub packages: Arc<dyn Packages>,
+    /// Makes the certificates that chaincode registers with; none where it registers without TLS.
+    pub authenticator: Option<Arc<Authenticator>>,
 }
 
 /// The ledgers of the channels this peer is in.
@@ -50,6 +53,17 @@ pub struct ContainerInfo {
     pub ccid: Ccid,
     /// Where it runs.
     pub vm: VmType,
+    /// Where its code is.
+    pub code: CodeSource,
+}
+
+/// Where the code of a chaincode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeSource {
+    /// With its VM, since the peer started: a system chaincode.
+    System,
+    /// In its package, which is installed: a chaincode of users.
+    Package,
 }
 
 /// Definitions of chaincodes (Fabric: `chaincode.Lifecycle`). What is read through the simulator is part of the

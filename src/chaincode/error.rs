@@ -133,6 +133,9 @@ pub enum SendingError {
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum LaunchError {
+    /// Its code is not to be had.
+    #[error("failed to get chaincode package: {0}")]
+    Package(String),
     /// The VM refused.
     #[error("error starting container: {0}")]
     Start(Arc<VmError>),

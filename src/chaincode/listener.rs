@@ -4,7 +4,8 @@
 //! One task reads a stream and never waits for what it reads to be answered: each request runs beside it and ends with
 //! the stream. It waits only for a chaincode that does not take its answers, or that has more requests in work than any
 //! peer has transactions. Invariants: however a stream ends, the Handler is told, once; no process registers as a system
-//! chaincode, not even while that one is between two launches.
+//! chaincode, not even while that one is between two launches; with TLS, no message reaches the Handler before the stream's
+//! certificate has proved to be that of the name which it registers.
 
 use std::sync::Arc;
 
@@ -16,10 +17,11 @@ use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error};
 
-use super::SystemChaincodes;
 use super::message::Type;
 use super::outbox::{Messages, Outbox, outbox};
+use super::{Authenticator, SystemChaincodes};
 use crate::container::{PeerEnd, StreamAcceptor};
+use crate::tls::{CertHash, TlsInfo};
 
 /// Requests of one stream in work at a time. A transaction has one, so nobody honest meets it.
 const IN_WORK: usize = 16_384;
@@ -28,13 +30,21 @@ const IN_WORK: usize = 16_384;
 pub struct ChaincodeListener {
     acceptor: Arc<dyn StreamAcceptor>,
     system_chaincodes: Arc<dyn SystemChaincodes>,
+    authenticator: Option<Arc<Authenticator>>,
     work: Option<Handle>,
 }
 
 impl ChaincodeListener {
     /// A listener that gives its streams to this acceptor, but for those that claim the name of a system chaincode.
     pub fn new(acceptor: Arc<dyn StreamAcceptor>, system_chaincodes: Arc<dyn SystemChaincodes>) -> Self {
-        Self { acceptor, system_chaincodes, work: None }
+        Self { acceptor, system_chaincodes, authenticator: None, work: None }
+    }
+
+    /// Takes only streams whose connections have a certificate of this authenticator's for the name that they register;
+    /// any where there is none, as without TLS.
+    #[must_use]
+    pub fn authenticate_with(self, authenticator: Option<Arc<Authenticator>>) -> Self {
+        Self { authenticator, ..self }
     }
 
     /// Has requests worked on there and not by whoever serves the sockets: what a chaincode calls may be a wasm guest,
@@ -56,7 +66,11 @@ impl ChaincodeSupport for ChaincodeListener {
         let (outbox, messages) = outbox();
         let peer = self.acceptor.accept(Arc::new(outbox.clone()));
         let work = self.work.clone().unwrap_or_else(Handle::current);
-        let open = Open { peer, system_chaincodes: Arc::clone(&self.system_chaincodes) };
+        let authentication = self
+            .authenticator
+            .clone()
+            .map(|authenticator| Authentication { authenticator, certificate: TlsInfo::client_cert_hash_of(&request) });
+        let open = Open { peer, system_chaincodes: Arc::clone(&self.system_chaincodes), authentication };
         tokio::spawn(async move {
             let end = open.read(request.into_inner(), &outbox, &work).await;
             if let Some(status) = end {
@@ -71,11 +85,23 @@ impl ChaincodeSupport for ChaincodeListener {
 struct Open {
     peer: Arc<dyn PeerEnd>,
     system_chaincodes: Arc<dyn SystemChaincodes>,
+    /// What the first message has to pass yet.
+    authentication: Option<Authentication>,
+}
+
+struct Authentication {
+    authenticator: Arc<Authenticator>,
+    certificate: Option<CertHash>,
 }
 
 impl Open {
     /// Reads until the stream ends; returns what the chaincode is to be told about it.
-    async fn read(self, mut messages: Streaming<ChaincodeMessage>, outbox: &Outbox, work: &Handle) -> Option<Status> {
+    async fn read(
+        mut self,
+        mut messages: Streaming<ChaincodeMessage>,
+        outbox: &Outbox,
+        work: &Handle,
+    ) -> Option<Status> {
         let mut requests = JoinSet::new();
         loop {
             let message = tokio::select! {
@@ -86,6 +112,12 @@ impl Open {
                 // Only so that the set does not grow; a request answers for itself.
                 Some(_) = requests.join_next() => continue,
             };
+            if let Ok(Some(first)) = &message
+                && let Some(Authentication { authenticator, certificate }) = self.authentication.take()
+                && let Err(refused) = authenticator.authenticate(first, certificate)
+            {
+                return Some(Status::unknown(refused.to_string()));
+            }
             if let Ok(Some(message)) = &message
                 && let Some(name) = self.claimed(message)
             {

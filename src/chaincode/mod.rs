@@ -4,7 +4,9 @@
 //! transaction. A `Handler` stands at the peer's end of each chaincode stream and never learns which VM is at the other.
 //! What the rest of the peer contributes comes through the traits of [`Environment`].
 
+mod accesscontrol;
 mod config;
+mod container_runtime;
 mod definition;
 mod environment;
 mod error;
@@ -28,10 +30,11 @@ pub(crate) mod testing;
 
 pub(crate) use definition::chaincode_definition;
 
-pub use config::{ChaincodeConfig, ChaincodeMode, RuntimeParams};
+pub use accesscontrol::Authenticator;
+pub use config::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams};
 pub use environment::{
-    Access, AccessControl, ApplicationCapabilities, ApplicationConfig, Collections, ContainerInfo, DefinitionError,
-    Definitions, Denied, Environment, Ledgers, Packages, Permission, SystemChaincodes,
+    Access, AccessControl, ApplicationCapabilities, ApplicationConfig, CodeSource, Collections, ContainerInfo,
+    DefinitionError, Definitions, Denied, Environment, Ledgers, Packages, Permission, SystemChaincodes,
 };
 pub use error::{ExecuteError, InvokeError, LaunchError, RegistrationError, RequestError, SendingError};
 pub use handler::Handler;

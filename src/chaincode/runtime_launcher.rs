@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info};
 
+use super::container_runtime::ContainerRuntime;
 use super::handler_registry::{HandlerRegistry, Launching};
 use super::launch_state::LaunchState;
 use super::metrics::{ChaincodeMetrics, Outcome};
 use super::{ContainerInfo, LaunchError, RegistrationError};
-use crate::container::{StartContainer, StopContainer, VmController};
 
-/// Launches chaincode on the peer's VMs.
+/// Launches chaincode in its runtime.
 #[derive(Clone)]
 pub(super) struct RuntimeLauncher {
-    pub(super) controller: Arc<VmController>,
+    pub(super) runtime: Arc<ContainerRuntime>,
     pub(super) registry: Arc<HandlerRegistry>,
     pub(super) startup_timeout: Duration,
     pub(super) metrics: Arc<ChaincodeMetrics>,
@@ -73,8 +73,7 @@ impl Launch {
         };
         if self.state.is_failing() {
             debug!("stopping chaincode {} due to error while launching", self.id);
-            let stopped = self.launcher.controller.stop(self.info.vm, &self.info.ccid, StopContainer::default()).await;
-            if let Err(error) = stopped {
+            if let Err(error) = self.launcher.runtime.stop(&self.info).await {
                 debug!("stop failed: {error}");
             }
             return;
@@ -93,11 +92,11 @@ impl Launch {
 
     /// Starts the container and waits for its end, which before READY is a failure.
     async fn run(&self) -> LaunchError {
-        let controller = &self.launcher.controller;
-        if let Err(error) = controller.start(self.info.vm, &self.info.ccid, StartContainer::default()).await {
-            return LaunchError::Start(Arc::new(error));
+        let runtime = &self.launcher.runtime;
+        if let Err(error) = runtime.start(&self.info).await {
+            return error;
         }
-        LaunchError::Registration(match controller.wait(self.info.vm, &self.info.ccid).await {
+        LaunchError::Registration(match runtime.wait(&self.info).await {
             Ok(code) => RegistrationError::Exited(code),
             Err(error) => RegistrationError::Wait(Arc::new(error)),
         })
@@ -126,7 +125,7 @@ mod tests {
     use super::super::testing::{CHANNEL, TestChaincode, TestPeer};
     use super::super::{ChaincodeConfig, ChaincodeSupport};
     use super::*;
-    use crate::container::{Ccid, Vm, VmError, VmType};
+    use crate::container::{Ccid, StartContainer, StopContainer, Vm, VmController, VmError, VmType};
 
     /// A VM whose containers do what the test says.
     #[derive(Default)]

@@ -13,6 +13,7 @@ use selvedge_proto::protos::{ChaincodeInput, ChaincodeMessage, Response};
 use tokio::sync::Semaphore;
 use tracing::error;
 
+use super::container_runtime::ContainerRuntime;
 use super::message::Type;
 use super::metrics::ChaincodeMetrics;
 use super::runtime_launcher::RuntimeLauncher;
@@ -50,7 +51,12 @@ impl ChaincodeSupport {
     ) -> Self {
         let registry = Arc::new(HandlerRegistry::new(config.mode));
         let launcher = RuntimeLauncher {
-            controller,
+            runtime: Arc::new(ContainerRuntime {
+                controller,
+                packages: Arc::clone(&environment.packages),
+                authenticator: environment.authenticator.clone(),
+                settings: config.launch.clone(),
+            }),
             registry: Arc::clone(&registry),
             startup_timeout: config.startup_timeout,
             metrics: Arc::clone(&metrics),

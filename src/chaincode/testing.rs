@@ -70,7 +70,7 @@ impl Definitions for Rules {
         match name {
             "missing" => Err(DefinitionError::NotFound(name.into())),
             "broken" => panic!("a broken definition"),
-            _ => Ok(ContainerInfo { ccid: Ccid::new(name, "1.0"), vm: VmType::System }),
+            _ => Ok(ContainerInfo { ccid: Ccid::new(name, "1.0"), vm: VmType::System, code: CodeSource::System }),
         }
     }
 
@@ -138,6 +138,7 @@ impl TestPeer {
             application: Arc::clone(&rules) as Arc<dyn ApplicationConfig>,
             collections: Arc::clone(&rules) as Arc<dyn Collections>,
             packages: Arc::clone(&rules) as Arc<dyn Packages>,
+            authenticator: None,
         };
         let support = ChaincodeSupport::new(config, Arc::new(controller), environment, Arc::default());
         Self { support, rules, ledgers, _dir: dir }
@@ -199,7 +200,7 @@ impl TestPeer {
         params: TransactionParams,
         name: &str,
     ) -> JoinHandle<Result<Executed, ExecuteError>> {
-        let info = ContainerInfo { ccid: Ccid::new(name, "1.0"), vm: VmType::System };
+        let info = ContainerInfo { ccid: Ccid::new(name, "1.0"), vm: VmType::System, code: CodeSource::System };
         let support = self.support.clone();
         tokio::spawn(async move { support.execute_init(&params, &info, ChaincodeInput::default()).await })
     }

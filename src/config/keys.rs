@@ -18,7 +18,7 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("peer.networkId", "dev"),
     ("peer.listenAddress", "127.0.0.1:7051"),
     ("peer.address", ""),
-    ("peer.chaincodeListenAddress", "127.0.0.1:7052"),
+    ("peer.chaincodeListenAddress", ""),
     ("peer.chaincodeAddress", ""),
     ("peer.fileSystemPath", "/var/hyperledger/production"),
     ("peer.mspConfigPath", ""),
@@ -121,14 +121,7 @@ const UNUSED: &[&str] = &[
 ];
 
 /// Keys that are read and checked, and do nothing yet.
-pub(super) const NOT_YET: &[&str] = &[
-    "chaincode.keepalive",
-    "chaincode.logging.format",
-    "chaincode.logging.level",
-    "chaincode.logging.shim",
-    "ledger.history.enableHistoryDatabase",
-    "peer.chaincodeAddress",
-];
+pub(super) const NOT_YET: &[&str] = &["ledger.history.enableHistoryDatabase"];
 
 /// What stands under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

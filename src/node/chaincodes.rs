@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::sync::Semaphore;
 
-use crate::chaincode::{ChaincodeConfig, ChaincodeMode, RuntimeParams, SystemChaincodes};
+use crate::chaincode::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams, SystemChaincodes};
 use crate::config::{self, Config};
 use crate::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
 use crate::scc::Registry;
@@ -71,8 +71,8 @@ pub(crate) fn wasm_config(config: &Config) -> WasmConfig {
     }
 }
 
-/// The settings of the chaincode side.
-pub(super) fn support_config(config: &Config) -> ChaincodeConfig {
+/// The settings of the chaincode side of a peer where chaincode registers at `peer_address`.
+pub(super) fn support_config(config: &Config, peer_address: String) -> ChaincodeConfig {
     let chaincode = &config.chaincode;
     let params = chaincode.runtime_params;
     ChaincodeConfig {
@@ -90,6 +90,13 @@ pub(super) fn support_config(config: &Config) -> ChaincodeConfig {
         }),
         call_depth: chaincode.wasm.limits.call_depth,
         fuel: chaincode.wasm.limits.fuel,
+        launch: LaunchSettings {
+            peer_address,
+            local_msp_id: config.peer.local_msp_id.clone(),
+            log_level: chaincode.logging.level.clone(),
+            shim_log_level: chaincode.logging.shim.clone(),
+            log_format: chaincode.logging.format.clone(),
+        },
     }
 }
 

@@ -4,6 +4,7 @@
 //! listener opens only when everything behind it works, so a node that answers `/healthz` endorses.
 
 mod adapters;
+mod chaincode_server;
 mod chaincodes;
 mod channels;
 mod connections;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry as Metrics;
 use tokio::runtime::Handle;
 
 use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, OrderersWork};
+use self::chaincode_server::ChaincodeServer;
 pub(crate) use self::chaincodes::wasm_config;
 use self::channels::{ChannelManager, Joiner};
 use self::embedded_orderer::EmbeddedOrderer;
@@ -95,6 +97,7 @@ impl Node {
         }
         // Before anything is made on disk: a certificate that cannot be used is the operator's to correct.
         let server_tls = tls::server(&config.peer)?;
+        let registrations = ChaincodeServer::prepare(config).await?;
         let mut metrics = Metrics::default();
         let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
 
@@ -159,7 +162,7 @@ impl Node {
         let containers = Containers(Arc::clone(&vm));
         let controller = Arc::new(VmController::new([(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)]));
         let support = ChaincodeSupport::new(
-            chaincodes::support_config(config),
+            chaincodes::support_config(config, registrations.endpoint.clone()),
             Arc::clone(&controller),
             Environment {
                 ledgers: Arc::clone(&as_ledgers),
@@ -169,6 +172,7 @@ impl Node {
                 application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
                 collections: Arc::new(CollectionStore::new(Arc::clone(&authenticator))),
                 packages: Arc::new(packages.clone()),
+                authenticator: registrations.authenticator.clone(),
             },
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
         );
@@ -211,7 +215,9 @@ impl Node {
             .creating(creation),
             deliverer,
             private_data,
-            chaincode: ChaincodeListener::new(acceptor, registry).work_on(work.handle()),
+            chaincode: ChaincodeListener::new(acceptor, registry)
+                .authenticate_with(registrations.authenticator.clone())
+                .work_on(work.handle()),
             operations: Operations {
                 health,
                 metrics: Arc::new(metrics),
@@ -219,7 +225,7 @@ impl Node {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         };
-        let listeners = Listeners::open(config, server_tls, services).await?;
+        let listeners = Listeners::open(config, server_tls, registrations, services).await?;
         Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, work })
     }
 
@@ -318,8 +324,9 @@ pub async fn start(config: Config) -> anyhow::Result<()> {
         tls::described(&config.peer.tls)
     );
     tracing::info!(
-        "chaincode registers at {}; http://{}/ has healthz, metrics, logspec and version",
+        "chaincode registers at {}{}; http://{}/ has healthz, metrics, logspec and version",
         node.chaincode_address(),
+        if config.peer.tls.enabled { ", with TLS" } else { "" },
         node.operations_address()
     );
     let name = tokio::select! {

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use tracing::info;
 
 use super::SystemChaincode;
-use crate::chaincode::{ContainerInfo, DefinitionError, Definitions, SystemChaincodes, chaincode_definition};
+use crate::chaincode::{
+    CodeSource, ContainerInfo, DefinitionError, Definitions, SystemChaincodes, chaincode_definition,
+};
 use crate::container::{Ccid, VmType};
 use crate::ledger::SharedSimulator;
 
@@ -48,7 +50,7 @@ impl Registry {
 
     /// How a chaincode is launched.
     pub fn info(&self, chaincode: &SystemChaincode) -> ContainerInfo {
-        ContainerInfo { ccid: self.ccid(chaincode), vm: VmType::System }
+        ContainerInfo { ccid: self.ccid(chaincode), vm: VmType::System, code: CodeSource::System }
     }
 }
 

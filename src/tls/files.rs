@@ -114,6 +114,11 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), hash, not_before, not_after })
     }
 
+    /// One that no file holds.
+    pub(super) fn in_memory(certified: CertifiedKey, hash: CertHash, [not_before, not_after]: [SystemTime; 2]) -> Self {
+        Self { certified: Arc::new(certified), hash, not_before, not_after }
+    }
+
     /// The hash of the certificate.
     pub fn certificate_hash(&self) -> CertHash {
         self.hash
@@ -162,6 +167,13 @@ impl Roots {
             }
         }
         Ok(Self { store: Arc::new(store), certificates: all.into(), files: files.into() })
+    }
+
+    /// One that no file holds.
+    pub(super) fn in_memory(certificate: CertificateDer<'static>) -> Result<Self, TlsError> {
+        let mut store = RootCertStore::empty();
+        store.add(certificate.clone())?;
+        Ok(Self { store: Arc::new(store), certificates: Arc::new([certificate]), files: Arc::new([]) })
     }
 
     /// Where the certificates come from, for a message: `--cafile /etc/ca.pem`.
