@@ -21,6 +21,7 @@ mod service_connection;
 mod setting;
 mod small_guest;
 mod tls;
+mod unendorsed;
 
 use std::pin::Pin;
 
@@ -44,6 +45,7 @@ pub use service_connection::{Service, connect_service};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
 pub use tls::{TlsAuthority, TlsPair, TlsPurpose};
+pub use unendorsed::commit_unendorsed;
 
 /// A future whose code is made once, in this crate. An `async fn` is compiled anew into every test program that awaits
 /// it, with all that it awaits in its turn: half a minute for a whole node.
