@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::container_runtime::ContainerRuntime;
+use super::handler::Origin;
 use super::message::Type;
 use super::metrics::ChaincodeMetrics;
 use super::runtime_launcher::RuntimeLauncher;
@@ -22,7 +23,9 @@ use super::{
     ChaincodeConfig, ChaincodeMode, ContainerInfo, Environment, ExecuteError, Executed, Handler, HandlerRegistry,
     InvokeError, LaunchError, TransactionParams,
 };
-use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StreamAcceptor, VmController};
+use crate::container::{
+    Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StreamAcceptor, StreamError, VmController, VmError,
+};
 use crate::ledger::SharedSimulator;
 use crate::platforms::Platform;
 
@@ -152,6 +155,12 @@ impl ChaincodeSupport {
         self.registry().handler(&id).ok_or_else(|| no_handler(channel, ccid))
     }
 
+    /// The handler that stands in the registry under this id.
+    #[cfg(test)]
+    pub(crate) fn registered(&self, id: &str) -> Option<Arc<Handler>> {
+        self.registry().handler(id)
+    }
+
     /// Sends a TRANSACTION and waits for the message that answers it (Fabric: `Invoke`).
     pub(super) async fn invoke(
         &self,
@@ -178,6 +187,17 @@ impl ChaincodeSupport {
         Ok(handler.execute(execution, params, budget, ccid, &input).await?)
     }
 
+    /// Stops a chaincode that this peer launched, whatever runs on it; says whether there was one (Fabric: `Stop`).
+    ///
+    /// # Errors
+    /// The VM's.
+    pub async fn stop(&self, ccid: &Ccid) -> Result<bool, VmError> {
+        match self.registry().launched(&ccid.to_string()) {
+            Some(info) => self.shared.launcher.stop(&info).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     pub(super) fn config(&self) -> &ChaincodeConfig {
         &self.shared.config
     }
@@ -201,7 +221,14 @@ impl ChaincodeSupport {
 
 impl StreamAcceptor for ChaincodeSupport {
     fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd> {
-        Handler::new(self.clone(), stream)
+        Handler::new(self.clone(), stream, Origin::Accepted)
+    }
+
+    fn accept_dialled(&self, stream: Arc<dyn ChaincodeStream>, ccid: &Ccid) -> Result<Arc<dyn PeerEnd>, StreamError> {
+        if self.environment().system_chaincodes.is_sys_cc(&ccid.name) {
+            return Err(StreamError(format!("{} is a system chaincode of this peer", ccid.name)));
+        }
+        Ok(Handler::new(self.clone(), stream, Origin::Dialled))
     }
 }
 

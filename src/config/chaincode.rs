@@ -1,16 +1,18 @@
-//! Section `chaincode` of core.yaml, but for `chaincode.wasm`.
+//! Section `chaincode` of core.yaml, but for `chaincode.ccaas`, `chaincode.wasm` and what images are built with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ccaas::{self, CcaasConfig};
 use super::document::{Document, PluginEntry};
 use super::error::{Origin, Problem};
 use super::peer::PeerConfig;
 use super::units::parse_duration;
 use super::values::{Values, parse_flag};
 use super::wasm::{self, WasmConfig};
-use super::{Environment, keys};
+use super::{Environment, build, keys};
+use crate::platforms::BuildSettings;
 
 /// System chaincodes that are enabled where core.yaml has no `chaincode.system`, as in the file that Fabric ships.
 const DEFAULT_SYSTEM: [&str; 3] = ["cscc", "lscc", "qscc"];
@@ -40,6 +42,10 @@ pub struct ChaincodeConfig {
     pub logging: ChaincodeLogging,
     /// `chaincode.runtimeParams`
     pub runtime_params: RuntimeParams,
+    /// `chaincode.ccaas`
+    pub ccaas: CcaasConfig,
+    /// `chaincode.builder`, `pull`, and the images of each language.
+    pub build: BuildSettings,
     /// `chaincode.wasm`
     pub wasm: WasmConfig,
 }
@@ -138,6 +144,8 @@ pub(super) fn read(
             use_get_multiple_keys: values.flag("chaincode.runtimeParams.useGetMultipleKeys"),
             max_size_get_multiple_keys: values.number("chaincode.runtimeParams.maxSizeGetMultipleKeys", 1..=u32::MAX),
         },
+        ccaas: ccaas::read(values, environment),
+        build: build::read(values),
         wasm: wasm::read(values, environment, peer, execute_timeout),
     }
 }

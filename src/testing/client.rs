@@ -92,7 +92,10 @@ impl Client {
     /// # Errors
     /// When the key fails.
     pub fn proposal(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<CreatedProposal> {
-        let args = args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
+        self.proposal_of(chaincode, bytes(args))
+    }
+
+    fn proposal_of(&self, chaincode: &str, args: Vec<Bytes>) -> anyhow::Result<CreatedProposal> {
         Ok(create_chaincode_proposal(&self.channel, chaincode, args, BTreeMap::new(), &*self.signer)?)
     }
 
@@ -142,8 +145,16 @@ impl Client {
         chaincode: &'a str,
         args: &'a [&'a str],
     ) -> Boxed<'a, anyhow::Result<(String, Envelope)>> {
+        self.transaction_of(chaincode, bytes(args))
+    }
+
+    fn transaction_of<'a>(
+        &'a self,
+        chaincode: &'a str,
+        args: Vec<Bytes>,
+    ) -> Boxed<'a, anyhow::Result<(String, Envelope)>> {
         Box::pin(async move {
-            let proposal = self.proposal(chaincode, args)?;
+            let proposal = self.proposal_of(chaincode, args)?;
             let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
             Ok((proposal.txid, create_signed_tx(&proposal.proposal, &*self.signer, &[answer])?))
         })
@@ -170,8 +181,20 @@ impl Client {
         chaincode: &'a str,
         args: &'a [&'a str],
     ) -> Boxed<'a, anyhow::Result<TxValidationCode>> {
+        self.submit_bytes(chaincode, bytes(args))
+    }
+
+    /// The same for arguments that are no text.
+    ///
+    /// # Errors
+    /// As for [`Client::submit`].
+    pub fn submit_bytes<'a>(
+        &'a self,
+        chaincode: &'a str,
+        args: Vec<Bytes>,
+    ) -> Boxed<'a, anyhow::Result<TxValidationCode>> {
         Box::pin(async move {
-            let (txid, envelope) = self.transaction(chaincode, args).await?;
+            let (txid, envelope) = self.transaction_of(chaincode, args).await?;
             let (waiter, committed) = oneshot::channel();
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(txid, waiter);
             let answer = self.broadcast(envelope).await?;
@@ -195,4 +218,8 @@ impl Client {
             Ok(selvedge_proto::common::BlockchainInfo::decode(info)?.height)
         })
     }
+}
+
+fn bytes(args: &[&str]) -> Vec<Bytes> {
+    args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect()
 }
