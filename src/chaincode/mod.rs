@@ -4,6 +4,7 @@
 //! transaction. A `Handler` stands at the peer's end of each chaincode stream and never learns which VM is at the other.
 //! What the rest of the peer contributes comes through the traits of [`Environment`].
 
+mod administration;
 mod config;
 mod definition;
 mod environment;
@@ -28,6 +29,7 @@ pub(crate) mod testing;
 
 pub(crate) use definition::chaincode_definition;
 
+pub use administration::{AdministrationError, ChaincodeStatus};
 pub use config::{ChaincodeConfig, ChaincodeMode, RuntimeParams};
 pub use environment::{
     Access, AccessControl, ApplicationCapabilities, ApplicationConfig, Collections, ContainerInfo, DefinitionError,

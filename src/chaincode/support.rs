@@ -157,6 +157,10 @@ impl ChaincodeSupport {
         Ok(handler.execute(execution, params, budget, ccid, &input).await?)
     }
 
+    pub(super) fn controller(&self) -> &VmController {
+        &self.shared.launcher.controller
+    }
+
     pub(super) fn config(&self) -> &ChaincodeConfig {
         &self.shared.config
     }

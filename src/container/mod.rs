@@ -6,6 +6,7 @@
 mod budget;
 mod ccid;
 mod controller;
+mod status;
 mod stream;
 mod vm;
 pub mod wasm;
@@ -13,5 +14,6 @@ pub mod wasm;
 pub use budget::Budget;
 pub use ccid::Ccid;
 pub use controller::VmController;
+pub use status::{ContainerState, ContainerStatus, LogLines, LogRequest};
 pub use stream::{ChaincodeStream, EndStream, PeerEnd, Pending, StreamAcceptor, StreamError};
 pub use vm::{StartContainer, StopContainer, Vm, VmError, VmType};

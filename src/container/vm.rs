@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::Ccid;
+use super::{Ccid, ContainerStatus, LogLines, LogRequest};
 use crate::platforms::CodePackage;
 
 /// The kinds of VM that a [`super::VmController`] knows.
@@ -70,6 +70,21 @@ pub trait Vm: Send + Sync + 'static {
 
     /// Whether the VM can start containers at all.
     async fn health_check(&self) -> Result<(), VmError>;
+
+    /// Its containers, those included that have ended and were kept.
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes what was made to run a chaincode that does not run any more, such as its image.
+    async fn remove(&self, ccid: &Ccid) -> Result<(), VmError> {
+        Err(VmError::NotFound(ccid.container_name()))
+    }
+
+    /// What the chaincode wrote to its log.
+    async fn logs(&self, ccid: &Ccid, _: LogRequest) -> Result<LogLines, VmError> {
+        Err(VmError::NotFound(ccid.container_name()))
+    }
 }
 
 /// Why a VM refused. The texts are Fabric's (`inproccontroller`, `dockercontroller`), which clients see.

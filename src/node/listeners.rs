@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use selvedge_proto::MAX_MESSAGE_SIZE;
+use selvedge_proto::containers::containers_server::ContainersServer;
 use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
 use selvedge_proto::protos::deliver_server::DeliverServer;
@@ -22,6 +23,7 @@ use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
 use super::connections::{Connections, Door};
+use crate::admin::ContainersService;
 use crate::chaincode::ChaincodeListener;
 use crate::config::Config;
 use crate::endorser::Endorser;
@@ -58,6 +60,7 @@ pub(super) struct Services {
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) private_data: Arc<dyn PrivateDataAccess>,
     pub(super) broadcast: AtomicBroadcastService,
+    pub(super) containers: ContainersService,
     pub(super) chaincode: ChaincodeListener,
     pub(super) operations: Operations,
 }
@@ -75,8 +78,15 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) async fn open(config: &Config, tls: Option<ServerTls>, services: Services) -> anyhow::Result<Self> {
-        let Services { endorser, deliverer, private_data, broadcast, chaincode: registrations, operations: shown } =
-            services;
+        let Services {
+            endorser,
+            deliverer,
+            private_data,
+            broadcast,
+            containers,
+            chaincode: registrations,
+            operations: shown,
+        } = services;
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
         let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
         let operations = bind("operations.listenAddress", &config.operations.listen_address).await?;
@@ -86,7 +96,8 @@ impl Listeners {
         let services = server(KEEPALIVE)
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer), private_data)))
-            .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
+            .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE))
+            .add_service(ContainersServer::new(containers));
         let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let registrations = server(KEEPALIVE).add_service(registrations);
         let servers = vec![
