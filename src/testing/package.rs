@@ -10,6 +10,7 @@ use selvedge_proto::protos::chaincode_spec::Type;
 use selvedge_proto::protos::{ChaincodeDeploymentSpec, ChaincodeId, ChaincodeSpec};
 
 use crate::container::wasm::MODULE_FILE;
+use crate::platforms::CONNECTION;
 
 /// A gzipped tar of these files.
 ///
@@ -43,6 +44,14 @@ pub fn chaincode_package(name: &str, version: &str, files: &[(&str, &str)]) -> i
 pub fn wasm_package(name: &str, version: &str, module: &[u8], files: &[(&str, &str)]) -> io::Result<Bytes> {
     let files = files.iter().map(|(name, text)| (*name, text.as_bytes())).chain([(MODULE_FILE, module)]);
     package_of(name, version, Type::Wasm, targz(&files.collect::<Vec<_>>())?)
+}
+
+/// A package of a chaincode as a service, with this `connection.json`.
+///
+/// # Errors
+/// As [`targz`].
+pub fn service_package(name: &str, version: &str, connection_json: &str) -> io::Result<Bytes> {
+    package_of(name, version, Type::Ccaas, targz(&[(CONNECTION, connection_json)])?)
 }
 
 fn package_of(name: &str, version: &str, kind: Type, code: Vec<u8>) -> io::Result<Bytes> {

@@ -12,7 +12,6 @@
 mod backoff;
 mod connection;
 mod connection_info;
-mod package;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +25,7 @@ use tokio::runtime::Handle;
 use self::connection::Connection;
 use self::connection_info::ChaincodeServerInfo;
 use super::{Ccid, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use crate::platforms::{CONNECTION, MAX_CONNECTION, read_file};
 
 /// How services are dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,10 @@ impl ServerVm {
         })?;
         let values = self.config.values.clone();
         let read = tokio::task::spawn_blocking(move || {
-            ChaincodeServerInfo::read(&package::connection_json(&code.bytes)?, &values)
+            let file = read_file(&code.bytes, CONNECTION, MAX_CONNECTION).map_err(|error| error.to_string())?;
+            let file =
+                file.ok_or("connection.json not found in source folder: the chaincode package does not hold it")?;
+            ChaincodeServerInfo::read(&file, &values)
         });
         let read = read.await.unwrap_or_else(|_| Err("reading the chaincode package panicked".to_owned()));
         read.map_err(VmError::Other)
