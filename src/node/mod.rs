@@ -180,10 +180,8 @@ impl Node {
         let server = ServerVm::new(chaincodes::server_config(config), Handle::current(), work.handle());
         let server = Arc::new(server);
         let containers = Containers { wasm: Arc::clone(&vm), server: Arc::clone(&server) };
-        let vms = [
-            (VmType::System, Arc::clone(&vm) as Arc<dyn Vm>),
-            (VmType::Server, Arc::clone(&server) as Arc<dyn Vm>),
-        ];
+        let vms =
+            [(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>), (VmType::Server, Arc::clone(&server) as Arc<dyn Vm>)];
         let controller = Arc::new(VmController::new(vms.into_iter().chain(hooks.vms)));
         let support_config = chaincodes::support_config(config, registrations.endpoint.clone());
         let lifecycle = Arc::new(Lifecycle::new(registry.clone(), packages.clone(), support_config.mode));
