@@ -6,6 +6,7 @@
 //! chaincode is given names this peer and this chaincode, and no other chaincode.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,6 +16,9 @@ use super::{Authenticator, CodeSource, ContainerInfo, LaunchError, LaunchSetting
 use crate::container::{StartContainer, StopContainer, VmController, VmError};
 use crate::platforms::Platform;
 use crate::tls::ClientPair;
+
+/// How long an error waits for what the chaincode wrote.
+const LAST_OUTPUT: Duration = Duration::from_secs(5);
 
 /// Runs chaincode on the peer's VMs.
 pub(super) struct ContainerRuntime {
@@ -57,6 +61,12 @@ impl ContainerRuntime {
     /// The VM's.
     pub(super) async fn wait(&self, info: &ContainerInfo) -> Result<i32, VmError> {
         self.controller.wait(info.vm, &info.ccid).await
+    }
+
+    /// The end of what the chaincode wrote, for an error about it; empty where nobody knows, or does not say in time.
+    pub(super) async fn last_output(&self, info: &ContainerInfo) -> String {
+        let output = self.controller.last_output(info.vm, &info.ccid);
+        tokio::time::timeout(LAST_OUTPUT, output).await.unwrap_or_default()
     }
 
     /// What a chaincode of this platform is started with, but for its code (Fabric: `LaunchConfig`).

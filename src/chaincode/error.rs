@@ -4,6 +4,7 @@
 //! `execute failed:`, [`SendingError`] what happened at the stream, [`LaunchError`] why there is no stream, and
 //! [`RequestError`] what a chaincode is told about its own request.
 
+use std::fmt;
 use std::sync::Arc;
 
 use prost::DecodeError;
@@ -147,11 +148,28 @@ pub enum LaunchError {
     #[error("chaincode registration failed: {0}")]
     Registration(RegistrationError),
     /// `chaincode.startuptimeout` has passed.
-    #[error("timeout expired while starting chaincode {0} for transaction")]
-    Timeout(String),
+    #[error("timeout expired while starting chaincode {id} for transaction{}", Said(.output))]
+    Timeout {
+        /// The chaincode.
+        id: String,
+        /// The end of what it wrote; may be empty.
+        output: String,
+    },
     /// The launch ended without an outcome: the peer is going down, or a VM panicked.
     #[error("the launch of chaincode {0} was abandoned")]
     Abandoned(String),
+}
+
+/// What a chaincode wrote before it failed, behind Fabric's text and nothing where there is nothing.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            output => write!(f, "; the end of its output:\n{output}"),
+        }
+    }
 }
 
 /// Why a chaincode is not registered.
@@ -168,8 +186,13 @@ pub enum RegistrationError {
     #[error("{0}")]
     Send(String),
     /// The container ended first.
-    #[error("container exited with {0}")]
-    Exited(i32),
+    #[error("container exited with {code}{}", Said(.output))]
+    Exited {
+        /// What it left with.
+        code: i32,
+        /// The end of what it wrote; may be empty.
+        output: String,
+    },
     /// Nobody knows whether the container ended.
     #[error("failed to wait on container exit: {0}")]
     Wait(Arc<VmError>),

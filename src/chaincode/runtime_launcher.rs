@@ -72,7 +72,8 @@ impl Launch {
             }
             () = tokio::time::sleep(self.launcher.startup_timeout) => {
                 self.launcher.metrics.launch_timed_out(&self.id);
-                self.state.fail(LaunchError::Timeout(self.id.clone()));
+                let output = self.launcher.runtime.last_output(&self.info).await;
+                self.state.fail(LaunchError::Timeout { id: self.id.clone(), output });
                 None
             }
         };
@@ -104,7 +105,7 @@ impl Launch {
             return error;
         }
         LaunchError::Registration(match runtime.wait(&self.info).await {
-            Ok(code) => RegistrationError::Exited(code),
+            Ok(code) => RegistrationError::Exited { code, output: self.launcher.runtime.last_output(&self.info).await },
             Err(error @ VmError::Terminated { .. }) => RegistrationError::Terminated(Arc::new(error)),
             Err(error) => RegistrationError::Wait(Arc::new(error)),
         })
@@ -193,6 +194,11 @@ mod tests {
         async fn health_check(&self) -> Result<(), VmError> {
             Ok(())
         }
+
+        async fn last_output(&self, _: &Ccid) -> String {
+            let script = *self.script.lock().unwrap();
+            if matches!(script, Script::Exit) { "panic: out of\nluck".to_owned() } else { String::new() }
+        }
     }
 
     fn peer() -> (Arc<ScriptedVm>, ChaincodeSupport) {
@@ -233,7 +239,10 @@ mod tests {
         let (vm, support) = peer();
         let scripts = [
             (Script::Refuse, "error starting container: error starting container: no"),
-            (Script::Exit, "chaincode registration failed: container exited with 3"),
+            (
+                Script::Exit,
+                "chaincode registration failed: container exited with 3; the end of its output:\npanic: out of\nluck",
+            ),
             (Script::Hang, "timeout expired while starting chaincode cc:1.0 for transaction"),
             (Script::Stall, "timeout expired while starting chaincode cc:1.0 for transaction"),
             (Script::Panic, "the launch of chaincode cc:1.0 was abandoned"),

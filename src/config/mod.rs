@@ -16,6 +16,7 @@ mod tests;
 mod tls;
 mod units;
 mod values;
+mod vm;
 mod wasm;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use error::{ConfigError, Origin, Problem};
 pub use peer::PeerConfig;
 pub use tls::TlsConfig;
 pub use units::{ByteSize, parse_duration};
+pub use vm::{DockerEndpoint, DockerTls, HostConfig, VmConfig};
 pub use wasm::{WasmConfig, WasmLimits};
 
 use document::Document;
@@ -70,6 +72,8 @@ pub struct Config {
     pub peer: PeerConfig,
     /// `chaincode`
     pub chaincode: ChaincodeConfig,
+    /// `vm`
+    pub vm: VmConfig,
     /// `ledger`
     pub ledger: LedgerConfig,
     /// `operations`
@@ -143,6 +147,7 @@ impl Config {
         let peer = peer::read(&mut values, &environment.directory, file.is_some());
         let chaincode = chaincode::read(&mut values, environment, document, &base, &peer);
         let config = Self {
+            vm: vm::read(&mut values),
             ledger: LedgerConfig {
                 state_database: state_database(&mut values, file.is_some()),
                 total_query_limit: values.number("ledger.state.totalQueryLimit", 1..=u32::MAX),

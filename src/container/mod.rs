@@ -6,6 +6,7 @@
 mod budget;
 mod ccid;
 mod controller;
+pub mod docker;
 pub(crate) mod grpc;
 pub mod server;
 mod stream;

@@ -70,6 +70,11 @@ pub trait Vm: Send + Sync + 'static {
 
     /// Whether the VM can start containers at all.
     async fn health_check(&self) -> Result<(), VmError>;
+
+    /// The end of what the container wrote, for an error about it; empty where nothing is known.
+    async fn last_output(&self, _ccid: &Ccid) -> String {
+        String::new()
+    }
 }
 
 /// Why a VM refused. The texts are Fabric's (`inproccontroller`, `dockercontroller`, `extcc`), which clients see.

@@ -8,6 +8,7 @@ mod chaincode_server;
 mod chaincodes;
 mod channels;
 mod connections;
+mod docker;
 mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
@@ -27,6 +28,7 @@ use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, Ordere
 use self::chaincode_server::ChaincodeServer;
 pub(crate) use self::chaincodes::wasm_config;
 use self::channels::{ChannelManager, Joiner};
+use self::docker::Docker;
 use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
@@ -61,6 +63,7 @@ pub struct Node {
     orderers: Arc<Orderers>,
     controller: Arc<VmController>,
     containers: Containers,
+    docker: Docker,
     work: WorkRuntime,
 }
 
@@ -177,11 +180,15 @@ impl Node {
         ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
+        let docker = Docker::open(config, &registrations.endpoint, &mut metrics).await?;
         let server = ServerVm::new(chaincodes::server_config(config), Handle::current(), work.handle());
         let server = Arc::new(server);
         let containers = Containers { wasm: Arc::clone(&vm), server: Arc::clone(&server) };
-        let vms =
-            [(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>), (VmType::Server, Arc::clone(&server) as Arc<dyn Vm>)];
+        let vms = [
+            (VmType::System, Arc::clone(&vm) as Arc<dyn Vm>),
+            (VmType::Docker, Arc::clone(&docker.vm) as Arc<dyn Vm>),
+            (VmType::Server, Arc::clone(&server) as Arc<dyn Vm>),
+        ];
         let controller = Arc::new(VmController::new(vms.into_iter().chain(hooks.vms)));
         let support_config = chaincodes::support_config(config, registrations.endpoint.clone());
         let lifecycle = Arc::new(Lifecycle::new(registry.clone(), packages.clone(), support_config.mode));
@@ -233,6 +240,7 @@ impl Node {
         let mut health = HealthChecks::default();
         health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
+        docker.register(&mut health);
         let services = Services {
             endorser,
             broadcast: AtomicBroadcastService::new(
@@ -254,7 +262,7 @@ impl Node {
             },
         };
         let listeners = Listeners::open(config, server_tls, registrations, services).await?;
-        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, work })
+        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, docker, work })
     }
 
     /// The address of the endorser, Deliver and Broadcast services.
@@ -295,6 +303,7 @@ impl Node {
     /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
     pub async fn stop(self) {
         self.listeners.close().await;
+        self.docker.close().await;
         self.channels.close().await;
         self.orderers.shutdown().await;
         drop(self.containers);

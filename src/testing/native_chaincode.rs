@@ -11,6 +11,19 @@ use super::chaincode_process::{ChaincodeProcess, Output};
 /// How long it may take on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// One of the programs of `examples/` that needs no library.
+///
+/// # Errors
+/// When it was not built.
+pub fn static_program(program: &str) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("the running program is unknown")?;
+    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join("static").join(program));
+    let Some(path) = places.find(|path| path.is_file()) else {
+        bail!("there is no static {program} beside {}: run `cargo xtask static`", this.display());
+    };
+    Ok(path)
+}
+
 /// A running chaincode; killed when dropped. Its methods block the thread.
 pub struct NativeChaincode(ChaincodeProcess);
 

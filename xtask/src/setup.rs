@@ -1,5 +1,6 @@
 //! Where things are, what the machine must have, and how a command is run and timed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,6 +59,17 @@ impl Workspace {
         let programs = ["-p", "selvedge", "-p", "asset", "--bin", "selvedge", "--bin", "asset"];
         run(self.cargo(&["build", "--release", "--locked"]).args(programs).args(NATIVE))?;
         Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
+    }
+
+    /// The asset chaincode as a program that needs no library: what runs in an image that holds nothing else.
+    pub(crate) fn build_static(&self) -> Result<PathBuf> {
+        let flags = ["--", "-C", "target-feature=+crt-static"];
+        run(self.cargo(&["rustc", "--release", "--locked", "-p", "asset", "--bin", "asset"]).args(NATIVE).args(flags))?;
+        let (built, kept) = (self.release().join("asset"), self.release().join("static/asset"));
+        // The next build puts another program in its place.
+        fs::create_dir_all(self.release().join("static"))?;
+        fs::copy(&built, &kept).with_context(|| format!("cannot copy {} to {}", built.display(), kept.display()))?;
+        Ok(kept)
     }
 
     /// What tests run on Node.js.

@@ -27,7 +27,7 @@ use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
 use tracing::{debug, error, warn};
 
 pub(super) use self::query::OpenQueries;
-use super::message::{self, Type, short, type_name};
+use super::message::{self, Type, short, shown, type_name};
 use super::metrics::HandlerMetrics;
 use super::transaction_contexts::TransactionContexts;
 use super::{ChaincodeSupport, RegistrationError};
@@ -123,7 +123,7 @@ impl Handler {
         };
         let registry = self.support.registry();
         if let Err(refusal) = registry.register(&id, &me) {
-            warn!("refused the registration of {id}: {refusal}");
+            warn!("refused the registration: {}", shown(&refusal.to_string()));
             registry.failed(&id, refusal);
             return;
         }
@@ -137,7 +137,7 @@ impl Handler {
         match self.welcome() {
             Ok(()) => registry.ready(&id),
             Err(cause) => {
-                error!("failed to start {id}: {cause}");
+                error!("failed to start {}: {cause}", shown(&id));
                 registry.failed(&id, RegistrationError::Send(cause));
             }
         }
@@ -172,7 +172,7 @@ impl Handler {
             None => debug!(
                 "[{}] no transaction on channel [{}] waits for {}",
                 short(&message.txid),
-                message.channel_id,
+                shown(&message.channel_id),
                 type_name(message.r#type)
             ),
         }
@@ -208,12 +208,14 @@ impl PeerEnd for Handler {
 
 fn illegal(state: State, message: &ChaincodeMessage) -> EndStream {
     let cannot = |state| {
-        let (txid, kind) = (&message.txid, type_name(message.r#type));
+        let (txid, kind) = (shown(&message.txid), type_name(message.r#type));
         format!("[{txid}] Fabric side handler cannot handle message ({kind}) while in {state} state")
     };
     EndStream(match state {
         State::Created => cannot("created"),
         State::Ready => cannot("ready"),
-        State::Established => format!("handle message: invalid state established for transaction {}", message.txid),
+        State::Established => {
+            format!("handle message: invalid state established for transaction {}", shown(&message.txid))
+        }
     })
 }
