@@ -147,13 +147,8 @@ fn check_module(config: &Config, spec: &CheckedSpec, path: &str) -> anyhow::Resu
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start the client's thread")?;
     let vm = WasmVm::new(&settings, Vec::new(), runtime.handle().clone()).context("the wasm VM cannot start")?;
     let ccid = Ccid::new(&spec.name, &spec.version);
-    vm.load(ModuleSpec {
-        ccid,
-        path: path.into(),
-        capabilities: Default::default(),
-        config: Default::default(),
-        owner: ModuleOwner::Users,
-    })?;
+    let (capabilities, config) = Default::default();
+    vm.load(ModuleSpec { ccid, path: path.into(), capabilities, config, owner: ModuleOwner::Users })?;
     Ok(())
 }
 
