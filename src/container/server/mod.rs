@@ -16,7 +16,7 @@ mod connection_info;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -64,23 +64,27 @@ pub struct ServerVm {
     config: ServerConfig,
     sockets: Handle,
     work: Handle,
-    acceptor: OnceLock<Arc<dyn StreamAcceptor>>,
+    /// None before [`Self::set_acceptor`] and after [`Self::close`].
+    acceptor: Mutex<Option<Arc<dyn StreamAcceptor>>>,
     connections: Mutex<HashMap<Ccid, Arc<Connection>>>,
 }
 
 impl ServerVm {
     /// A VM that polls its sockets at `sockets`, and works on what chaincode asks for at `work`.
     pub fn new(config: ServerConfig, sockets: Handle, work: Handle) -> Self {
-        Self { config, sockets, work, acceptor: OnceLock::new(), connections: Mutex::default() }
+        Self { config, sockets, work, acceptor: Mutex::default(), connections: Mutex::default() }
     }
 
-    /// Who takes the streams. The first one stays.
+    /// Names who takes the streams. Once, before the first start.
     pub fn set_acceptor(&self, acceptor: Arc<dyn StreamAcceptor>) {
-        let _ = self.acceptor.set(acceptor);
+        *self.acceptor() = Some(acceptor);
     }
 
-    /// Closes every connection. What runs there is cut off.
+    /// Closes every connection, and makes none any more. What runs there is cut off. Whoever takes the streams holds this VM
+    /// in its turn, so one that is not closed is never dropped, nor are the ledgers.
     pub fn close(&self) {
+        let acceptor = self.acceptor().take();
+        drop(acceptor);
         let connections = std::mem::take(&mut *self.connections());
         connections.values().for_each(|connection| connection.close());
     }
@@ -88,6 +92,10 @@ impl ServerVm {
     fn connection(&self, ccid: &Ccid) -> Result<Arc<Connection>, VmError> {
         let connection = self.connections().get(ccid).cloned();
         connection.ok_or_else(|| VmError::NotFound(ccid.container_name()))
+    }
+
+    fn acceptor(&self) -> MutexGuard<'_, Option<Arc<dyn StreamAcceptor>>> {
+        self.acceptor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<Ccid, Arc<Connection>>> {
@@ -115,8 +123,8 @@ impl ServerVm {
 impl Vm for ServerVm {
     /// Returns when there is a connection. One that was lost, and would be dialled after a pause, is dialled at once.
     async fn start(&self, ccid: &Ccid, request: StartContainer) -> Result<(), VmError> {
-        let acceptor = self.acceptor.get().cloned();
-        let acceptor = acceptor.ok_or_else(|| VmError::Other("nothing takes chaincode streams yet".to_owned()))?;
+        let acceptor = self.acceptor().clone();
+        let acceptor = acceptor.ok_or_else(|| VmError::Other("nothing takes chaincode streams now".to_owned()))?;
         let info = self.server_info(request).await?;
         let running = self.connections().get(ccid).cloned();
         if let Some(running) = running
