@@ -25,6 +25,23 @@ pub struct ChaincodeConfig {
     pub call_depth: u32,
     /// What the guests of one transaction may burn together, where fuel is metered (`chaincode.wasm.limits.fuel`).
     pub fuel: Option<u64>,
+    /// What a chaincode that is launched learns of this peer.
+    pub launch: LaunchSettings,
+}
+
+/// What a chaincode that is launched learns of its peer, beside its own name and its certificate.
+#[derive(Clone, Debug, Default)]
+pub struct LaunchSettings {
+    /// `host:port` to register at.
+    pub peer_address: String,
+    /// `peer.localMspId`
+    pub local_msp_id: String,
+    /// `chaincode.logging.level`
+    pub log_level: String,
+    /// `chaincode.logging.shim`
+    pub shim_log_level: String,
+    /// `chaincode.logging.format`
+    pub log_format: String,
 }
 
 impl Default for ChaincodeConfig {
@@ -38,6 +55,7 @@ impl Default for ChaincodeConfig {
             runtime_params: Some(RuntimeParams::default()),
             call_depth: 8,
             fuel: None,
+            launch: LaunchSettings::default(),
         }
     }
 }

@@ -24,7 +24,33 @@ pub(super) fn type_name(number: i32) -> Cow<'static, str> {
     }
 }
 
-/// The first eight characters of a transaction id, for logs.
+/// The first eight bytes of a transaction id, for logs; fewer, where these end within a character.
 pub(super) fn short(txid: &str) -> &str {
-    txid.get(..8).unwrap_or(txid)
+    &txid[..txid.floor_char_boundary(8)]
+}
+
+/// Bytes of an id that are shown: four times as many as a transaction's id has.
+const SHOWN: usize = 256;
+
+/// An id for logs and for the reason why a stream ends. The chaincode chose it: it may be 100 MiB long, and of many lines.
+pub(super) fn shown(id: &str) -> String {
+    let cut = &id[..id.floor_char_boundary(SHOWN)];
+    let rest = id.len() - cut.len();
+    let more = if rest > 0 { format!("... and {rest} bytes more") } else { String::new() };
+    format!("{}{more}", cut.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_chaincode_calls_itself_fills_no_log() {
+        let txid = "0123456789abcdef".repeat(4);
+        assert_eq!((short(&txid), shown(&txid)), ("01234567", txid.clone()));
+        assert_eq!(short("0123456ä"), "0123456");
+        assert_eq!(shown("name\nERROR forged"), "name\\nERROR forged");
+        let long = "ä".repeat(1 << 20);
+        assert_eq!(shown(&long), format!("{}... and {} bytes more", "ä".repeat(128), (1 << 21) - 256));
+    }
 }

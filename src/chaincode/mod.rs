@@ -4,7 +4,9 @@
 //! transaction. A `Handler` stands at the peer's end of each chaincode stream and never learns which VM is at the other.
 //! What the rest of the peer contributes comes through the traits of [`Environment`].
 
+mod accesscontrol;
 mod config;
+mod container_runtime;
 mod definition;
 mod environment;
 mod error;
@@ -12,11 +14,13 @@ mod handler;
 mod handler_registry;
 mod instance;
 mod launch_state;
+mod lifecycle;
 mod listener;
 mod message;
 mod metrics;
-mod outbox;
+mod name;
 pub mod packages;
+mod retirement;
 mod runtime_launcher;
 mod support;
 mod transaction;
@@ -28,17 +32,20 @@ pub(crate) mod testing;
 
 pub(crate) use definition::chaincode_definition;
 
-pub use config::{ChaincodeConfig, ChaincodeMode, RuntimeParams};
+pub use accesscontrol::Authenticator;
+pub use config::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams};
 pub use environment::{
-    Access, AccessControl, ApplicationCapabilities, ApplicationConfig, Collections, ContainerInfo, DefinitionError,
-    Definitions, Denied, Environment, Ledgers, Packages, Permission, SystemChaincodes,
+    Access, AccessControl, ApplicationCapabilities, ApplicationConfig, CodeSource, Collections, ContainerInfo,
+    DefinitionError, Definitions, Denied, Environment, Ledgers, Packages, Permission, SystemChaincodes,
 };
 pub use error::{ExecuteError, InvokeError, LaunchError, RegistrationError, RequestError, SendingError};
 pub use handler::Handler;
 pub use handler_registry::HandlerRegistry;
 pub use instance::ChaincodeInstance;
+pub use lifecycle::Lifecycle;
 pub use listener::ChaincodeListener;
 pub use metrics::ChaincodeMetrics;
-pub(crate) use outbox::{Messages, Outbox, outbox};
+pub use name::{is_chaincode_name, is_chaincode_version};
+pub use retirement::Retirement;
 pub use support::ChaincodeSupport;
 pub use transaction::{Executed, TransactionParams};

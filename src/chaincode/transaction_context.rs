@@ -37,6 +37,8 @@ pub(super) struct TransactionContext {
     pub(super) queries: Mutex<OpenQueries>,
     permissions: Mutex<HashMap<(String, Access), Permission>>,
     in_flight: AtomicBool,
+    /// A request was dropped.
+    crowded: AtomicBool,
     answer: Mutex<Option<oneshot::Sender<ChaincodeMessage>>>,
 }
 
@@ -59,6 +61,7 @@ impl TransactionContext {
             queries: Mutex::default(),
             permissions: Mutex::default(),
             in_flight: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             answer: Mutex::new(Some(sender)),
         };
         (Arc::new(context), receiver)
@@ -104,6 +107,11 @@ impl TransactionContext {
     pub(super) fn begin(self: Arc<Self>) -> Option<InFlight> {
         let idle = !self.in_flight.swap(true, Ordering::Acquire);
         idle.then(|| InFlight { context: self })
+    }
+
+    /// Whether no request was dropped before this one.
+    pub(super) fn drop_first(&self) -> bool {
+        !self.crowded.swap(true, Ordering::Relaxed)
     }
 
     /// A permission on a collection, asked once for each execution.

@@ -24,8 +24,9 @@ pub struct PeerConfig {
     /// `peer.address`: where clients reach the peer. Where it is not set: the listen address, with this machine's loopback in
     /// place of a wildcard.
     pub address: String,
-    /// `peer.chaincodeListenAddress`: `host:port` that chaincode registers at.
-    pub chaincode_listen_address: String,
+    /// `peer.chaincodeListenAddress`: `host:port` that chaincode registers at; where it is not set, port 7052 of the host in
+    /// `peer.address`.
+    pub chaincode_listen_address: Option<String>,
     /// `peer.chaincodeAddress`: what chaincode is told instead of the listen address.
     pub chaincode_address: Option<String>,
     /// `peer.fileSystemPath`: everything that the node keeps.
@@ -65,7 +66,7 @@ pub(super) fn read(values: &mut Values<'_>, directory: &Path, has_file: bool) ->
         network_id: values.text("peer.networkId"),
         address: values.optional_address("peer.address").unwrap_or_else(|| reachable(&listen_address)),
         listen_address,
-        chaincode_listen_address: values.address("peer.chaincodeListenAddress"),
+        chaincode_listen_address: values.optional_address("peer.chaincodeListenAddress"),
         chaincode_address: values.optional_address("peer.chaincodeAddress"),
         file_system_path,
         msp_config_path: values.optional_path("peer.mspConfigPath"),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::sync::Semaphore;
 
-use crate::chaincode::{ChaincodeConfig, ChaincodeMode, RuntimeParams, SystemChaincodes};
+use crate::chaincode::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams, SystemChaincodes};
 use crate::config::{self, Config};
-use crate::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
+use crate::container::server::{Redial, ServerConfig};
+use crate::container::wasm::{Limits, ModuleOwner, ModuleSpec, WasmConfig, WasmVm};
 use crate::scc::Registry;
 
 /// Loads the modules of all chaincodes that run, and registers them with the VM.
@@ -21,6 +22,7 @@ pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::
                 path: chaincode.path.clone(),
                 capabilities: chaincode.capabilities.iter().cloned().collect::<BTreeSet<_>>(),
                 config: chaincode.config.clone(),
+                owner: ModuleOwner::Node,
             });
             let module = module.with_context(|| match chaincode.is_builtin() {
                 true => format!(
@@ -71,8 +73,17 @@ pub(crate) fn wasm_config(config: &Config) -> WasmConfig {
     }
 }
 
-/// The settings of the chaincode side.
-pub(super) fn support_config(config: &Config) -> ChaincodeConfig {
+/// The settings of the VM of services.
+pub(super) fn server_config(config: &Config) -> ServerConfig {
+    let ccaas = &config.chaincode.ccaas;
+    ServerConfig {
+        values: ccaas.values.clone(),
+        redial: Redial { min_delay: ccaas.min_delay, max_delay: ccaas.max_delay, give_up_after: ccaas.give_up_after },
+    }
+}
+
+/// The settings of the chaincode side of a peer where chaincode registers at `peer_address`.
+pub(super) fn support_config(config: &Config, peer_address: String) -> ChaincodeConfig {
     let chaincode = &config.chaincode;
     let params = chaincode.runtime_params;
     ChaincodeConfig {
@@ -90,6 +101,13 @@ pub(super) fn support_config(config: &Config) -> ChaincodeConfig {
         }),
         call_depth: chaincode.wasm.limits.call_depth,
         fuel: chaincode.wasm.limits.fuel,
+        launch: LaunchSettings {
+            peer_address,
+            local_msp_id: config.peer.local_msp_id.clone(),
+            log_level: chaincode.logging.level.clone(),
+            shim_log_level: chaincode.logging.shim.clone(),
+            log_format: chaincode.logging.format.clone(),
+        },
     }
 }
 

@@ -21,6 +21,7 @@ use tokio_stream::StreamExt;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
+use super::chaincode_server::ChaincodeServer;
 use super::connections::{Connections, Door};
 use crate::chaincode::ChaincodeListener;
 use crate::config::Config;
@@ -74,11 +75,17 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) async fn open(config: &Config, tls: Option<ServerTls>, services: Services) -> anyhow::Result<Self> {
-        let Services { endorser, deliverer, private_data, broadcast, chaincode: registrations, operations: shown } =
+    pub(super) async fn open(
+        config: &Config,
+        tls: Option<ServerTls>,
+        registrations: ChaincodeServer,
+        services: Services,
+    ) -> anyhow::Result<Self> {
+        let Services { endorser, deliverer, private_data, broadcast, chaincode: registrar, operations: shown } =
             services;
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
-        let chaincode = bind("peer.chaincodeListenAddress", &config.peer.chaincode_listen_address).await?;
+        let opened = registrations.listen().context("chaincode's port cannot be opened (peer.chaincodeListenAddress)");
+        let (chaincode, chaincode_tls) = opened?;
         let operations = bind("operations.listenAddress", &config.operations.listen_address).await?;
         let addresses = (peer.local_addr()?, chaincode.local_addr()?, operations.local_addr()?);
 
@@ -87,11 +94,13 @@ impl Listeners {
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer), private_data)))
             .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
-        let registrations = ChaincodeSupportServer::new(registrations).max_decoding_message_size(MAX_MESSAGE_SIZE);
-        let registrations = server(KEEPALIVE).add_service(registrations);
+        let registrar = ChaincodeSupportServer::new(registrar).max_decoding_message_size(MAX_MESSAGE_SIZE);
+        // Pings, and never a KEEPALIVE message, at which a Node shim exits.
+        let interval = config.chaincode.keepalive.unwrap_or(KEEPALIVE.interval);
+        let registrar = server(Keepalive { interval, ..KEEPALIVE }).add_service(registrar);
         let servers = vec![
             serve("peer", services, (peer, tls), connections.door(), stop.subscribe()),
-            serve("chaincode", registrations, (chaincode, None), connections.door(), stop.subscribe()),
+            serve("chaincode", registrar, (chaincode, chaincode_tls), connections.door(), stop.subscribe()),
             tokio::spawn(serve_operations(shown, operations, stop.subscribe())),
         ];
         let (peer, chaincode, operations) = addresses;
@@ -121,9 +130,11 @@ fn server(keepalive: Keepalive) -> Server {
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; choose another address with {key}"))
+    TcpListener::bind(address).await.with_context(|| cannot_listen(key, address))
+}
+
+pub(super) fn cannot_listen(key: &str, address: &str) -> String {
+    format!("cannot listen on {address}; choose another address with {key}")
 }
 
 async fn serve_operations(operations: Operations, listener: TcpListener, mut stop: watch::Receiver<bool>) {

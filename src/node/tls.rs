@@ -1,8 +1,8 @@
 //! TLS of the peer's listener (Fabric: `core/peer.GetServerConfig`).
 //!
-//! Invariant: a node whose configuration asks for TLS serves the peer's services with it or not at all.
+//! Chaincode's has an authority of its own: see `chaincode_server`. Invariant: a node whose configuration asks for TLS serves
+//! the peer's services with it or not at all.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -22,14 +22,6 @@ pub(super) fn server(peer: &PeerConfig) -> anyhow::Result<Option<ServerTls>> {
     let config = &peer.tls;
     if !config.enabled {
         return Ok(None);
-    }
-    let chaincode = &peer.chaincode_listen_address;
-    if !is_of_this_machine(chaincode) {
-        // In Fabric the same switch is that of chaincode's listener.
-        tracing::warn!(
-            "peer.tls.enabled is true and peer.chaincodeListenAddress, {chaincode}, has no TLS all the same: keep it where \
-             only chaincode of yours reaches it"
-        );
     }
     let certificate = named(CERT, config.cert_file.as_ref())?;
     let key = named(KEY, config.key_file.as_ref())?;
@@ -63,13 +55,6 @@ pub(super) fn described(config: &TlsConfig) -> &'static str {
     }
 }
 
-/// Whether an address of a listener is reached from this machine only.
-fn is_of_this_machine(address: &str) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 fn named(key: &str, path: Option<&PathBuf>) -> anyhow::Result<NamedFile> {
     let Some(path) = path else {
         bail!(
@@ -78,19 +63,4 @@ fn named(key: &str, path: Option<&PathBuf>) -> anyhow::Result<NamedFile> {
         );
     };
     Ok(NamedFile::new(key, path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_of_this_machine;
-
-    #[test]
-    fn only_loopback_addresses_are_of_this_machine() {
-        for address in ["127.0.0.1:7052", "127.9.9.9:0", "[::1]:7052", "localhost:7052"] {
-            assert!(is_of_this_machine(address), "{address}");
-        }
-        for address in ["0.0.0.0:7052", "[::]:7052", "192.0.2.1:7052", "peer0.example.com:7052"] {
-            assert!(!is_of_this_machine(address), "{address}");
-        }
-    }
 }

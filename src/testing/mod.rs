@@ -5,35 +5,47 @@ mod chaincode_process;
 mod channels;
 mod client;
 mod command_line;
+mod definitions;
+mod docker;
 mod golden;
+mod launched;
+mod lifecycle;
 mod native_chaincode;
 mod node_chaincode;
 mod package;
 mod peer;
 mod process;
 mod recorder;
+mod rust_shim;
 mod service_connection;
 mod setting;
 mod small_guest;
 mod tls;
+mod unendorsed;
 
 use std::pin::Pin;
 
 pub use client::Client;
 pub use command_line::{CommandLine, Ended};
+pub use definitions::define;
+pub use docker::{Code, DockerEngine, DockerPeer, DockerSetting, Listed, PrivateEngine, docker_engine, node_image};
 pub use golden::{
     GOLDEN_CHANNEL, Golden, GoldenPeer, GoldenSccs, base64_at, from_the_orderer, outside_the_ledger, text_at,
 };
-pub use native_chaincode::NativeChaincode;
-pub use node_chaincode::{NodeChaincode, node_with_packages_of};
-pub use package::{chaincode_package, targz};
+pub use launched::{Launched, ProcessVm, Program, tls_settings};
+pub use lifecycle::Deployment;
+pub use native_chaincode::{NativeChaincode, static_program};
+pub use node_chaincode::{NodeChaincode, node_chaincode_folder, node_with_packages_of};
+pub use package::{chaincode_package, targz, wasm_package};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
+pub use rust_shim::{RustShim, connection_package};
 pub use service_connection::{Service, connect_service};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
 pub use tls::{TlsAuthority, TlsPair, TlsPurpose};
+pub use unendorsed::commit_unendorsed;
 
 /// A future whose code is made once, in this crate. An `async fn` is compiled anew into every test program that awaits
 /// it, with all that it awaits in its turn: half a minute for a whole node.

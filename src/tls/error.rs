@@ -50,6 +50,9 @@ pub enum TlsError {
         /// What should name one.
         setting: String,
     },
+    /// No certificate of our own.
+    #[error("a certificate cannot be made: {0}")]
+    Generate(#[from] rcgen::Error),
     /// The library refuses.
     #[error("TLS cannot be set up: {0}")]
     Library(#[from] rustls::Error),

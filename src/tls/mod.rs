@@ -6,6 +6,7 @@
 //! | [`TlsIncoming`] | `comm.serverCreds` and the listener of grpc-go |
 //! | [`TlsInfo`] | `credentials.TLSInfo`, `comm.ExtractCertificateHashFromContext` |
 //! | [`ClientTls`], [`connect`] | `comm.GRPCClient` |
+//! | [`Ca`] | `common/crypto/tlsgen` |
 //!
 //! Which files there are, and what their settings are called, is for the callers. TLS 1.2 and 1.3, one provider (aws-lc-rs),
 //! no session is resumed (as in Fabric), so each connection shows its certificate anew.
@@ -13,6 +14,7 @@
 //! Invariant: a certificate that a connection is said to have was proved by a signature with its key, whether or not anybody
 //! checked who issued it.
 
+mod ca;
 mod client;
 mod error;
 mod files;
@@ -24,6 +26,7 @@ use std::sync::{Arc, LazyLock};
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+pub use ca::{Ca, ClientPair};
 pub use client::{ClientTls, ConnectError, connect, explain_lost_connection};
 pub use error::TlsError;
 pub use files::{CertHash, Identity, NamedFile, Roots};

@@ -1,6 +1,7 @@
 //! Programs for Node.js, installed with their packages beside the node's program: chaincode in `tests/chaincode`, and the
 //! application in `examples`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,30 +18,44 @@ const OLDEST_NODE: u32 = 18;
 /// Installs `examples/application` into `release/application`. Returns the script.
 pub(crate) fn application(root: &Path, release: &Path) -> Result<PathBuf> {
     let into = release.join("application");
-    install(&root.join("examples/application"), &into)?;
+    let source = root.join("examples/application");
+    install(&source, &source, &into)?;
     Ok(into.join("application.js"))
 }
 
-/// Installs each folder of `tests/chaincode` into `release/chaincode`; what has not changed stays.
+/// Installs each folder of `tests/chaincode` into `release/chaincode`; what has not changed stays. Scripts that run with
+/// several sets of packages stand above the folders of those.
 pub(crate) fn chaincodes(root: &Path, release: &Path) -> Result<()> {
-    let sources = root.join("tests/chaincode");
-    for entry in fs::read_dir(&sources).with_context(|| format!("cannot list {}", sources.display()))? {
-        let source = entry?.path();
+    for source in folders(&root.join("tests/chaincode"))? {
+        let into = release.join("chaincode").join(name(&source)?);
         if source.join(FILES[0]).is_file() {
-            let name = source.file_name().context("a folder without a name")?;
-            install(&source, &release.join("chaincode").join(name))?;
+            install(&source, &source, &into)?;
+            continue;
+        }
+        for packages in folders(&source)? {
+            install(&source, &packages, &into.join(name(&packages)?))?;
         }
     }
     Ok(())
 }
 
-fn install(source: &Path, into: &Path) -> Result<()> {
+fn folders(of: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(of).with_context(|| format!("cannot list {}", of.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
+}
+
+fn name(path: &Path) -> Result<&OsStr> {
+    path.file_name().with_context(|| format!("{} has no name", path.display()))
+}
+
+/// Puts the scripts of one folder beside the packages that another asks for.
+fn install(scripts_of: &Path, source: &Path, into: &Path) -> Result<()> {
     require_node()?;
     fs::create_dir_all(into)?;
     let installed = FILES.iter().all(|file| same(&source.join(file), &into.join(".installed").join(file)));
-    for program in scripts(source)? {
-        let name = program.file_name().context("a file without a name")?;
-        fs::copy(&program, into.join(name)).with_context(|| format!("cannot copy {}", program.display()))?;
+    for program in scripts(scripts_of)? {
+        fs::copy(&program, into.join(name(&program)?)).with_context(|| format!("cannot copy {}", program.display()))?;
     }
     if installed {
         return Ok(());

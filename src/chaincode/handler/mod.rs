@@ -27,7 +27,7 @@ use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
 use tracing::{debug, error, warn};
 
 pub(super) use self::query::OpenQueries;
-use super::message::{self, Type, short, type_name};
+use super::message::{self, Type, short, shown, type_name};
 use super::metrics::HandlerMetrics;
 use super::transaction_contexts::TransactionContexts;
 use super::{ChaincodeSupport, RegistrationError};
@@ -38,11 +38,21 @@ pub struct Handler {
     me: Weak<Self>,
     support: ChaincodeSupport,
     stream: Arc<dyn ChaincodeStream>,
+    origin: Origin,
     state: AtomicU8,
     /// The id under which this handler stands in the registry. Empty until then: a refused handler owns nothing.
     id: OnceLock<String>,
     contexts: TransactionContexts,
     metrics: HandlerMetrics,
+}
+
+/// Who opened the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The chaincode, or this process for it: it must have been launched.
+    Accepted,
+    /// This peer, by dialling the chaincode's service.
+    Dialled,
 }
 
 /// How far the chaincode has come. The discriminants are what [`Handler::state`] holds.
@@ -57,12 +67,13 @@ enum State {
 }
 
 impl Handler {
-    pub(super) fn new(support: ChaincodeSupport, stream: Arc<dyn ChaincodeStream>) -> Arc<Self> {
+    pub(super) fn new(support: ChaincodeSupport, stream: Arc<dyn ChaincodeStream>, origin: Origin) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             metrics: HandlerMetrics::new(Arc::clone(support.metrics())),
             support,
             stream,
+            origin,
             state: AtomicU8::new(State::Created as u8),
             id: OnceLock::new(),
             contexts: TransactionContexts::default(),
@@ -72,6 +83,16 @@ impl Handler {
     /// Whether transactions can be sent.
     pub(super) fn is_ready(&self) -> bool {
         self.state() == State::Ready
+    }
+
+    /// Who opened the stream.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Whether transactions run.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.contexts.is_empty()
     }
 
     fn state(&self) -> State {
@@ -102,7 +123,7 @@ impl Handler {
         };
         let registry = self.support.registry();
         if let Err(refusal) = registry.register(&id, &me) {
-            warn!("refused the registration of {id}: {refusal}");
+            warn!("refused the registration: {}", shown(&refusal.to_string()));
             registry.failed(&id, refusal);
             return;
         }
@@ -116,7 +137,7 @@ impl Handler {
         match self.welcome() {
             Ok(()) => registry.ready(&id),
             Err(cause) => {
-                error!("failed to start {id}: {cause}");
+                error!("failed to start {}: {cause}", shown(&id));
                 registry.failed(&id, RegistrationError::Send(cause));
             }
         }
@@ -151,7 +172,7 @@ impl Handler {
             None => debug!(
                 "[{}] no transaction on channel [{}] waits for {}",
                 short(&message.txid),
-                message.channel_id,
+                shown(&message.channel_id),
                 type_name(message.r#type)
             ),
         }
@@ -187,12 +208,14 @@ impl PeerEnd for Handler {
 
 fn illegal(state: State, message: &ChaincodeMessage) -> EndStream {
     let cannot = |state| {
-        let (txid, kind) = (&message.txid, type_name(message.r#type));
+        let (txid, kind) = (shown(&message.txid), type_name(message.r#type));
         format!("[{txid}] Fabric side handler cannot handle message ({kind}) while in {state} state")
     };
     EndStream(match state {
         State::Created => cannot("created"),
         State::Ready => cannot("ready"),
-        State::Established => format!("handle message: invalid state established for transaction {}", message.txid),
+        State::Established => {
+            format!("handle message: invalid state established for transaction {}", shown(&message.txid))
+        }
     })
 }

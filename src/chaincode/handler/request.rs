@@ -13,7 +13,7 @@ use selvedge_proto::protos::ChaincodeMessage;
 use tracing::{debug, error, warn};
 
 use super::super::RequestError;
-use super::super::message::{self, Type, short};
+use super::super::message::{self, Type, short, shown};
 use super::super::metrics::Outcome;
 use super::super::transaction_context::TransactionContext;
 use super::{Handler, invoke, metadata, query, state};
@@ -62,12 +62,15 @@ impl Handler {
                 handler.reply(Err(cause), kind, txid, channel_id);
             }));
         };
-        let Some(in_flight) = context.begin() else {
-            warn!(
-                "[{}] Another request pending for this CC: {}, Txid: {txid}, ChannelID: {channel_id}. Cannot process.",
-                short(&txid),
-                self.id.get().map_or("", String::as_str)
-            );
+        let Some(in_flight) = Arc::clone(&context).begin() else {
+            // One line for each transaction, however many follow.
+            if context.drop_first() {
+                warn!(
+                    "[{}] Another request pending for this CC: {}, Txid: {txid}, ChannelID: {channel_id}. Cannot process.",
+                    short(&txid),
+                    shown(self.id.get().map_or("", String::as_str))
+                );
+            }
             return None;
         };
         Some(Box::pin(async move {

@@ -1,119 +1,17 @@
 //! A chaincode process that breaks the protocol gets what Fabric gives it, and nobody else notices.
 
-use std::sync::{Arc, Mutex};
+mod floods;
+mod foreign;
+mod process;
+mod wire;
+
 use std::time::Duration;
 
-use anyhow::Context;
-use bytes::Bytes;
-use selvedge::chaincode::TransactionParams;
-use selvedge::container::Ccid;
-use selvedge::testing::{Plugin, TestPeer};
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
-use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
-use selvedge_proto::protos::{
-    ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec, GetState, PutState, Response,
-};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Status, Streaming};
+use selvedge_proto::protos::{ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec, GetState, PutState};
 
-/// A chaincode process, as far as the peer can tell.
-struct Process {
-    to_peer: mpsc::UnboundedSender<ChaincodeMessage>,
-    from_peer: Streaming<ChaincodeMessage>,
-}
-
-fn message(kind: Type, txid: &str, payload: impl Into<Bytes>) -> ChaincodeMessage {
-    let (txid, channel_id) = (txid.to_owned(), "mychannel".to_owned());
-    ChaincodeMessage { r#type: kind.into(), payload: payload.into(), txid, channel_id, ..Default::default() }
-}
-
-impl Process {
-    async fn dial(peer: &TestPeer) -> anyhow::Result<Self> {
-        let address = format!("http://{}", peer.node().chaincode_address());
-        let channel = tonic::transport::Endpoint::from_shared(address)?.connect().await?;
-        let (to_peer, messages) = mpsc::unbounded_channel();
-        let stream = ChaincodeSupportClient::new(channel).register(UnboundedReceiverStream::new(messages)).await?;
-        Ok(Self { to_peer, from_peer: stream.into_inner() })
-    }
-
-    async fn registered(peer: &TestPeer, id: &str) -> anyhow::Result<Self> {
-        let mut process = Self::dial(peer).await?;
-        process.register(id)?;
-        process.expect(Type::Registered).await?;
-        process.expect(Type::Ready).await?;
-        Ok(process)
-    }
-
-    fn register(&self, id: &str) -> anyhow::Result<()> {
-        let id = ChaincodeId { name: id.to_owned(), ..Default::default() };
-        self.send(message(Type::Register, "", id.encode_to_vec()))
-    }
-
-    fn send(&self, message: ChaincodeMessage) -> anyhow::Result<()> {
-        Ok(self.to_peer.send(message)?)
-    }
-
-    async fn next(&mut self) -> anyhow::Result<Result<Option<ChaincodeMessage>, Status>> {
-        Ok(tokio::time::timeout(Duration::from_secs(10), self.from_peer.message()).await?)
-    }
-
-    async fn expect(&mut self, kind: Type) -> anyhow::Result<ChaincodeMessage> {
-        let message = self.next().await??.context("the peer ended the stream")?;
-        assert_eq!(message.r#type(), kind, "{message:?}");
-        Ok(message)
-    }
-
-    /// Nothing has come, and the stream is open.
-    async fn assert_silent(&mut self) {
-        let next = tokio::time::timeout(Duration::from_millis(200), self.from_peer.message()).await;
-        assert!(next.is_err(), "{next:?}");
-    }
-
-    /// The status with which the peer ends the stream.
-    async fn end(&mut self) -> anyhow::Result<Status> {
-        let end = self.next().await?.expect_err("the stream ends");
-        assert_eq!(end.code(), tonic::Code::Unknown, "{end:?}");
-        Ok(end)
-    }
-
-    /// Serves one transaction, as a good chaincode does.
-    async fn serve(&mut self, peer: &TestPeer, txid: &str) -> anyhow::Result<()> {
-        let execution = execute(peer, txid)?;
-        let transaction = self.expect(Type::Transaction).await?;
-        self.complete(&transaction)?;
-        assert_eq!(execution.await??, "served");
-        Ok(())
-    }
-
-    fn complete(&self, transaction: &ChaincodeMessage) -> anyhow::Result<()> {
-        let response = Response { status: 200, payload: "served".into(), ..Default::default() };
-        self.send(message(Type::Completed, &transaction.txid, response.encode_to_vec()))
-    }
-}
-
-/// A transaction of `cc`, with a simulator; resolves with the response's payload.
-fn execute(peer: &TestPeer, txid: &str) -> anyhow::Result<JoinHandle<anyhow::Result<String>>> {
-    let ledger = peer.node().ledgers().get("mychannel").context("the channel")?;
-    let params = TransactionParams {
-        txid: txid.to_owned(),
-        channel_id: "mychannel".to_owned(),
-        simulator: Some(Arc::new(Mutex::new(ledger.new_tx_simulator(txid)?))),
-        ..Default::default()
-    };
-    let support = peer.node().support().clone();
-    Ok(tokio::spawn(async move {
-        let executed = support.execute(&params, &Ccid::new("cc", "1.0"), ChaincodeInput::default()).await?;
-        Ok(String::from_utf8(executed.response.payload.into())?)
-    }))
-}
-
-async fn dev_peer(folder: &tempfile::TempDir) -> anyhow::Result<TestPeer> {
-    let plugins = [Plugin::guest("mischief", "mischief")?];
-    TestPeer::start(folder.path(), &plugins, &[("CHAINCODE_MODE", "dev")]).await
-}
+use process::{Process, dev_peer, execute, message};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_register_waits_and_the_good_one_serves() -> anyhow::Result<()> {

@@ -1,0 +1,132 @@
+//! A chaincode that speaks for others: with their transactions, channels, iterators and names.
+
+use bytes::Bytes;
+use selvedge::testing::{TestPeer, commit_unendorsed};
+use selvedge_proto::Message;
+use selvedge_proto::protos::chaincode_message::Type;
+use selvedge_proto::protos::{
+    ChaincodeMessage, GetState, GetStateByRange, PutState, QueryResponse, QueryStateClose, QueryStateNext, Response,
+};
+
+use super::process::{CHANNEL, Process, dev_peer, execute_of, message};
+
+/// Rows that do not fit into one answer.
+const ROWS: usize = 150;
+
+fn put(key: &str) -> Bytes {
+    PutState { key: key.to_owned(), value: "v".into(), collection: String::new() }.encode_to_vec().into()
+}
+
+fn text(answer: &ChaincodeMessage) -> String {
+    String::from_utf8_lossy(&answer.payload).into_owned()
+}
+
+/// What `process` answers its own transaction with.
+async fn completed(process: &mut Process, txid: &str, payload: &'static str) -> anyhow::Result<()> {
+    let response = Response { status: 200, payload: payload.into(), ..Default::default() };
+    process.send(message(Type::Completed, txid, response.encode_to_vec()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chaincode_has_its_own_transactions_and_no_others() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = dev_peer(&folder).await?;
+    let mut good = Process::registered(&peer, "cc:1.0").await?;
+    let mut thief = Process::registered(&peer, "thief:1.0").await?;
+    let execution = execute_of(&peer, "cc", "good")?;
+    good.expect(Type::Transaction).await?;
+
+    // Of another chaincode, and on another channel; it is answered what a transaction of nobody is.
+    for (kind, payload) in [
+        (Type::GetState, GetState { key: "k".into(), collection: String::new() }.encode_to_vec().into()),
+        (Type::PutState, put("k")),
+        (Type::QueryStateClose, QueryStateClose { id: "x".into() }.encode_to_vec().into()),
+    ] {
+        thief.send(message(kind, "good", payload.clone()))?;
+        let wanted = format!("{} failed: transaction ID: good: no ledger context", kind.as_str_name());
+        assert_eq!(text(&thief.expect(Type::Error).await?), wanted);
+        for channel in ["", "other", "mychannelgood"] {
+            good.send(ChaincodeMessage { channel_id: channel.into(), ..message(kind, "good", payload.clone()) })?;
+            assert_eq!(text(&good.expect(Type::Error).await?), wanted, "channel {channel:?}");
+        }
+    }
+    // Channel and id are no more than their parts, wherever they are cut.
+    let cut = ChaincodeMessage { channel_id: format!("{CHANNEL}g"), ..message(Type::PutState, "ood", put("k")) };
+    good.send(cut)?;
+    assert!(text(&good.expect(Type::Error).await?).ends_with("no ledger context"));
+
+    // An answer to another's transaction, or before there is a question, answers nothing.
+    completed(&mut thief, "good", "stolen").await?;
+    thief.send(message(Type::Error, "good", "stolen"))?;
+    completed(&mut good, "later", "too early").await?;
+    let later = execute_of(&peer, "cc", "later")?;
+    good.expect(Type::Transaction).await?;
+    thief.assert_silent().await;
+    assert!(!execution.is_finished() && !later.is_finished());
+    completed(&mut good, "later", "in time").await?;
+    completed(&mut good, "later", "twice").await?;
+    completed(&mut good, "good", "its own").await?;
+    good.send(message(Type::Completed, "good", vec![0xff; 9]))?;
+    assert_eq!((execution.await??.as_str(), later.await??.as_str()), ("its own", "in time"));
+
+    // The id is free again, for the same chaincode too.
+    good.serve(&peer, "good").await?;
+    drop(thief);
+    good.serve(&peer, "last").await?;
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_iterator_belongs_to_its_transaction() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = dev_peer(&folder).await?;
+    let mut cc = Process::registered(&peer, "cc:1.0").await?;
+    commit_rows(&peer)?;
+    let range = GetStateByRange { start_key: "k".into(), end_key: "l".into(), ..Default::default() };
+    let range = Bytes::from(range.encode_to_vec());
+    let owner = execute_of(&peer, "cc", "owner")?;
+    let other = execute_of(&peer, "cc", "other")?;
+    for _ in 0..2 {
+        cc.expect(Type::Transaction).await?;
+    }
+    cc.send(message(Type::GetStateByRange, "owner", range.clone()))?;
+    let batch = QueryResponse::decode(cc.expect(Type::Response).await?.payload)?;
+    assert!(batch.has_more && batch.results.len() == 100, "{} rows", batch.results.len());
+
+    let next = Bytes::from(QueryStateNext { id: batch.id.clone() }.encode_to_vec());
+    let close = Bytes::from(QueryStateClose { id: batch.id.clone() }.encode_to_vec());
+    cc.send(message(Type::QueryStateNext, "other", next.clone()))?;
+    let refusal = "QUERY_STATE_NEXT failed: transaction ID: other: query iterator not found";
+    assert_eq!(text(&cc.expect(Type::Error).await?), refusal);
+    // Closing what is not open succeeds, and closes nobody else's.
+    cc.send(message(Type::QueryStateClose, "other", close.clone()))?;
+    cc.expect(Type::Response).await?;
+    cc.send(message(Type::QueryStateNext, "owner", next.clone()))?;
+    let rest = QueryResponse::decode(cc.expect(Type::Response).await?.payload)?;
+    assert_eq!((rest.has_more, rest.results.len()), (false, ROWS - 100));
+    cc.send(message(Type::QueryStateNext, "owner", next.clone()))?;
+    assert!(text(&cc.expect(Type::Error).await?).ends_with("query iterator not found"));
+
+    // It is gone with its transaction.
+    cc.send(message(Type::GetStateByRange, "owner", range))?;
+    let batch = QueryResponse::decode(cc.expect(Type::Response).await?.payload)?;
+    completed(&mut cc, "owner", "done").await?;
+    owner.await??;
+    cc.send(message(Type::QueryStateNext, "owner", QueryStateNext { id: batch.id }.encode_to_vec()))?;
+    assert!(text(&cc.expect(Type::Error).await?).ends_with("no ledger context"));
+    completed(&mut cc, "other", "done").await?;
+    other.await??;
+    peer.stop().await;
+    Ok(())
+}
+
+/// Gives `cc` rows to read.
+pub fn commit_rows(peer: &TestPeer) -> anyhow::Result<()> {
+    let ledger = peer.node().ledgers().get(CHANNEL).expect("the channel");
+    let mut simulator = ledger.new_tx_simulator("rows")?;
+    for row in 0..ROWS {
+        simulator.set_state("cc", &format!("k{row:03}"), "v".into())?;
+    }
+    commit_unendorsed(&ledger, "rows", simulator.results()?.public)
+}
