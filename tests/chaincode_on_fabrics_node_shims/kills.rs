@@ -69,8 +69,7 @@ async fn killed_and_started_again(cells: &[Cell; 2]) -> anyhow::Result<()> {
     }
     times.sort();
     println!("{:?}: {IN_FLIGHT} clients had their answer after {times:?}", cells[0].form);
-    network.stop().await;
-    Ok(())
+    network.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +107,5 @@ async fn an_exception_that_escapes_is_a_timeout_and_the_chaincode_lives_on() -> 
         assert_eq!(escaped.await??, Err(text.to_owned()), "{}", cell.name);
         assert_eq!(answer(&client, cell.name, &["get", "escaped"]).await?, Ok(r#""""#.to_owned()));
     }
-    network.stop().await;
-    Ok(())
+    network.stop().await
 }

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
-use selvedge::chaincode::{ContainerInfo, TransactionParams};
+use selvedge::chaincode::{CodeSource, ContainerInfo, TransactionParams};
 use selvedge::client::{CreatedProposal, create_chaincode_proposal};
-use selvedge::container::Ccid;
-use selvedge::testing::Client;
+use selvedge::container::{Ccid, VmType};
+use selvedge::testing::{Client, TestPeer};
 use selvedge_proto::Message;
-use selvedge_proto::common::{ChannelHeader, Header, SignatureHeader};
+use selvedge_proto::common::{ChannelHeader, Header, SerializedIdentity, SignatureHeader};
 use selvedge_proto::protos::{ChaincodeInput, Proposal};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -39,8 +39,9 @@ type Verdict = (String, Option<String>);
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cell_comes_to_what_fabric_gives() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let network = Arc::new(Network::start(folder.path(), &PLAIN, &[]).await?);
-    let running: Vec<_> = PLAIN.iter().map(|cell| tokio::spawn(verdicts(Arc::clone(&network), cell.clone()))).collect();
+    let network = Network::start(folder.path(), &PLAIN, &[]).await?;
+    let running: Vec<_> =
+        PLAIN.iter().map(|cell| tokio::spawn(verdicts(Arc::clone(&network.peer), cell.clone()))).collect();
     let mut columns = Vec::new();
     for column in running {
         columns.push(column.await??);
@@ -54,8 +55,7 @@ async fn every_cell_comes_to_what_fabric_gives() -> anyhow::Result<()> {
         })
         .collect();
     assert!(differing.is_empty(), "{}", differing.join("\n"));
-    Arc::into_inner(network).context("nobody else has it")?.stop().await;
-    Ok(())
+    network.stop().await
 }
 
 /// The table, with a column for each cell.
@@ -70,9 +70,9 @@ fn print(cells: &[Cell], columns: &[Vec<Verdict>]) {
     }
 }
 
-async fn verdicts(network: Arc<Network>, cell: Cell) -> anyhow::Result<Vec<Verdict>> {
-    let client = network.client().await?;
-    let init = init(&network, &cell).await?;
+async fn verdicts(peer: Arc<TestPeer>, cell: Cell) -> anyhow::Result<Vec<Verdict>> {
+    let client = peer.client().await?;
+    let init = init(&peer, &cell).await?;
     let mut verdicts = vec![("INIT: privateGet ours secret0".to_owned(), init)];
     for call in calls::all(cell.shim) {
         let wanted = call.wanted(cell.shim).replace("SELF", cell.name);
@@ -80,8 +80,8 @@ async fn verdicts(network: Arc<Network>, cell: Cell) -> anyhow::Result<Vec<Verdi
         let differs = (found != wanted).then(|| format!("  found  {found}\n  wanted {wanted}"));
         verdicts.push((call.title, differs));
     }
-    verdicts.push(("context".to_owned(), context(&network, &cell).await?));
-    verdicts.push(("privatePut of transient data".to_owned(), transient(&network, &cell).await?));
+    verdicts.push(("context".to_owned(), context(&peer, &cell).await?));
+    verdicts.push(("privatePut of transient data".to_owned(), transient(&peer, &cell).await?));
     verdicts.push(("wait: 20 at once".to_owned(), at_once(&client, &cell).await?));
     Ok(verdicts)
 }
@@ -104,9 +104,9 @@ fn without_ids(text: &str, proposal: &CreatedProposal) -> String {
 }
 
 /// An INIT, which has no private data.
-async fn init(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> {
-    let user = network.peer.user()?;
-    let ledger = network.peer.node().ledgers().get(CHANNEL).context("the channel")?;
+async fn init(peer: &TestPeer, cell: &Cell) -> anyhow::Result<Option<String>> {
+    let user = peer.user()?;
+    let ledger = peer.node().ledgers().get(CHANNEL).context("the channel")?;
     let made = create_chaincode_proposal(CHANNEL, cell.name, Vec::new(), BTreeMap::new(), &*user)?;
     let params = TransactionParams {
         txid: made.txid.clone(),
@@ -114,10 +114,10 @@ async fn init(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> 
         simulator: Some(Arc::new(Mutex::new(ledger.new_tx_simulator(&made.txid)?))),
         ..Default::default()
     };
-    let info = ContainerInfo { ccid: Ccid::new(cell.name, "1"), vm: selvedge::container::VmType::Docker };
+    let info = ContainerInfo { ccid: Ccid::new(cell.name, "1"), vm: VmType::Docker, code: CodeSource::Package };
     let args = ["privateGet", "ours", "secret0"].map(|arg| Bytes::from_static(arg.as_bytes())).to_vec();
     let input = ChaincodeInput { args, ..Default::default() };
-    let found = match network.peer.node().support().execute_init(&params, &info, input).await {
+    let found = match peer.node().support().execute_init(&params, &info, input).await {
         Ok(executed) => executed.response.message,
         Err(error) => error.to_string(),
     };
@@ -131,18 +131,18 @@ async fn init(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> 
 }
 
 /// What a chaincode knows of its transaction.
-async fn context(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> {
-    let user = network.peer.user()?;
+async fn context(peer: &TestPeer, cell: &Cell) -> anyhow::Result<Option<String>> {
+    let user = peer.user()?;
     let transient = BTreeMap::from([("one".to_owned(), "1".into()), ("two".to_owned(), Bytes::from_static(b"22"))]);
     let args = vec!["context".into(), "and".into(), "more".into()];
     let made = create_chaincode_proposal(CHANNEL, cell.name, args, transient, &*user)?;
-    let answer = network.peer.endorse(made.signed.clone()).await?.response.unwrap_or_default();
+    let answer = peer.endorse(made.signed.clone()).await?.response.unwrap_or_default();
     let found: Value = serde_json::from_slice(&answer.payload).with_context(|| answer.message.clone())?;
 
     let header = Header::decode(Proposal::decode(made.proposal.clone())?.header)?;
     let signature = SignatureHeader::decode(header.signature_header)?;
     let timestamp = ChannelHeader::decode(header.channel_header)?.timestamp.context("a time")?;
-    let creator = selvedge_proto::msp::SerializedIdentity::decode(signature.creator.clone())?;
+    let creator = SerializedIdentity::decode(signature.creator.clone())?;
     let binding = Sha256::digest([&signature.nonce[..], &signature.creator, &[0; 8]].concat());
     let wanted = json!({
         "txid": made.txid,
@@ -159,12 +159,12 @@ async fn context(network: &Network, cell: &Cell) -> anyhow::Result<Option<String
     Ok((found != wanted).then(|| format!("  found  {found}\n  wanted {wanted}")))
 }
 
-async fn transient(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> {
-    let user = network.peer.user()?;
+async fn transient(peer: &TestPeer, cell: &Cell) -> anyhow::Result<Option<String>> {
+    let user = peer.user()?;
     let transient = BTreeMap::from([("value".to_owned(), Bytes::from_static(b"hidden"))]);
     let args = ["privatePut", "ours", "secret9"].map(|arg| Bytes::from_static(arg.as_bytes())).to_vec();
     let made = create_chaincode_proposal(CHANNEL, cell.name, args, transient, &*user)?;
-    let answer = network.peer.endorse(made.signed.clone()).await?;
+    let answer = peer.endorse(made.signed.clone()).await?;
     let found = without_ids(&outcome(&answer, &[cell.name])?, &made);
     let wanted = " | ours(r0 w1 m0)";
     let told = answer.encode_to_vec().windows(6).any(|window| window == b"hidden");

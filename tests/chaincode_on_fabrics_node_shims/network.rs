@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use selvedge::ledger::LedgerProvider;
@@ -15,15 +16,15 @@ use selvedge_proto::protos::{
 };
 use tonic::transport::Endpoint;
 
-pub const CHANNEL: &str = "mychannel";
-pub const OTHER_CHANNEL: &str = "other";
+pub(crate) const CHANNEL: &str = "mychannel";
+pub(crate) const OTHER_CHANNEL: &str = "other";
 /// Whom the cells call: a chaincode of the same script.
-pub const CALLEE: &str = "callee";
+pub(crate) const CALLEE: &str = "callee";
 const CALLEES_SHIM: Shim = Shim::V2_5;
 
 /// Which release of Fabric's shim for Node.js.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shim {
+pub(crate) enum Shim {
     V2_5,
     V2_2,
 }
@@ -39,7 +40,7 @@ impl Shim {
 
 /// Who connects to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// The chaincode dials the peer.
     Dials,
     /// The peer dials the chaincode: chaincode as a service.
@@ -48,27 +49,27 @@ pub enum Form {
 
 /// One chaincode of the matrix.
 #[derive(Clone, Debug)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// The chaincode's name.
-    pub name: &'static str,
-    pub shim: Shim,
-    pub form: Form,
+    pub(crate) name: &'static str,
+    pub(crate) shim: Shim,
+    pub(crate) form: Form,
 }
 
 impl Cell {
-    pub const fn new(name: &'static str, shim: Shim, form: Form) -> Self {
+    pub(crate) const fn new(name: &'static str, shim: Shim, form: Form) -> Self {
         Self { name, shim, form }
     }
 }
 
 /// A running node and its chaincodes.
-pub struct Network {
-    pub peer: TestPeer,
+pub(crate) struct Network {
+    pub(crate) peer: Arc<TestPeer>,
     chaincodes: BTreeMap<&'static str, NodeChaincode>,
 }
 
 impl Network {
-    pub async fn start(folder: &Path, cells: &[Cell], more: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(folder: &Path, cells: &[Cell], more: &[(&str, &str)]) -> anyhow::Result<Self> {
         let settings = [&[("CHAINCODE_MODE", "dev"), ("LEDGER_STATE_STATEDATABASE", "CouchDB")], more].concat();
         let plugins = [Plugin::guest("asset", "asset")?, Plugin::guest("mischief", "mischief")?];
         let peer = TestPeer::start(folder, &plugins, &settings).await?;
@@ -91,29 +92,30 @@ impl Network {
         for (cell, started) in all.iter().zip(starting) {
             chaincodes.insert(cell.name, connected(&peer, started.await??).await?);
         }
-        Ok(Self { peer, chaincodes })
+        Ok(Self { peer: Arc::new(peer), chaincodes })
     }
 
     /// The process of a cell, which is no longer the network's.
-    pub fn take(&mut self, cell: &Cell) -> NodeChaincode {
+    pub(crate) fn take(&mut self, cell: &Cell) -> NodeChaincode {
         self.chaincodes.remove(cell.name).expect("it runs")
     }
 
     /// Starts the process of a cell anew.
-    pub async fn start_again(&mut self, cell: &Cell) -> anyhow::Result<()> {
+    pub(crate) async fn start_again(&mut self, cell: &Cell) -> anyhow::Result<()> {
         let (listener, starting) = (self.peer.node().chaincode_address().to_string(), cell.clone());
         let started = tokio::task::spawn_blocking(move || start(&starting, &listener)).await??;
         self.chaincodes.insert(cell.name, connected(&self.peer, started).await?);
         Ok(())
     }
 
-    pub async fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         self.peer.client().await
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         drop(self.chaincodes);
-        self.peer.stop().await;
+        Arc::into_inner(self.peer).context("somebody still uses the node")?.stop().await;
+        Ok(())
     }
 }
 

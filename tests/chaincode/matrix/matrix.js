@@ -155,7 +155,8 @@ const functions = {
         return Buffer.from(await stub.getPrivateDataHash(collection, key)).toString('hex');
     },
     async privateRange(stub, collection, start, end) {
-        return ends(await rows(await stub.getPrivateDataByRange(collection, start, end)));
+        const { found } = await rows(await stub.getPrivateDataByRange(collection, start, end));
+        return ends({ found });
     },
     async privateRangeThenPut(stub, collection, key) {
         await rows(await stub.getPrivateDataByRange(collection, '', ''));
