@@ -11,11 +11,12 @@ use selvedge_proto::DecodeAsGo;
 use selvedge_proto::common::{Block, ConfigEnvelope, HeaderType};
 use selvedge_proto::protos::TxValidationCode;
 use thiserror::Error;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::channel::update::ConfigUpdateError;
 use crate::channel::{Bundle, ChannelError, Channels};
 use crate::ledger::transaction::BlockTransaction;
-use crate::ledger::{CommittedBlock, Ledger, LedgerError};
+use crate::ledger::{CommittedBlock, Ledger, LedgerError, ReplacedChaincode};
 use crate::validation::{BlockValidator, ValidationError};
 
 /// Why a block was not committed, and no later one can be.
@@ -53,12 +54,19 @@ pub struct Committer {
     ledger: Arc<Ledger>,
     channels: Arc<Channels>,
     validator: Arc<dyn BlockValidator>,
+    replaced: Option<UnboundedSender<ReplacedChaincode>>,
 }
 
 impl Committer {
     /// Commits to `ledger` what `validator` has judged; configurations go to `channels`.
     pub fn new(ledger: Arc<Ledger>, channels: Arc<Channels>, validator: Arc<dyn BlockValidator>) -> Self {
-        Self { ledger, channels, validator }
+        Self { ledger, channels, validator, replaced: None }
+    }
+
+    /// Tells which versions of chaincode were put out of use, once the blocks that did it are committed. There are few.
+    #[must_use]
+    pub fn telling(self, replaced: UnboundedSender<ReplacedChaincode>) -> Self {
+        Self { replaced: Some(replaced), ..self }
     }
 
     /// The ledger.
@@ -88,6 +96,11 @@ impl Committer {
             in_force = self.channels.put(bundle);
         })?;
         in_force?;
+        for replaced in &committed.replaced {
+            tracing::info!("[{channel}] chaincode {}:{} was upgraded", replaced.name, replaced.version);
+            // Nobody hears it where nothing is launched.
+            let _ = self.replaced.as_ref().map(|listener| listener.send(replaced.clone()));
+        }
         Ok(committed)
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use selvedge::container::Ccid;
-use selvedge::container::wasm::{ModuleSpec, WasmConfig, WasmVm, componentize};
+use selvedge::container::wasm::{ModuleOwner, ModuleSpec, WasmConfig, WasmVm, componentize};
 use selvedge::testing::{SmallGuest, guest_path};
 
 /// One case may take so long, on a busy machine.
@@ -64,7 +64,8 @@ async fn loading_ends_whatever_the_component() {
         let path = folder.path().join("guest.wasm");
         std::fs::write(&path, module).unwrap();
         let (capabilities, config) = Default::default();
-        let loaded = vm.load(ModuleSpec { ccid: Ccid::new("guest", ""), path, capabilities, config });
+        let loaded =
+            vm.load(ModuleSpec { ccid: Ccid::new("guest", ""), path, capabilities, config, owner: ModuleOwner::Node });
         loaded.map_or_else(|error| error.to_string(), |_| "fine".to_owned())
     };
     let small = componentize(&SmallGuest::new("(func $run)").module().unwrap()).unwrap();

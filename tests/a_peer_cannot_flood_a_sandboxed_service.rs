@@ -99,6 +99,31 @@ async fn a_flood_waits_behind_the_transactions_of_other_peers() -> anyhow::Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn there_is_an_end_to_the_streams() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let address = serve(folder.path()).await?;
+    let mut peers = Vec::new();
+    let refusal = loop {
+        match Peer::connect(&address).await {
+            Ok(peer) => peers.push(peer),
+            Err(refusal) => break refusal.to_string(),
+        }
+    };
+    assert_eq!(peers.len(), 256);
+    assert!(refusal.contains("chaincode asset:1 serves 256 streams already"), "{refusal}");
+    // One that leaves makes place.
+    drop(peers.pop());
+    for _ in 0..500 {
+        if let Ok(mut peer) = Peer::connect(&address).await {
+            peer.begin("c", "t", &["empty"]).await?;
+            return peer.expect(Type::Completed, "t").await.map(drop);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    anyhow::bail!("there is no place again")
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_transaction_has_one_place_however_often_it_is_sent() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut peer = Peer::connect(&serve(folder.path()).await?).await?;

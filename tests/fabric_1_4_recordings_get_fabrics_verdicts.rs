@@ -9,8 +9,12 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
-use selvedge::chaincode::{ExecuteError, Executed, Ledgers, TransactionParams};
+use selvedge::chaincode::packages::PackageStore;
+use selvedge::chaincode::{
+    ChaincodeMode, ContainerInfo, Definitions, ExecuteError, Executed, Ledgers, Lifecycle, TransactionParams,
+};
 use selvedge::channel::{AclChecker, Authenticator, Bundle, Channels};
+use selvedge::committer::Committer;
 use selvedge::container::Ccid;
 use selvedge::endorser::check::{check, invocation_input};
 use selvedge::endorser::{ChaincodeExecutor, Endorser, EndorserParts, hash};
@@ -59,6 +63,15 @@ impl ChaincodeExecutor for Recorded {
         let unrecorded = Executed { response: Response { status: 500, ..Response::default() }, event: None };
         Ok(self.0.get(&params.txid).cloned().unwrap_or(unrecorded))
     }
+
+    async fn execute_init(
+        &self,
+        _: &TransactionParams,
+        _: &ContainerInfo,
+        _: ChaincodeInput,
+    ) -> Result<Executed, ExecuteError> {
+        unreachable!("nothing is deployed")
+    }
 }
 
 struct Disk(LedgerProvider);
@@ -67,6 +80,12 @@ impl Ledgers for Disk {
     fn ledger(&self, channel: &str) -> Option<Arc<Ledger>> {
         self.0.get(channel)
     }
+}
+
+/// Of chaincode whose packages would be in `dir`.
+fn definitions(dir: &Path) -> Arc<dyn Definitions> {
+    let packages = Arc::new(PackageStore::open(&dir.join("chaincodes")).expect("a store"));
+    Arc::new(Lifecycle::new(Arc::new(GoldenSccs), packages, ChaincodeMode::Net))
 }
 
 /// The recorded peer A, with empty ledgers in `dir`.
@@ -80,10 +99,12 @@ fn peer(dir: &Path, recorded: BTreeMap<String, Executed>) -> Endorser {
         acl: AclChecker::new(Arc::clone(&authenticator)),
         authenticator,
         system_chaincodes: Arc::new(GoldenSccs),
+        definitions: definitions(dir),
         executor: Arc::new(Recorded(recorded)),
         ledgers: Arc::new(Disk(ledgers)),
         private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
         signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
+        metrics: Arc::default(),
     };
     Endorser::new(parts, 1, None)
 }
@@ -175,10 +196,12 @@ async fn the_replay_of_a_committed_transaction_is_refused() {
         acl: AclChecker::new(Arc::clone(&authenticator)),
         authenticator,
         system_chaincodes: Arc::new(GoldenSccs),
+        definitions: definitions(dir.path()),
         executor: Arc::new(Recorded(BTreeMap::new())),
         ledgers: Arc::new(Disk(ledgers)),
         private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
         signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
+        metrics: Arc::default(),
     };
     let cases = json("proposals/rejected.json");
     let case = cases.iter().find(|case| text_at(case, "/name") == COMMITTED).expect("recorded");
@@ -227,7 +250,8 @@ async fn refused_envelopes_get_the_orderers_texts() {
     let signer = Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key"));
     let channels = Arc::new(Channels::default());
     let validator = Arc::new(TransactionValidator::new(channels.clone(), Arc::new(GoldenSccs)));
-    let orderer = Orderer::start(ledger, signer, &channels, validator);
+    let committer = Committer::new(ledger, Arc::clone(&channels), validator);
+    let orderer = Orderer::start(committer, signer, &channels);
     let mut tested = 0;
     for case in json("orderer/broadcast.json") {
         let (name, phase) = (text_at(&case, "/name"), text_at(&case, "/phase"));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use selvedge::container::Ccid;
-use selvedge::container::wasm::{ModuleSpec, WasmConfig, WasmVm};
+use selvedge::container::wasm::{ModuleOwner, ModuleSpec, WasmConfig, WasmVm};
 use selvedge::testing::{PAYLOAD, Plugin, SmallGuest, TestPeer};
 
 /// What a component without the contract's exports is told, once its features were found to be on.
@@ -15,7 +15,8 @@ fn refusal(vm: &WasmVm, folder: &Path, module: &str) -> anyhow::Result<String> {
     let path = folder.join("guest.wasm");
     std::fs::write(&path, wat::parse_str(format!("(component (core module {module}))"))?)?;
     let (capabilities, config) = Default::default();
-    let loaded = vm.load(ModuleSpec { ccid: Ccid::new("guest", ""), path, capabilities, config });
+    let loaded =
+        vm.load(ModuleSpec { ccid: Ccid::new("guest", ""), path, capabilities, config, owner: ModuleOwner::Node });
     Ok(loaded.err().context("it is no chaincode")?.to_string())
 }
 

@@ -1,13 +1,14 @@
 //! What the sandbox costs, as ratios against a native baseline in the same run (`cargo xtask bench [PART ...]`).
 //!
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
-//! parts: `transactions`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
+//! parts: `transactions`, `grpc`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
 //! `queries` (rich ones), `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte,
 //! after a kill); all of them without an argument.
 
 mod budget;
 mod canned;
 mod commit;
+mod grpc;
 mod launch;
 mod load;
 mod measure;
@@ -42,6 +43,9 @@ fn main() -> anyhow::Result<()> {
     if wanted("transactions") {
         sandbox::run()?;
         transactions::run()?;
+    }
+    if wanted("grpc") {
+        grpc::run()?;
     }
     if wanted("proposals") {
         proposals::run()?;

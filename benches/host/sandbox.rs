@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use selvedge::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
+use selvedge::container::wasm::{Limits, ModuleOwner, ModuleSpec, WasmConfig, WasmVm};
 use selvedge::container::{
     Budget, Ccid, ChaincodeStream, EndStream, PeerEnd, Pending, StartContainer, StreamAcceptor, Vm,
 };
@@ -102,6 +102,7 @@ pub(crate) fn spec(ccid: &Ccid, guest: &str) -> anyhow::Result<ModuleSpec> {
         path: guest_path(guest)?,
         capabilities: BTreeSet::new(),
         config: BTreeMap::new(),
+        owner: ModuleOwner::Node,
     })
 }
 

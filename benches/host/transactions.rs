@@ -9,13 +9,14 @@ use prost::Message;
 use selvedge::chaincode::{ChaincodeSupport, TransactionParams};
 use selvedge::container::Ccid;
 use selvedge::ledger::Ledger;
-use selvedge::testing::{Plugin, TestPeer};
+use selvedge::testing::{Client, Plugin, TestPeer};
 use selvedge_proto::protos::{ChaincodeInput, Proposal, SignedProposal};
 
 use crate::measure::{Better, Row, TURN, TURNS, serial, table};
 use crate::native::Native;
 
-const IN_FLIGHT: usize = 64;
+/// Transactions at a time, where it is many.
+pub(crate) const IN_FLIGHT: usize = 64;
 
 /// What a transaction needs, but for its id.
 #[derive(Clone)]
@@ -28,6 +29,18 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// On the development channel of a node.
+    pub(crate) fn new(peer: &TestPeer, client: &Client) -> anyhow::Result<Self> {
+        let proposal = client.proposal("asset", &["empty"])?;
+        Ok(Self {
+            support: peer.node().support().clone(),
+            ledger: peer.node().ledgers().get("mychannel").context("mychannel")?,
+            proposal: Arc::new(Proposal::decode(proposal.proposal.clone())?),
+            signed: Arc::new(proposal.signed),
+            count: Arc::default(),
+        })
+    }
+
     /// One execution, from the signed proposal to the response.
     pub(crate) async fn execute(&self, ccid: &Ccid, args: &[&'static str]) {
         let txid = format!("{:064x}", self.count.fetch_add(1, Ordering::Relaxed));
@@ -67,14 +80,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         client.submit("asset", &["ops", "10"]).await?;
         let version = env!("CARGO_PKG_VERSION");
         Native::register(peer.node().support(), &format!("native:{version}"))?;
-        let proposal = client.proposal("asset", &["empty"])?;
-        let caller = Caller {
-            support: peer.node().support().clone(),
-            ledger: peer.node().ledgers().get("mychannel").context("mychannel")?,
-            proposal: Arc::new(Proposal::decode(proposal.proposal.clone())?),
-            signed: Arc::new(proposal.signed),
-            count: Arc::default(),
-        };
+        let caller = Caller::new(&peer, &client)?;
         let (native, wasm) = (Ccid::new("native", version), Ccid::new("asset", version));
         let work = peer.node().work();
         let serially = caller.clone();

@@ -3,8 +3,8 @@
 
 use crate::peer::Peer;
 use crate::{
-    AccessQuery, Blob, ChaincodePackage, ChannelError, ChannelQuery, InstalledPackage, JoinError, PackageDescription,
-    PackageError,
+    AccessQuery, Blob, ChaincodePackage, ChannelCapabilities, ChannelError, ChannelQuery, CollectionsError,
+    InstallError, InstalledPackage, JoinError, PackageDefinition, PackageDescription, PackageError,
 };
 
 /// What a native chaincode is told.
@@ -36,6 +36,30 @@ impl dyn Peer {
         version: &str,
     ) -> Result<ChaincodePackage, PackageError> {
         self.mock().ok_or_else(no_package)?.get_package(channel, name, version)
+    }
+
+    pub(crate) fn package_definition(&self, name: &str, version: &str) -> Result<PackageDefinition, PackageError> {
+        self.mock().ok_or_else(no_package)?.package_definition(name, version)
+    }
+
+    pub(crate) fn install_package(&self, package: &Blob) -> Result<(), InstallError> {
+        self.mock().ok_or_else(|| InstallError::Refused(NONE.to_owned()))?.install_package(package)
+    }
+
+    pub(crate) fn channel_capabilities(&self) -> Result<ChannelCapabilities, String> {
+        self.mock().ok_or(NONE)?.channel_capabilities()
+    }
+
+    pub(crate) fn default_endorsement(&self) -> Result<Vec<u8>, String> {
+        self.mock().ok_or(NONE)?.default_endorsement()
+    }
+
+    pub(crate) fn check_instantiation(&self, policy: &[u8]) -> Result<(), String> {
+        self.mock().ok_or(NONE)?.check_instantiation(policy)
+    }
+
+    pub(crate) fn check_collections(&self, collections: &[u8]) -> Result<(), CollectionsError> {
+        self.mock().ok_or_else(|| CollectionsError::Refused(NONE.to_owned()))?.check_collections(collections)
     }
 
     pub(crate) fn channel_config(&self, query: ChannelQuery<'_>) -> Result<Blob, ChannelError> {

@@ -62,6 +62,8 @@ pub mod native;
 #[cfg(feature = "peer")]
 mod packages;
 mod peer;
+#[cfg(feature = "peer")]
+mod policies;
 mod response;
 mod rows;
 mod stub;
@@ -76,7 +78,12 @@ pub use error::Error;
 #[cfg(feature = "peer")]
 pub use ledger::{Ledger, LedgerError, LedgerQuery};
 #[cfg(feature = "peer")]
-pub use packages::{ChaincodePackage, InstalledPackage, PackageDescription, PackageError, PackageForm, Packages};
+pub use packages::{
+    ChaincodePackage, InstallError, InstalledPackage, PackageDefinition, PackageDescription, PackageError, PackageForm,
+    Packages,
+};
+#[cfg(feature = "peer")]
+pub use policies::{ChannelCapabilities, CollectionsError, Policies};
 pub use response::{Payload, Response, status};
 pub use rows::{KeyModification, KeyValue, Page, Rows};
 pub use stub::{Level, SignedProposal, Stub, Timestamp};

@@ -1,6 +1,7 @@
-//! The capability `packages`: the chaincode packages that were installed on this peer by lscc.
+//! The capabilities `packages` and `package-admin`: the chaincode packages that were installed on this peer by lscc, and
+//! installing another.
 //!
-//! The host checks the caller's rights itself, with a resource for each function. Code comes as a [`Blob`].
+//! The host checks the caller's rights itself, with a resource for each function. Code comes and goes as a [`Blob`].
 
 use crate::Blob;
 
@@ -65,6 +66,28 @@ pub struct ChaincodePackage {
     pub deployment_spec: Blob,
 }
 
+/// What a deploy or upgrade makes of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageDefinition {
+    /// A marshalled `CDSData` or `SignedCDSData`.
+    pub data: Vec<u8>,
+    /// The fingerprint: SHA-256 over those hashes.
+    pub id: Vec<u8>,
+    /// Who may instantiate it, a marshalled `SignaturePolicyEnvelope`: the package's own policy, or the channel's default.
+    pub instantiation_policy: Vec<u8>,
+}
+
+/// Why a package was not installed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// The creator of the proposal is no administrator of the peer's own organisation; the text names policy and reason.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// It is no package, or one that this peer does not take, or one of its name and version is there. The text is Fabric's.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// The installed packages.
 #[derive(Debug)]
 pub struct Packages<'a> {
@@ -101,5 +124,23 @@ impl Packages<'_> {
     /// When the creator may not, or there is no such package.
     pub fn get(&self, channel: &str, name: &str, version: &str) -> Result<ChaincodePackage, PackageError> {
         self.stub.peer.get_package(channel, name, version)
+    }
+    /// What a deploy or upgrade on the transaction's own channel makes of a package, for whoever satisfies the package's
+    /// instantiation policy.
+    ///
+    /// # Errors
+    /// [`PackageError::Unavailable`] when there is no such package, else [`PackageError::AccessDenied`] when the creator does
+    /// not satisfy the policy.
+    pub fn definition(&self, name: &str, version: &str) -> Result<PackageDefinition, PackageError> {
+        self.stub.peer.package_definition(name, version)
+    }
+
+    /// Installs a package under the name and version in it. For administrators of the peer's organisation. An install that has
+    /// begun is finished whatever happens to this transaction. Needs the capability `package-admin`.
+    ///
+    /// # Errors
+    /// [`InstallError`]; nothing is installed then.
+    pub fn install(&self, package: &Blob) -> Result<(), InstallError> {
+        self.stub.peer.install_package(package)
     }
 }

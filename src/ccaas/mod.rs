@@ -5,15 +5,14 @@
 //! speaks ChaincodeMessage and never learns that the Handler is far away. What Fabric's shim does on its end of a stream
 //! (states, KEEPALIVE) is `stream`'s.
 //!
-//! Invariants: when a stream ends, however it ends, its transactions are dropped and its container is stopped. What a peer
-//! may leave here is bounded (`running`, and [`crate::chaincode`]'s outbox), and streams take turns where transactions wait
-//! for a place: a peer that floods delays itself.
+//! Invariants: when a stream ends, however it ends, its transactions are dropped and its container is stopped. There is an end
+//! to the streams, and to what a peer may leave on one (`running`, and [`crate::container::grpc`]'s outbox); and streams take
+//! turns where transactions wait for a place: a peer that floods delays itself.
 
 mod remote_peer;
 mod running;
 mod stream;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,14 +24,15 @@ use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_server::{Chaincode, ChaincodeServer};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::remote_peer::RemotePeer;
-use crate::chaincode::{Messages, outbox};
 use crate::config::Config;
-use crate::container::wasm::{ModuleSpec, WasmVm};
+use crate::container::grpc::{Messages, outbox};
+use crate::container::wasm::{ModuleOwner, ModuleSpec, WasmVm};
 use crate::container::{Budget, Ccid};
 use crate::node::{WorkRuntime, wasm_config};
 use crate::tls::{ServerTls, TlsIncoming};
@@ -40,6 +40,9 @@ use crate::tls::{ServerTls, TlsIncoming};
 /// As Fabric's Go shim asks its peers whether they are there.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Streams at a time. A peer has one.
+const STREAMS: usize = 256;
 
 /// What is served, and where.
 #[derive(Debug)]
@@ -72,6 +75,7 @@ struct Host {
     execute_timeout: Duration,
     fuel: Option<u64>,
     call_depth: u32,
+    streams: Arc<Semaphore>,
 }
 
 /// Loads the module, without any of the peer's capabilities, and listens.
@@ -87,7 +91,13 @@ pub async fn listen(config: &Config, service: Service) -> anyhow::Result<Listeni
     let wasm = &config.chaincode.wasm;
     let work = WorkRuntime::start(wasm.workers).context("cannot start the threads that run guests")?;
     let vm = WasmVm::new(&wasm_config(config), Vec::new(), work.handle()).context("the wasm VM cannot start")?;
-    let spec = ModuleSpec { ccid: ccid.clone(), path: file, capabilities: Default::default(), config: BTreeMap::new() };
+    let spec = ModuleSpec {
+        ccid: ccid.clone(),
+        path: file,
+        capabilities: Default::default(),
+        config: Default::default(),
+        owner: ModuleOwner::Node,
+    };
     let vm = tokio::task::spawn_blocking(move || -> anyhow::Result<WasmVm> {
         let module = vm.load(spec)?;
         vm.register(module)?;
@@ -105,6 +115,7 @@ pub async fn listen(config: &Config, service: Service) -> anyhow::Result<Listeni
         execute_timeout: config.chaincode.execute_timeout,
         fuel: wasm.limits.fuel,
         call_depth: wasm.limits.call_depth,
+        streams: Arc::new(Semaphore::new(STREAMS)),
     });
     Ok(Listening { address, listener, tls, host, work })
 }
@@ -141,6 +152,10 @@ impl Chaincode for Connect {
         &self,
         request: Request<Streaming<ChaincodeMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
+        let Ok(place) = Arc::clone(&self.0.streams).try_acquire_owned() else {
+            let text = format!("chaincode {} serves {STREAMS} streams already", self.0.ccid);
+            return Err(Status::resource_exhausted(text));
+        };
         let (outbox, messages) = outbox();
         let peer = Arc::new(RemotePeer::new(outbox.clone()));
         let host = Arc::clone(&self.0);
@@ -150,6 +165,7 @@ impl Chaincode for Connect {
             .map_err(|error| Status::unavailable(error.to_string()))?;
         tracing::info!("a peer has connected to chaincode {}", host.ccid);
         tokio::spawn(async move {
+            let _place = place;
             let end = stream::serve(&host, &peer, container.stream(), request.into_inner()).await;
             container.stop();
             tracing::info!("the stream of a peer has ended: {end}");

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::running::Running;
 use super::stream::shown;
-use crate::chaincode::Outbox;
+use crate::container::grpc::Outbox;
 use crate::container::{ChaincodeStream, EndStream, PeerEnd, Pending, StreamAcceptor};
 
 /// From this status on, a response to INIT is an ERROR (Fabric: `shim.ERROR`).
@@ -147,8 +147,8 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use super::*;
-    use crate::chaincode::outbox;
     use crate::container::Budget;
+    use crate::container::grpc::outbox;
 
     fn message(kind: Type, payload: Vec<u8>) -> ChaincodeMessage {
         let (txid, channel_id) = ("t".to_owned(), "c".to_owned());

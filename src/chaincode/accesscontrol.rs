@@ -126,3 +126,71 @@ impl fmt::Display for Hash {
         write!(f, "[{}]", bytes.join(" "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::message;
+    use super::*;
+
+    fn authenticator(life: Duration) -> Authenticator {
+        Authenticator::with_life(Ca::new("ca").unwrap(), life)
+    }
+
+    fn register(name: &str) -> ChaincodeMessage {
+        let id = ChaincodeId { name: name.into(), ..ChaincodeId::default() };
+        message::bare(Type::Register, id.encode_to_vec().into())
+    }
+
+    #[test]
+    fn a_certificate_registers_the_name_that_it_was_made_for() {
+        let authenticator = authenticator(LIFE);
+        let (a, b) = (authenticator.generate("a:1").unwrap().hash, authenticator.generate("b:1").unwrap().hash);
+        let refused = |name: &str, hash| authenticator.authenticate(&register(name), hash).unwrap_err().to_string();
+        let printed = Hash(b).to_string();
+        assert!(authenticator.authenticate(&register("a:1"), Some(a)).is_ok());
+        assert!(authenticator.authenticate(&register("b:1"), Some(b)).is_ok());
+        assert_eq!(
+            refused("a:1", Some(b)),
+            format!("Chaincode a:1 with given certificate hash {printed} belongs to a different chaincode")
+        );
+        assert_eq!(refused("a:1", None), "TLS is active but chaincode a:1 didn't send certificate");
+        assert_eq!(
+            refused("a:1", Some([0; 32])),
+            format!("Chaincode a:1 with given certificate hash [0{}] not found in registry", " 0".repeat(31))
+        );
+    }
+
+    #[test]
+    fn the_first_message_has_to_be_a_register_that_decodes() {
+        let authenticator = authenticator(LIFE);
+        let hash = Some(authenticator.generate("a:1").unwrap().hash);
+        let keepalive = message::bare(Type::Keepalive, Bytes::new());
+        let refused = authenticator.authenticate(&keepalive, hash).unwrap_err().to_string();
+        assert_eq!(refused, "First message needs to be a register");
+        let garbage = message::bare(Type::Register, Bytes::from_static(&[0xff; 8]));
+        assert!(matches!(authenticator.authenticate(&garbage, hash), Err(AuthenticationError::Decode(_))));
+    }
+
+    #[test]
+    fn a_certificate_registers_until_the_next_launch_or_the_end_of_its_time() {
+        let authenticator = authenticator(LIFE);
+        let first = authenticator.generate("a:1").unwrap().hash;
+        let other = authenticator.generate("b:1").unwrap().hash;
+        let second = authenticator.generate("a:1").unwrap().hash;
+        assert!(authenticator.authenticate(&register("a:1"), Some(second)).is_ok());
+        assert!(authenticator.authenticate(&register("b:1"), Some(other)).is_ok());
+        let refused = authenticator.authenticate(&register("a:1"), Some(first)).unwrap_err().to_string();
+        assert!(refused.ends_with("not found in registry"), "{refused}");
+
+        let brief = self::authenticator(Duration::ZERO);
+        let expired = brief.generate("a:1").unwrap().hash;
+        let refused = brief.authenticate(&register("a:1"), Some(expired)).unwrap_err().to_string();
+        assert!(refused.ends_with("not found in registry"), "{refused}");
+        for n in 0..10 {
+            brief.generate(&format!("{n}:1")).unwrap();
+        }
+        assert_eq!(brief.names().len(), 1, "what has expired is forgotten");
+    }
+}

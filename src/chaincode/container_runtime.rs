@@ -1,11 +1,12 @@
 //! Starts the containers of chaincode, with what a shim needs to find its peer (Fabric: `ContainerRuntime`).
 //!
-//! A chaincode that dials its peer gets arguments and variables as Fabric gives them; see [`LaunchConfig`]. One that the peer
+//! A chaincode that dials its peer gets arguments and variables as Fabric gives them; see
+//! [`ContainerRuntime::launch_config`]. One that the peer
 //! dials, or that runs inside it, gets its code only, and a system chaincode nothing: its VM has it. Invariant: what a
 //! chaincode is given names this peer and this chaincode, and no other chaincode.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,6 +16,9 @@ use super::{Authenticator, CodeSource, ContainerInfo, LaunchError, LaunchSetting
 use crate::container::{StartContainer, StopContainer, VmController, VmError};
 use crate::platforms::Platform;
 use crate::tls::ClientPair;
+
+/// How long an error waits for what the chaincode wrote.
+const LAST_OUTPUT: Duration = Duration::from_secs(5);
 
 /// Runs chaincode on the peer's VMs.
 pub(super) struct ContainerRuntime {
@@ -35,8 +39,8 @@ impl ContainerRuntime {
             CodeSource::System => StartContainer::default(),
             CodeSource::Package => {
                 let code = self.packages.code_package(&info.ccid).await.map_err(LaunchError::Package)?;
-                let LaunchConfig { args, env, files } = self.launch_config(&info.ccid.to_string(), code.platform)?;
-                StartContainer { args, env, files, code: Some(code) }
+                let config = self.launch_config(&info.ccid.to_string(), code.platform)?;
+                StartContainer { code: Some(code), ..config }
             }
         };
         debug!("start container: {}", info.ccid);
@@ -59,20 +63,30 @@ impl ContainerRuntime {
         self.controller.wait(info.vm, &info.ccid).await
     }
 
-    fn launch_config(&self, id: &str, platform: Platform) -> Result<LaunchConfig, LaunchError> {
-        let Some(args) = arguments(platform, &self.settings.peer_address) else { return Ok(LaunchConfig::default()) };
-        let mut launch = LaunchConfig { args, env: environment(id, &self.settings), files: BTreeMap::new() };
+    /// The end of what the chaincode wrote, for an error about it; empty where nobody knows, or does not say in time.
+    pub(super) async fn last_output(&self, info: &ContainerInfo) -> String {
+        let output = self.controller.last_output(info.vm, &info.ccid);
+        tokio::time::timeout(LAST_OUTPUT, output).await.unwrap_or_default()
+    }
+
+    /// What a chaincode of this platform is started with, but for its code (Fabric: `LaunchConfig`).
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub(super) fn launch_config(&self, id: &str, platform: Platform) -> Result<StartContainer, LaunchError> {
+        let Some(args) = arguments(platform, &self.settings.peer_address) else { return Ok(StartContainer::default()) };
+        let mut config = StartContainer { args, env: environment(id, &self.settings), ..StartContainer::default() };
         match &self.authenticator {
-            None => launch.env.push("CORE_PEER_TLS_ENABLED=false".to_owned()),
+            None => config.env.push("CORE_PEER_TLS_ENABLED=false".to_owned()),
             Some(authenticator) => {
                 let pair = authenticator.generate(id).map_err(|error| {
                     let text = format!("failed to generate TLS certificates for {id}: {error}");
                     LaunchError::Start(Arc::new(VmError::Other(text)))
                 })?;
-                launch.add_tls(&pair, authenticator.ca_certificate());
+                add_tls(&mut config, &pair, authenticator.ca_certificate());
             }
         }
-        Ok(launch)
+        Ok(config)
     }
 }
 
@@ -87,28 +101,18 @@ const CLIENT_CERT_PEM: &str = "/etc/hyperledger/fabric/client_pem.crt";
 /// The authority of the listener's certificate, in PEM for all.
 const ROOT_CERT: &str = "/etc/hyperledger/fabric/peer.crt";
 
-/// What a chaincode that dials its peer is started with (Fabric: `LaunchConfig`).
-#[derive(Default)]
-struct LaunchConfig {
-    args: Vec<String>,
-    env: Vec<String>,
-    files: BTreeMap<String, Vec<u8>>,
-}
-
-impl LaunchConfig {
-    fn add_tls(&mut self, pair: &ClientPair, ca_certificate: &str) {
-        self.env.push("CORE_PEER_TLS_ENABLED=true".to_owned());
-        let files = [
-            ("CORE_TLS_CLIENT_KEY_PATH", CLIENT_KEY, BASE64_STANDARD.encode(&pair.key)),
-            ("CORE_TLS_CLIENT_CERT_PATH", CLIENT_CERT, BASE64_STANDARD.encode(&pair.certificate)),
-            ("CORE_TLS_CLIENT_KEY_FILE", CLIENT_KEY_PEM, pair.key.clone()),
-            ("CORE_TLS_CLIENT_CERT_FILE", CLIENT_CERT_PEM, pair.certificate.clone()),
-            ("CORE_PEER_TLS_ROOTCERT_FILE", ROOT_CERT, ca_certificate.to_owned()),
-        ];
-        for (variable, path, content) in files {
-            self.env.push(format!("{variable}={path}"));
-            self.files.insert(path.to_owned(), content.into_bytes());
-        }
+fn add_tls(config: &mut StartContainer, pair: &ClientPair, ca_certificate: &str) {
+    config.env.push("CORE_PEER_TLS_ENABLED=true".to_owned());
+    let files = [
+        ("CORE_TLS_CLIENT_KEY_PATH", CLIENT_KEY, BASE64_STANDARD.encode(&pair.key)),
+        ("CORE_TLS_CLIENT_CERT_PATH", CLIENT_CERT, BASE64_STANDARD.encode(&pair.certificate)),
+        ("CORE_TLS_CLIENT_KEY_FILE", CLIENT_KEY_PEM, pair.key.clone()),
+        ("CORE_TLS_CLIENT_CERT_FILE", CLIENT_CERT_PEM, pair.certificate.clone()),
+        ("CORE_PEER_TLS_ROOTCERT_FILE", ROOT_CERT, ca_certificate.to_owned()),
+    ];
+    for (variable, path, content) in files {
+        config.env.push(format!("{variable}={path}"));
+        config.files.insert(path.to_owned(), content.into_bytes());
     }
 }
 
@@ -147,6 +151,7 @@ mod tests {
     use super::*;
     use crate::container::{Ccid, Vm, VmType};
     use crate::platforms::CodePackage;
+    use crate::tls::Ca;
 
     /// Keeps what it is asked to start.
     #[derive(Default)]
@@ -186,11 +191,20 @@ mod tests {
     }
 
     async fn start(name: &str, platform: Platform, code: CodeSource) -> Result<StartContainer, LaunchError> {
+        start_with(None, name, platform, code).await
+    }
+
+    async fn start_with(
+        authenticator: Option<Arc<Authenticator>>,
+        name: &str,
+        platform: Platform,
+        code: CodeSource,
+    ) -> Result<StartContainer, LaunchError> {
         let vm = Arc::new(Asked::default());
         let runtime = ContainerRuntime {
             controller: Arc::new(VmController::new([(VmType::Docker, Arc::clone(&vm) as Arc<dyn Vm>)])),
             packages: Arc::new(Installed(platform)),
-            authenticator: None,
+            authenticator,
             settings: LaunchSettings {
                 peer_address: "peer0.example.com:7052".into(),
                 local_msp_id: "Org1MSP".into(),
@@ -259,5 +273,35 @@ mod tests {
     async fn a_missing_package_is_told_in_fabrics_words() {
         let refused = start("missing", Platform::Golang, CodeSource::Package).await.unwrap_err();
         assert_eq!(refused.to_string(), "failed to get chaincode package: no package of missing:1.0");
+    }
+
+    #[tokio::test]
+    async fn with_tls_the_files_are_in_the_forms_of_all_shims() {
+        let authenticator = Arc::new(Authenticator::new(Ca::new("ca").unwrap()));
+        let request = start_with(Some(Arc::clone(&authenticator)), "mycc", Platform::Golang, CodeSource::Package).await;
+        let request = request.unwrap();
+        assert_eq!(
+            request.env[5..],
+            [
+                "CORE_PEER_TLS_ENABLED=true",
+                "CORE_TLS_CLIENT_KEY_PATH=/etc/hyperledger/fabric/client.key",
+                "CORE_TLS_CLIENT_CERT_PATH=/etc/hyperledger/fabric/client.crt",
+                "CORE_TLS_CLIENT_KEY_FILE=/etc/hyperledger/fabric/client_pem.key",
+                "CORE_TLS_CLIENT_CERT_FILE=/etc/hyperledger/fabric/client_pem.crt",
+                "CORE_PEER_TLS_ROOTCERT_FILE=/etc/hyperledger/fabric/peer.crt",
+            ]
+        );
+        let file = |name: &str| request.files[&format!("/etc/hyperledger/fabric/{name}")].clone();
+        let decoded = |name: &str| BASE64_STANDARD.decode(file(name)).unwrap();
+        assert_eq!(decoded("client.key"), file("client_pem.key"));
+        assert_eq!(decoded("client.crt"), file("client_pem.crt"));
+        assert!(file("client_pem.key").starts_with(b"-----BEGIN PRIVATE KEY-----"));
+        assert!(file("client_pem.crt").starts_with(b"-----BEGIN CERTIFICATE-----"));
+        assert_eq!(file("peer.crt"), authenticator.ca_certificate().as_bytes());
+        assert_eq!(request.files.len(), 5);
+        for platform in [Platform::Wasm, Platform::Ccaas] {
+            let request = start_with(Some(Arc::clone(&authenticator)), "mycc", platform, CodeSource::Package).await;
+            assert!(request.unwrap().files.is_empty(), "{platform}");
+        }
     }
 }

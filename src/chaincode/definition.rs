@@ -5,6 +5,7 @@
 
 use std::sync::PoisonError;
 
+use bytes::Bytes;
 use selvedge_proto::protos::ChaincodeData;
 
 use super::DefinitionError;
@@ -23,6 +24,12 @@ pub(crate) fn chaincode_definition(
     simulator: Option<&SharedSimulator>,
 ) -> Result<ChaincodeData, DefinitionError> {
     let simulator = simulator.ok_or_else(|| DefinitionError::NoLedgerForDefinition(name.to_owned()))?;
+    decode("ChaincodeData", &definition_entry(name, simulator)?)
+        .map_err(|error| DefinitionError::Other(format!("chaincode {name} has bad definition: {}", error.cause)))
+}
+
+/// The entry that defines a chaincode, as it stands in lscc's state.
+pub(super) fn definition_entry(name: &str, simulator: &SharedSimulator) -> Result<Bytes, DefinitionError> {
     let not_found = || DefinitionError::NotFound(name.to_owned());
     if name.is_empty() {
         return Err(not_found());
@@ -30,6 +37,5 @@ pub(crate) fn chaincode_definition(
     let entry = simulator.lock().unwrap_or_else(PoisonError::into_inner).get_state(LSCC, name);
     let entry = entry
         .map_err(|error| DefinitionError::Other(format!("could not retrieve state for chaincode {name}: {error}")))?;
-    decode("ChaincodeData", &entry.ok_or_else(not_found)?)
-        .map_err(|error| DefinitionError::Other(format!("chaincode {name} has bad definition: {}", error.cause)))
+    entry.ok_or_else(not_found)
 }

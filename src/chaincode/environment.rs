@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use selvedge_proto::protos::SignedProposal;
+use selvedge_proto::protos::{ChaincodeData, SignedProposal};
 use thiserror::Error;
 
 use super::Authenticator;
@@ -77,8 +77,22 @@ pub trait Definitions: Send + Sync + 'static {
         simulator: Option<&SharedSimulator>,
     ) -> Result<ContainerInfo, DefinitionError>;
 
-    /// The version that is defined for a chaincode of users.
-    async fn version(&self, name: &str, simulator: Option<&SharedSimulator>) -> Result<String, DefinitionError>;
+    /// What the channel has agreed on for a chaincode of users.
+    async fn definition(
+        &self,
+        name: &str,
+        simulator: Option<&SharedSimulator>,
+    ) -> Result<ChaincodeData, DefinitionError>;
+
+    /// Whether the package that is installed here lets the chaincode run as it is defined: a signed package brings the
+    /// instantiation policy that its owners agreed on. Asked before each call of a chaincode of users.
+    async fn check_instantiation_policy(&self, name: &str, definition: &ChaincodeData) -> Result<(), DefinitionError>;
+
+    /// What to launch for an INIT, when nothing is defined yet: what is installed under that name and version.
+    ///
+    /// # Errors
+    /// The text of what keeps the package from being read.
+    async fn installed(&self, ccid: &Ccid) -> Result<ContainerInfo, String>;
 }
 
 /// Why there is no definition. The texts are Fabric's (`lscc`).
@@ -94,9 +108,37 @@ pub enum DefinitionError {
     /// Not instantiated on this channel.
     #[error("chaincode {0} not found")]
     NotFound(String),
+    /// No package is installed here that instantiation policies could be compared with.
+    #[error("cannot retrieve package for chaincode {name}/{version}, error {cause}")]
+    NoPackage {
+        /// The chaincode.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Why the package cannot be read.
+        cause: String,
+    },
+    /// The package that is installed here has another instantiation policy than the channel.
+    #[error("Instantiation policy mismatch for cc {name}/{version}")]
+    PolicyMismatch {
+        /// The chaincode.
+        name: String,
+        /// Its version.
+        version: String,
+    },
+    /// The package that is installed here cannot be launched: it is not there, or not the one that was instantiated.
+    #[error("could not get chaincode code: {0}")]
+    Code(String),
     /// Anything else, already worded for the client.
     #[error("{0}")]
     Other(String),
+}
+
+impl DefinitionError {
+    /// Whether another endorser might not meet this failure.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::NoPackage { .. } | Self::PolicyMismatch { .. } | Self::Code(_))
+    }
 }
 
 /// The code of installed chaincodes (Fabric: `chaincode.PackageProvider`).
@@ -119,6 +161,10 @@ pub trait SystemChaincodes: Send + Sync + 'static {
     fn is_sys_cc_and_not_invokable_cc2cc(&self, name: &str) -> bool;
     /// The version of every system chaincode.
     fn version(&self) -> &str;
+    /// How a system chaincode is launched; none for one that does not run here, and for any other chaincode.
+    fn container_info(&self, _name: &str) -> Option<ContainerInfo> {
+        None
+    }
 }
 
 /// The access control lists of the channels (Fabric: `aclmgmt.ACLProvider`).

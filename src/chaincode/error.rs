@@ -4,6 +4,7 @@
 //! `execute failed:`, [`SendingError`] what happened at the stream, [`LaunchError`] why there is no stream, and
 //! [`RequestError`] what a chaincode is told about its own request.
 
+use std::fmt;
 use std::sync::Arc;
 
 use prost::DecodeError;
@@ -85,7 +86,11 @@ pub enum InvokeError {
 impl InvokeError {
     /// Whether another endorser might not meet this failure, so that the whole transaction must fail with it.
     pub(super) fn is_local(&self) -> bool {
-        !matches!(self, Self::ContainerInfo { .. } | Self::Sending(SendingError::Exists { .. }))
+        match self {
+            Self::ContainerInfo { source, .. } => source.is_local(),
+            Self::Sending(SendingError::Exists { .. }) => false,
+            _ => true,
+        }
     }
 }
 
@@ -143,11 +148,28 @@ pub enum LaunchError {
     #[error("chaincode registration failed: {0}")]
     Registration(RegistrationError),
     /// `chaincode.startuptimeout` has passed.
-    #[error("timeout expired while starting chaincode {0} for transaction")]
-    Timeout(String),
+    #[error("timeout expired while starting chaincode {id} for transaction{}", Said(.output))]
+    Timeout {
+        /// The chaincode.
+        id: String,
+        /// The end of what it wrote; may be empty.
+        output: String,
+    },
     /// The launch ended without an outcome: the peer is going down, or a VM panicked.
     #[error("the launch of chaincode {0} was abandoned")]
     Abandoned(String),
+}
+
+/// What a chaincode wrote before it failed, behind Fabric's text and nothing where there is nothing.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            output => write!(f, "; the end of its output:\n{output}"),
+        }
+    }
 }
 
 /// Why a chaincode is not registered.
@@ -164,11 +186,19 @@ pub enum RegistrationError {
     #[error("{0}")]
     Send(String),
     /// The container ended first.
-    #[error("container exited with {0}")]
-    Exited(i32),
+    #[error("container exited with {code}{}", Said(.output))]
+    Exited {
+        /// What it left with.
+        code: i32,
+        /// The end of what it wrote; may be empty.
+        output: String,
+    },
     /// Nobody knows whether the container ended.
     #[error("failed to wait on container exit: {0}")]
     Wait(Arc<VmError>),
+    /// The connection to its service ended first.
+    #[error("{0}")]
+    Terminated(Arc<VmError>),
     /// The stream ended first.
     #[error("chaincode stream terminated")]
     StreamTerminated,
@@ -283,6 +313,7 @@ impl RequestError {
             Self::Ledger(LedgerError::Query(error)) => error.is_local(),
             Self::Ledger(error) => error.is_fault(),
             Self::Invoke(error) => error.is_local(),
+            Self::Definition(error) => error.is_local(),
             _ => false,
         }
     }

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::handler::Origin;
 use super::launch_state::LaunchState;
-use super::{ChaincodeMode, Handler, LaunchError, RegistrationError};
+use super::{ChaincodeMode, ContainerInfo, Handler, LaunchError, RegistrationError};
 
 /// The peer's handlers and launches.
 #[derive(Default)]
@@ -42,14 +43,20 @@ impl HandlerRegistry {
     }
 
     /// Joins the launch of a chaincode, or begins it.
-    pub(super) fn launching(&self, id: &str) -> Launching {
+    pub(super) fn launching(&self, info: &ContainerInfo) -> Launching {
+        let id = info.ccid.to_string();
         let mut entries = self.entries();
-        if let Some(state) = entries.launching.get(id) {
+        if let Some(state) = entries.launching.get(&id) {
             return Launching::Underway(Arc::clone(state));
         }
-        let state = Arc::new(LaunchState::launched());
-        entries.launching.insert(id.to_owned(), Arc::clone(&state));
+        let state = Arc::new(LaunchState::launched(info.clone()));
+        entries.launching.insert(id, Arc::clone(&state));
         Launching::Begun(state)
+    }
+
+    /// What was launched under an id and runs, or starts.
+    pub(super) fn launched(&self, id: &str) -> Option<ContainerInfo> {
+        self.state(id)?.info().cloned()
     }
 
     /// Enters a handler under its chaincode's id.
@@ -58,9 +65,11 @@ impl HandlerRegistry {
         if entries.handlers.contains_key(id) {
             return Err(RegistrationError::Duplicate(id.to_owned()));
         }
-        let launched = entries.launching.get(id).is_some_and(|state| !state.is_failing());
-        if !launched {
-            if self.mode == ChaincodeMode::Net {
+        let launch = entries.launching.get(id);
+        if launch.is_none_or(|state| state.is_failing()) {
+            // One whose launch is failing is being stopped, whoever opened its stream.
+            let wanted = launch.is_none() && handler.origin() == Origin::Dialled;
+            if self.mode == ChaincodeMode::Net && !wanted {
                 return Err(RegistrationError::Unsolicited(id.to_owned()));
             }
             entries.launching.insert(id.to_owned(), Arc::new(LaunchState::unsolicited()));

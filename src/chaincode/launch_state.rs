@@ -5,13 +5,14 @@
 
 use tokio::sync::watch;
 
-use super::LaunchError;
+use super::{ContainerInfo, LaunchError};
 
 /// A launch that is under way, or its outcome.
 #[derive(Debug)]
 pub(super) struct LaunchState {
     phase: watch::Sender<Phase>,
-    cleanup: Cleanup,
+    /// What was launched; none for a registration that nobody launched.
+    info: Option<ContainerInfo>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,21 +22,20 @@ enum Phase {
     Ended(Result<(), LaunchError>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cleanup {
-    ByLauncher,
-    None,
-}
-
 impl LaunchState {
     /// A launch that a launcher drives: it must call [`Self::end`] after a failure.
-    pub(super) fn launched() -> Self {
-        Self { phase: watch::Sender::new(Phase::Starting), cleanup: Cleanup::ByLauncher }
+    pub(super) fn launched(info: ContainerInfo) -> Self {
+        Self { phase: watch::Sender::new(Phase::Starting), info: Some(info) }
     }
 
     /// A registration that nobody launched (dev mode).
     pub(super) fn unsolicited() -> Self {
-        Self { phase: watch::Sender::new(Phase::Starting), cleanup: Cleanup::None }
+        Self { phase: watch::Sender::new(Phase::Starting), info: None }
+    }
+
+    /// What was launched.
+    pub(super) fn info(&self) -> Option<&ContainerInfo> {
+        self.info.as_ref()
     }
 
     /// The chaincode is ready.
@@ -45,9 +45,9 @@ impl LaunchState {
 
     /// The launch failed.
     pub(super) fn fail(&self, error: LaunchError) {
-        self.decide(match self.cleanup {
-            Cleanup::ByLauncher => Phase::Failing(error),
-            Cleanup::None => Phase::Ended(Err(error)),
+        self.decide(match self.info {
+            Some(_) => Phase::Failing(error),
+            None => Phase::Ended(Err(error)),
         });
     }
 

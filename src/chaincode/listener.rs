@@ -1,30 +1,21 @@
-//! Streams of chaincode in other processes: `protos.ChaincodeSupport/Register` (Fabric: `ChaincodeSupport.Register`,
-//! `Handler.ProcessStream`).
+//! Streams of chaincode in other processes: `protos.ChaincodeSupport/Register` (Fabric: `ChaincodeSupport.Register`).
 //!
-//! One task reads a stream and never waits for what it reads to be answered: each request runs beside it and ends with
-//! the stream. It waits only for a chaincode that does not take its answers, or that has more requests in work than any
-//! peer has transactions. Invariants: however a stream ends, the Handler is told, once; no process registers as a system
-//! chaincode, not even while that one is between two launches; with TLS, no message reaches the Handler before the stream's
-//! certificate has proved to be that of the name which it registers.
+//! How a stream is read is [`crate::container::grpc`]'s. Invariants: no process registers as a system chaincode, not even
+//! while that one is between two launches; with TLS, no message reaches the Handler before the stream's certificate has
+//! proved to be that of the name which it registers.
 
 use std::sync::Arc;
 
-use prost::Message;
+use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupport;
-use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{debug, error};
+use tracing::error;
 
-use super::message::Type;
-use super::outbox::{Messages, Outbox, outbox};
 use super::{Authenticator, SystemChaincodes};
-use crate::container::{PeerEnd, StreamAcceptor};
+use crate::container::StreamAcceptor;
+use crate::container::grpc::{Admission, Messages, Reader, outbox, registers};
 use crate::tls::{CertHash, TlsInfo};
-
-/// Requests of one stream in work at a time. A transaction has one, so nobody honest meets it.
-const IN_WORK: usize = 16_384;
 
 /// The service on which chaincode registers.
 pub struct ChaincodeListener {
@@ -66,13 +57,16 @@ impl ChaincodeSupport for ChaincodeListener {
         let (outbox, messages) = outbox();
         let peer = self.acceptor.accept(Arc::new(outbox.clone()));
         let work = self.work.clone().unwrap_or_else(Handle::current);
-        let authentication = self
-            .authenticator
-            .clone()
-            .map(|authenticator| Authentication { authenticator, certificate: TlsInfo::client_cert_hash_of(&request) });
-        let open = Open { peer, system_chaincodes: Arc::clone(&self.system_chaincodes), authentication };
+        let admission = OfThisPeer {
+            system_chaincodes: Arc::clone(&self.system_chaincodes),
+            authentication: self.authenticator.clone().map(|authenticator| Authentication {
+                authenticator,
+                certificate: TlsInfo::client_cert_hash_of(&request),
+            }),
+        };
+        let reader = Reader::new(peer, admission);
         tokio::spawn(async move {
-            let end = open.read(request.into_inner(), &outbox, &work).await;
+            let end = reader.read(request.into_inner(), &outbox, &work).await;
             if let Some(status) = end {
                 outbox.end(status);
             }
@@ -81,9 +75,8 @@ impl ChaincodeSupport for ChaincodeListener {
     }
 }
 
-/// The peer's end of a stream that is being read.
-struct Open {
-    peer: Arc<dyn PeerEnd>,
+/// Who may register here.
+struct OfThisPeer {
     system_chaincodes: Arc<dyn SystemChaincodes>,
     /// What the first message has to pass yet.
     authentication: Option<Authentication>,
@@ -94,83 +87,19 @@ struct Authentication {
     certificate: Option<CertHash>,
 }
 
-impl Open {
-    /// Reads until the stream ends; returns what the chaincode is to be told about it.
-    async fn read(
-        mut self,
-        mut messages: Streaming<ChaincodeMessage>,
-        outbox: &Outbox,
-        work: &Handle,
-    ) -> Option<Status> {
-        let mut requests = JoinSet::new();
-        loop {
-            let message = tokio::select! {
-                message = async {
-                    outbox.room().await;
-                    messages.message().await
-                }, if requests.len() < IN_WORK => message,
-                // Only so that the set does not grow; a request answers for itself.
-                Some(_) = requests.join_next() => continue,
-            };
-            if let Ok(Some(first)) = &message
-                && let Some(Authentication { authenticator, certificate }) = self.authentication.take()
-                && let Err(refused) = authenticator.authenticate(first, certificate)
-            {
-                return Some(Status::unknown(refused.to_string()));
-            }
-            if let Ok(Some(message)) = &message
-                && let Some(name) = self.claimed(message)
-            {
-                error!("a process that is not this peer tried to register as system chaincode {name}");
-                return Some(Status::permission_denied(format!("{name} is a system chaincode of this peer")));
-            }
-            match message.map(|message| message.map(|message| self.peer.receive(message))) {
-                Ok(Some(Ok(Some(request)))) => drop(requests.spawn_on(request, work)),
-                Ok(Some(Ok(None))) => {}
-                Ok(Some(Err(end))) => {
-                    error!("{end}");
-                    return Some(Status::unknown(end.to_string()));
-                }
-                Ok(None) => {
-                    debug!("received EOF, ending chaincode support stream");
-                    return None;
-                }
-                Err(failure) => {
-                    let failure = format!("receive failed: {}", reason(&failure));
-                    error!("handling chaincode support stream: {failure}");
-                    return Some(Status::unknown(failure));
-                }
-            }
+impl Admission for OfThisPeer {
+    fn refusal(&mut self, message: &ChaincodeMessage) -> Option<Status> {
+        if let Some(Authentication { authenticator, certificate }) = self.authentication.take()
+            && let Err(refused) = authenticator.authenticate(message, certificate)
+        {
+            return Some(Status::unknown(refused.to_string()));
         }
-    }
-
-    /// The system chaincode that a REGISTER is for. What cannot be read is the Handler's to refuse.
-    fn claimed(&self, message: &ChaincodeMessage) -> Option<String> {
-        if message.r#type() != Type::Register {
-            return None;
-        }
-        let id = ChaincodeId::decode(message.payload.clone()).ok()?;
-        let name = id.name.split_once(':').map_or(id.name.as_str(), |(name, _)| name);
-        self.system_chaincodes.is_sys_cc(name).then(|| name.to_owned())
-    }
-}
-
-/// What became of a stream, in one line: the transport's reasons stand behind the status, each behind the one before. A
-/// status that is one of them shows all of its parts and has nothing to add.
-fn reason(status: &Status) -> String {
-    let causes = std::iter::successors(std::error::Error::source(status), |cause| cause.source());
-    let mut text = status.message().to_owned();
-    for cause in causes.map(ToString::to_string).filter(|cause| !cause.starts_with("code: ")) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.peer.closed();
+        let id = registers(message)?;
+        let name = id.split_once(':').map_or(&*id, |(name, _)| name);
+        self.system_chaincodes.is_sys_cc(name).then(|| {
+            error!("a process that is not this peer tried to register as system chaincode {name}");
+            Status::permission_denied(format!("{name} is a system chaincode of this peer"))
+        })
     }
 }
 
@@ -181,16 +110,17 @@ mod tests {
 
     use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
     use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
-    use selvedge_proto::protos::{GetState, Response};
+    use selvedge_proto::protos::{ChaincodeId, GetState, Response};
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
     use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
     use tonic::transport::{Endpoint, Server};
 
-    use super::super::message;
+    use super::super::message::{self, Type};
     use super::super::testing::{CHANNEL, Rules, TestPeer, like, outcome};
     use super::*;
-    use crate::container::{ChaincodeStream, EndStream, Pending};
+    use crate::container::{ChaincodeStream, EndStream, PeerEnd, Pending};
+    use prost::Message;
 
     /// A chaincode that dialled the peer.
     struct Dialled {
@@ -235,15 +165,6 @@ mod tests {
 
     async fn dial(peer: &TestPeer) -> Dialled {
         dial_to(Arc::new(peer.support.clone())).await
-    }
-
-    #[test]
-    fn a_lost_stream_is_told_in_a_line() {
-        let lost = Status::from_error(Box::new(std::io::Error::other("stream closed because of a broken pipe")));
-        assert_eq!(reason(&lost), "stream closed because of a broken pipe");
-        let told = Status::from_error(Box::new(lost));
-        assert_eq!(reason(&told), "stream closed because of a broken pipe");
-        assert_eq!(reason(&Status::cancelled("operation was canceled")), "operation was canceled");
     }
 
     /// A registered chaincode `cc:1.0`.

@@ -4,7 +4,6 @@
 //! him; however that task ends, a failed launch leaves the registry and its waiters are released. (In Fabric a launch
 //! whose package is missing stays behind, and later callers wait for ever.)
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use super::handler_registry::{HandlerRegistry, Launching};
 use super::launch_state::LaunchState;
 use super::metrics::{ChaincodeMetrics, Outcome};
 use super::{ContainerInfo, LaunchError, RegistrationError};
+use crate::container::VmError;
 
 /// Launches chaincode in its runtime.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl RuntimeLauncher {
     pub(super) async fn launch(&self, info: &ContainerInfo) -> Result<(), LaunchError> {
         let id = info.ccid.to_string();
         let began = Instant::now();
-        let state = match self.registry.launching(&id) {
+        let state = match self.registry.launching(info) {
             Launching::Underway(state) => state,
             Launching::Begun(state) => {
                 let launch =
@@ -43,6 +43,11 @@ impl RuntimeLauncher {
         let outcome = state.ended().await;
         self.metrics.launched(&id, Outcome::of(&outcome), began.elapsed());
         outcome
+    }
+
+    /// Stops what was launched. Its stream ends with it, and that takes it out of the registry.
+    pub(super) async fn stop(&self, info: &ContainerInfo) -> Result<(), VmError> {
+        self.runtime.stop(info).await
     }
 }
 
@@ -56,7 +61,7 @@ struct Launch {
 
 impl Launch {
     async fn drive(self) {
-        let mut run = pin!(self.run());
+        let mut run = Box::pin(self.run());
         let ended = tokio::select! {
             biased;
             () = self.state.decided() => None,
@@ -67,11 +72,14 @@ impl Launch {
             }
             () = tokio::time::sleep(self.launcher.startup_timeout) => {
                 self.launcher.metrics.launch_timed_out(&self.id);
-                self.state.fail(LaunchError::Timeout(self.id.clone()));
+                let output = self.launcher.runtime.last_output(&self.info).await;
+                self.state.fail(LaunchError::Timeout { id: self.id.clone(), output });
                 None
             }
         };
         if self.state.is_failing() {
+            // One that is still in the VM's hands holds the container's lock, which the stop wants.
+            drop(run);
             debug!("stopping chaincode {} due to error while launching", self.id);
             if let Err(error) = self.launcher.runtime.stop(&self.info).await {
                 debug!("stop failed: {error}");
@@ -97,7 +105,8 @@ impl Launch {
             return error;
         }
         LaunchError::Registration(match runtime.wait(&self.info).await {
-            Ok(code) => RegistrationError::Exited(code),
+            Ok(code) => RegistrationError::Exited { code, output: self.launcher.runtime.last_output(&self.info).await },
+            Err(error @ VmError::Terminated { .. }) => RegistrationError::Terminated(Arc::new(error)),
             Err(error) => RegistrationError::Wait(Arc::new(error)),
         })
     }
@@ -125,7 +134,7 @@ mod tests {
     use super::super::testing::{CHANNEL, TestChaincode, TestPeer};
     use super::super::{ChaincodeConfig, ChaincodeSupport};
     use super::*;
-    use crate::container::{Ccid, StartContainer, StopContainer, Vm, VmController, VmError, VmType};
+    use crate::container::{Ccid, StartContainer, StopContainer, Vm, VmController, VmType};
 
     /// A VM whose containers do what the test says.
     #[derive(Default)]
@@ -145,6 +154,7 @@ mod tests {
         Refuse,
         Exit,
         Hang,
+        Stall,
         Panic,
     }
 
@@ -164,6 +174,7 @@ mod tests {
                 Script::Refuse => return Err(VmError::Other("no".into())),
                 Script::Exit => drop(self.exit.send_replace(Some(3))),
                 Script::Hang => {}
+                Script::Stall => std::future::pending().await,
                 Script::Panic => panic!("scripted"),
             }
             Ok(())
@@ -182,6 +193,11 @@ mod tests {
 
         async fn health_check(&self) -> Result<(), VmError> {
             Ok(())
+        }
+
+        async fn last_output(&self, _: &Ccid) -> String {
+            let script = *self.script.lock().unwrap();
+            if matches!(script, Script::Exit) { "panic: out of\nluck".to_owned() } else { String::new() }
         }
     }
 
@@ -223,8 +239,12 @@ mod tests {
         let (vm, support) = peer();
         let scripts = [
             (Script::Refuse, "error starting container: error starting container: no"),
-            (Script::Exit, "chaincode registration failed: container exited with 3"),
+            (
+                Script::Exit,
+                "chaincode registration failed: container exited with 3; the end of its output:\npanic: out of\nluck",
+            ),
             (Script::Hang, "timeout expired while starting chaincode cc:1.0 for transaction"),
+            (Script::Stall, "timeout expired while starting chaincode cc:1.0 for transaction"),
             (Script::Panic, "the launch of chaincode cc:1.0 was abandoned"),
         ];
         for (n, (script, text)) in scripts.into_iter().enumerate() {
@@ -233,7 +253,7 @@ mod tests {
             assert_eq!(launch(&support, 8).await, (0, vec![text; 8]));
             assert_eq!(vm.starts.load(Ordering::SeqCst), n + 1);
         }
-        assert_eq!(vm.stops.load(Ordering::SeqCst), 3, "a panic leaves nothing to stop");
+        assert_eq!(vm.stops.load(Ordering::SeqCst), 4, "a panic leaves nothing to stop");
         *vm.script.lock().unwrap() = Script::Register;
         assert_eq!(launch(&support, 8).await, (8, vec![]));
     }

@@ -14,16 +14,20 @@ use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::container_runtime::ContainerRuntime;
+use super::handler::Origin;
 use super::message::Type;
 use super::metrics::ChaincodeMetrics;
 use super::runtime_launcher::RuntimeLauncher;
 use super::transaction_context::Execution;
 use super::{
     ChaincodeConfig, ChaincodeMode, ContainerInfo, Environment, ExecuteError, Executed, Handler, HandlerRegistry,
-    InvokeError, TransactionParams,
+    InvokeError, LaunchError, TransactionParams,
 };
-use crate::container::{Budget, Ccid, ChaincodeStream, PeerEnd, StreamAcceptor, VmController};
+use crate::container::{
+    Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StreamAcceptor, StreamError, VmController, VmError,
+};
 use crate::ledger::SharedSimulator;
+use crate::platforms::Platform;
 
 /// The chaincode side of the peer. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -106,6 +110,20 @@ impl ChaincodeSupport {
         conclude(&params.txid, &info.ccid, answer)
     }
 
+    /// Where chaincode is told to register: `host:port`.
+    pub fn peer_address(&self) -> &str {
+        &self.config().launch.peer_address
+    }
+
+    /// The arguments, variables and files with which a chaincode of this platform would be started now. With TLS there is a
+    /// new certificate among them, and an earlier one for `id` registers no more.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn launch_config(&self, id: &str, platform: Platform) -> Result<StartContainer, LaunchError> {
+        self.shared.launcher.runtime.launch_config(id, platform)
+    }
+
     /// The handler of a chaincode, which is launched if it does not run.
     ///
     /// # Errors
@@ -137,6 +155,12 @@ impl ChaincodeSupport {
         self.registry().handler(&id).ok_or_else(|| no_handler(channel, ccid))
     }
 
+    /// The handler that stands in the registry under this id.
+    #[cfg(test)]
+    pub(crate) fn registered(&self, id: &str) -> Option<Arc<Handler>> {
+        self.registry().handler(id)
+    }
+
     /// Sends a TRANSACTION and waits for the message that answers it (Fabric: `Invoke`).
     pub(super) async fn invoke(
         &self,
@@ -163,6 +187,17 @@ impl ChaincodeSupport {
         Ok(handler.execute(execution, params, budget, ccid, &input).await?)
     }
 
+    /// Stops a chaincode that this peer launched, whatever runs on it; says whether there was one (Fabric: `Stop`).
+    ///
+    /// # Errors
+    /// The VM's.
+    pub async fn stop(&self, ccid: &Ccid) -> Result<bool, VmError> {
+        match self.registry().launched(&ccid.to_string()) {
+            Some(info) => self.shared.launcher.stop(&info).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     pub(super) fn config(&self) -> &ChaincodeConfig {
         &self.shared.config
     }
@@ -186,7 +221,14 @@ impl ChaincodeSupport {
 
 impl StreamAcceptor for ChaincodeSupport {
     fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd> {
-        Handler::new(self.clone(), stream)
+        Handler::new(self.clone(), stream, Origin::Accepted)
+    }
+
+    fn accept_dialled(&self, stream: Arc<dyn ChaincodeStream>, ccid: &Ccid) -> Result<Arc<dyn PeerEnd>, StreamError> {
+        if self.environment().system_chaincodes.is_sys_cc(&ccid.name) {
+            return Err(StreamError(format!("{} is a system chaincode of this peer", ccid.name)));
+        }
+        Ok(Handler::new(self.clone(), stream, Origin::Dialled))
     }
 }
 

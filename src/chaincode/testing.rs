@@ -9,8 +9,9 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
 use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeId, ChaincodeInput, ChaincodeMessage,
-    Proposal, ProposalResponsePayload, Response, SignedProposal, Transaction, TransactionAction, TxValidationCode,
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeData, ChaincodeEndorsedAction, ChaincodeId, ChaincodeInput,
+    ChaincodeMessage, Proposal, ProposalResponsePayload, Response, SignedProposal, Transaction, TransactionAction,
+    TxValidationCode,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -38,7 +39,8 @@ pub(crate) struct TestPeer {
 }
 
 /// What the test makes of the rest of the peer. `scc` and `hidden` are system chaincodes; only the first may be called.
-/// There is no chaincode `missing`, and whoever looks for `broken`, chaincode or collection, panics.
+/// There is no chaincode `missing`,
+/// `foreign` has another instantiation policy than its package, and whoever looks for `broken`, chaincode or collection, panics.
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) capabilities: Mutex<Option<ApplicationCapabilities>>,
@@ -74,8 +76,20 @@ impl Definitions for Rules {
         }
     }
 
-    async fn version(&self, name: &str, _: Option<&SharedSimulator>) -> Result<String, DefinitionError> {
-        self.container_info(name, None).await.map(|info| info.ccid.version)
+    async fn definition(&self, name: &str, _: Option<&SharedSimulator>) -> Result<ChaincodeData, DefinitionError> {
+        let Ccid { name, version } = Definitions::container_info(self, name, None).await?.ccid;
+        Ok(ChaincodeData { name, version, ..ChaincodeData::default() })
+    }
+
+    async fn check_instantiation_policy(&self, name: &str, _: &ChaincodeData) -> Result<(), DefinitionError> {
+        match name {
+            "foreign" => Err(DefinitionError::PolicyMismatch { name: name.into(), version: "1.0".into() }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn installed(&self, ccid: &Ccid) -> Result<ContainerInfo, String> {
+        Err(format!("chaincode {ccid} is not installed"))
     }
 }
 

@@ -54,6 +54,11 @@ impl TransactionContexts {
         }
     }
 
+    /// Whether nothing is executed.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.open).by_txid.is_empty()
+    }
+
     /// Whether the stream has ended.
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.open).closed

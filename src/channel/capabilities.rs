@@ -186,6 +186,11 @@ impl ApplicationCapabilities {
         self.from("V1_2") || self.0.any(&[PRIVATE_DATA_EXPERIMENTAL])
     }
 
+    /// An upgrade may bring collections (from V1_2 on).
+    pub fn collection_upgrade(&self) -> bool {
+        self.from("V1_2")
+    }
+
     /// The stricter validation of 1.1: an upgrade has to satisfy the new instantiation policy too.
     pub fn v1_1_validation(&self) -> bool {
         self.from("V1_1")
@@ -231,7 +236,8 @@ mod tests {
         let v1_1 = application(&["V1_1"]);
         assert!(v1_1.forbid_duplicate_txid_in_block() && v1_1.v1_1_validation() && !v1_1.acls());
         let v1_2 = application(&["V1_2"]);
-        assert!(v1_2.acls() && v1_2.v1_2_validation() && v1_2.private_channel_data() && !v1_2.key_level_endorsement());
+        assert!(v1_2.acls() && v1_2.v1_2_validation() && v1_2.private_channel_data() && v1_2.collection_upgrade());
+        assert!(!v1_2.key_level_endorsement());
         let v1_3 = application(&["V1_3"]);
         assert!(v1_3.key_level_endorsement() && !v1_3.store_pvt_data_of_invalid_tx());
         let v1_4_2 = application(&["V1_4_2"]);
@@ -239,7 +245,7 @@ mod tests {
         let v2_5 = application(&["V2_5"]);
         assert!(v2_5.purge_private_data() && v2_5.acls());
         let experiment = application(&[PRIVATE_DATA_EXPERIMENTAL]);
-        assert!(experiment.private_channel_data() && !experiment.acls());
+        assert!(experiment.private_channel_data() && !experiment.acls() && !experiment.collection_upgrade());
     }
 
     #[test]

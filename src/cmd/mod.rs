@@ -41,7 +41,7 @@ enum Verb {
     /// Operate a node: start.
     #[command(subcommand)]
     Node(node::NodeVerb),
-    /// Operate chaincode: invoke, query, list.
+    /// Operate chaincode: package, signpackage, install, instantiate, upgrade, invoke, query, list.
     Chaincode(Box<chaincode::ChaincodeCommand>),
     /// Operate a channel: create, join, list, getinfo, fetch, signconfigtx, update.
     Channel(Box<channel::ChannelCommand>),

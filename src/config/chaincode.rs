@@ -1,16 +1,18 @@
-//! Section `chaincode` of core.yaml, but for `chaincode.wasm`.
+//! Section `chaincode` of core.yaml, but for `chaincode.ccaas`, `chaincode.wasm` and what images are built with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ccaas::{self, CcaasConfig};
 use super::document::{Document, PluginEntry};
 use super::error::{Origin, Problem};
 use super::peer::PeerConfig;
 use super::units::parse_duration;
 use super::values::{Values, parse_flag};
 use super::wasm::{self, WasmConfig};
-use super::{Environment, keys};
+use super::{Environment, build, keys};
+use crate::platforms::BuildSettings;
 
 /// System chaincodes that are enabled where core.yaml has no `chaincode.system`, as in the file that Fabric ships.
 const DEFAULT_SYSTEM: [&str; 3] = ["cscc", "lscc", "qscc"];
@@ -40,6 +42,10 @@ pub struct ChaincodeConfig {
     pub logging: ChaincodeLogging,
     /// `chaincode.runtimeParams`
     pub runtime_params: RuntimeParams,
+    /// `chaincode.ccaas`
+    pub ccaas: CcaasConfig,
+    /// `chaincode.builder`, `pull`, and the images of each language.
+    pub build: BuildSettings,
     /// `chaincode.wasm`
     pub wasm: WasmConfig,
 }
@@ -128,8 +134,8 @@ pub(super) fn read(
         system,
         system_plugins,
         logging: ChaincodeLogging {
-            level: values.text("chaincode.logging.level"),
-            shim: values.text("chaincode.logging.shim"),
+            level: log_level(values, "chaincode.logging.level"),
+            shim: log_level(values, "chaincode.logging.shim"),
             format: values.text("chaincode.logging.format"),
         },
         runtime_params: RuntimeParams {
@@ -138,8 +144,21 @@ pub(super) fn read(
             use_get_multiple_keys: values.flag("chaincode.runtimeParams.useGetMultipleKeys"),
             max_size_get_multiple_keys: values.number("chaincode.runtimeParams.maxSizeGetMultipleKeys", 1..=u32::MAX),
         },
+        ccaas: ccaas::read(values, environment),
+        build: build::read(values),
         wasm: wasm::read(values, environment, peer, execute_timeout),
     }
+}
+
+/// A level as shims know them; another becomes `INFO`, as in Fabric.
+fn log_level(values: &mut Values<'_>, key: &str) -> String {
+    const LEVELS: [&str; 6] = ["CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
+    let level = values.text(key);
+    if LEVELS.iter().any(|known| known.eq_ignore_ascii_case(&level)) {
+        return level;
+    }
+    values.warnings.push(format!("{key}={level} is no log level and means INFO; write one of {}", LEVELS.join(", ")));
+    "INFO".to_owned()
 }
 
 /// A bare number is seconds here, in Fabric too; 0 and anything below it switch pings off.

@@ -17,6 +17,8 @@ pub(super) struct Document {
     pub(super) scalars: BTreeMap<&'static str, String>,
     /// Lists by the key as Fabric writes it.
     pub(super) lists: BTreeMap<&'static str, Vec<String>>,
+    /// Maps of texts by the key as Fabric writes it.
+    pub(super) maps: BTreeMap<&'static str, BTreeMap<String, String>>,
     /// `chaincode.system`, where it is there.
     pub(super) system: Option<BTreeMap<String, String>>,
     /// `chaincode.systemPlugins`.
@@ -100,6 +102,11 @@ impl<'de> Visitor<'de> for Section<'_> {
                 Kind::List(key) => {
                     let list = entries.next_value::<Option<Vec<String>>>()?.unwrap_or_default();
                     self.document.lists.insert(key, list);
+                }
+                Kind::Map(key) => {
+                    if let Some(map) = entries.next_value::<Option<TextMap>>()? {
+                        self.document.maps.insert(key, map.0);
+                    }
                 }
                 Kind::System => self.document.system = entries.next_value::<Option<TextMap>>()?.map(|map| map.0),
                 Kind::Plugins => self.document.plugins = entries.next_value::<Option<_>>()?.unwrap_or_default(),
@@ -195,8 +202,9 @@ mod tests {
 
     #[test]
     fn nothing_is_passed_over_silently() {
-        let document = parse("peer:\n  gossip: {bootstrap: [a, b]}\n  wrong: 1\nelse: {a: 1}\nvm:\n").expect("parses");
-        assert_eq!(document.unused, ["peer.gossip.bootstrap", "vm"]);
+        let document =
+            parse("peer:\n  gossip: {bootstrap: [a, b]}\n  wrong: 1\nelse: {a: 1}\nlogging:\n").expect("parses");
+        assert_eq!(document.unused, ["peer.gossip.bootstrap", "logging"]);
         assert_eq!(document.unknown, ["peer.wrong", "else"]);
     }
 

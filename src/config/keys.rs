@@ -9,7 +9,22 @@ pub(super) const SYSTEM: &str = "chaincode.system";
 pub(super) const PLUGINS: &str = "chaincode.systemPlugins";
 
 /// Keys that hold a list of texts, empty where the file does not say.
-pub(super) const LISTS: &[&str] = &["peer.tls.clientRootCAs.files"];
+pub(super) const LISTS: &[&str] = &[
+    "peer.tls.clientRootCAs.files",
+    "vm.docker.hostConfig.CapAdd",
+    "vm.docker.hostConfig.CapDrop",
+    "vm.docker.hostConfig.Dns",
+    "vm.docker.hostConfig.DnsSearch",
+    "vm.docker.hostConfig.ExtraHosts",
+    "vm.docker.hostConfig.SecurityOpt",
+];
+
+/// Texts by name.
+type TextMap = &'static [(&'static str, &'static str)];
+
+/// Keys that hold a map of texts, and that map where the file does not say.
+pub(super) const MAPS: &[(&str, TextMap)] =
+    &[("vm.docker.hostConfig.LogConfig.Config", &[("max-size", "50m"), ("max-file", "5")])];
 
 /// Keys with one value each, and that value where the file does not say. An empty default means "see the comment in
 /// `docs/core.yaml`": another setting, the machine or the package decides.
@@ -36,6 +51,14 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("peer.tls.clientKey.file", ""),
     ("peer.tls.serverhostoverride", ""),
     ("chaincode.mode", "net"),
+    ("chaincode.builder", "$(DOCKER_NS)/fabric-ccenv:$(TWO_DIGIT_VERSION)"),
+    ("chaincode.pull", "false"),
+    ("chaincode.golang.runtime", "$(BASE_DOCKER_NS)/fabric-baseos:$(ARCH)-$(BASE_VERSION)"),
+    ("chaincode.golang.dynamicLink", "false"),
+    ("chaincode.node.runtime", "$(BASE_DOCKER_NS)/fabric-baseimage:$(ARCH)-$(BASE_VERSION)"),
+    ("chaincode.java.runtime", "$(DOCKER_NS)/fabric-javaenv:$(TWO_DIGIT_VERSION)"),
+    ("chaincode.rust.builder", "rust:1-alpine"),
+    ("chaincode.rust.runtime", "scratch"),
     ("chaincode.startuptimeout", "300s"),
     ("chaincode.executetimeout", "30s"),
     ("chaincode.installTimeout", "300s"),
@@ -50,6 +73,9 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("chaincode.runtimeParams.maxSizeWriteBatch", "1000"),
     ("chaincode.runtimeParams.useGetMultipleKeys", "true"),
     ("chaincode.runtimeParams.maxSizeGetMultipleKeys", "1000"),
+    ("chaincode.ccaas.redial.minDelay", "250ms"),
+    ("chaincode.ccaas.redial.maxDelay", "30s"),
+    ("chaincode.ccaas.redial.giveUpAfter", "1h"),
     ("chaincode.wasm.systemPath", ""),
     ("chaincode.wasm.systemVersion", ""),
     ("chaincode.wasm.cachePath", ""),
@@ -67,6 +93,30 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("chaincode.wasm.limits.logLine", "8 KiB"),
     ("chaincode.wasm.limits.logLines", "1000"),
     ("chaincode.wasm.limits.callDepth", "8"),
+    ("vm.endpoint", "unix:///var/run/docker.sock"),
+    ("vm.docker.tls.enabled", "false"),
+    ("vm.docker.tls.ca.file", "docker/ca.crt"),
+    ("vm.docker.tls.cert.file", "docker/tls.crt"),
+    ("vm.docker.tls.key.file", "docker/tls.key"),
+    ("vm.docker.attachStdout", "false"),
+    ("vm.docker.hostConfig.NetworkMode", "host"),
+    ("vm.docker.hostConfig.IpcMode", ""),
+    ("vm.docker.hostConfig.PidMode", ""),
+    ("vm.docker.hostConfig.UTSMode", ""),
+    ("vm.docker.hostConfig.LogConfig.Type", "json-file"),
+    ("vm.docker.hostConfig.ReadonlyRootfs", "false"),
+    ("vm.docker.hostConfig.CgroupParent", ""),
+    ("vm.docker.hostConfig.Memory", "2147483648"),
+    ("vm.docker.hostConfig.MemorySwap", "0"),
+    ("vm.docker.hostConfig.MemorySwappiness", "0"),
+    ("vm.docker.hostConfig.OomKillDisable", "false"),
+    ("vm.docker.hostConfig.CpuShares", "0"),
+    ("vm.docker.hostConfig.CpuQuota", "0"),
+    ("vm.docker.hostConfig.CpuPeriod", "0"),
+    ("vm.docker.hostConfig.Cpuset", ""),
+    ("vm.docker.hostConfig.CpusetCPUs", ""),
+    ("vm.docker.hostConfig.CpusetMEMs", ""),
+    ("vm.docker.hostConfig.BlkioWeight", "0"),
     ("ledger.state.stateDatabase", "goleveldb"),
     ("ledger.state.totalQueryLimit", "100000"),
     ("ledger.history.enableHistoryDatabase", "true"),
@@ -82,14 +132,9 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
 
 /// Keys and sections of Fabric's core.yaml (1.4 to 3.x) that this version reads past.
 const UNUSED: &[&str] = &[
-    "chaincode.builder",
     "chaincode.car",
     "chaincode.externalBuilders",
-    "chaincode.golang",
     "chaincode.id",
-    "chaincode.java",
-    "chaincode.node",
-    "chaincode.pull",
     "ledger.blockchain",
     "ledger.pvtdataStore",
     "ledger.snapshots",
@@ -117,7 +162,6 @@ const UNUSED: &[&str] = &[
     "peer.profile",
     "peer.tls.serverRootCAs",
     "peer.validatorPoolSize",
-    "vm",
 ];
 
 /// Keys that are read and checked, and do nothing yet.
@@ -130,6 +174,8 @@ pub(super) enum Kind {
     Scalar(&'static str),
     /// One of [`LISTS`].
     List(&'static str),
+    /// One of [`MAPS`].
+    Map(&'static str),
     /// [`SYSTEM`].
     System,
     /// [`PLUGINS`].
@@ -148,6 +194,8 @@ pub(super) fn classify(path: &str) -> Kind {
         Kind::Scalar(key)
     } else if let Some(key) = LISTS.iter().find(|key| key.eq_ignore_ascii_case(path)) {
         Kind::List(key)
+    } else if let Some((key, _)) = MAPS.iter().find(|(key, _)| key.eq_ignore_ascii_case(path)) {
+        Kind::Map(key)
     } else if SYSTEM.eq_ignore_ascii_case(path) {
         Kind::System
     } else if PLUGINS.eq_ignore_ascii_case(path) {
@@ -203,7 +251,8 @@ pub(super) fn nearest(path: &str) -> Option<&'static str> {
 
 /// Every key that has an effect.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
-    SCALARS.iter().map(|(key, _)| *key).chain(LISTS.iter().copied()).chain([SYSTEM, PLUGINS])
+    let lists = LISTS.iter().copied().chain(MAPS.iter().map(|(key, _)| *key));
+    SCALARS.iter().map(|(key, _)| *key).chain(lists).chain([SYSTEM, PLUGINS])
 }
 
 fn is_below(key: &str, section: &str) -> bool {
@@ -249,7 +298,7 @@ mod tests {
     fn a_variable_is_the_key_in_capitals_with_underscores() {
         assert_eq!(variable("peer.limits.concurrency.endorserService"), "CORE_PEER_LIMITS_CONCURRENCY_ENDORSERSERVICE");
         assert_eq!(classify_variable("CORE_PEER_LISTENADDRESS"), Kind::Scalar("peer.listenAddress"));
-        assert_eq!(classify_variable("CORE_VM_DOCKER_ATTACHSTDOUT"), Kind::Unused);
+        assert_eq!(classify_variable("CORE_VM_DOCKER_ATTACHSTDOUT"), Kind::Scalar("vm.docker.attachStdout"));
         assert_eq!(classify_variable("CORE_PEER_LISTENADRESS"), Kind::Unknown);
     }
 

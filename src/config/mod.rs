@@ -4,6 +4,8 @@
 //! `docs/core.yaml` is the reference of every key. What a key does is its user's matter. Invariant: a [`Config`] has been
 //! checked as a whole, so that its users need not check again.
 
+mod build;
+mod ccaas;
 mod chaincode;
 mod document;
 mod error;
@@ -14,17 +16,20 @@ mod tests;
 mod tls;
 mod units;
 mod values;
+mod vm;
 mod wasm;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use ccaas::CcaasConfig;
 pub use chaincode::{ChaincodeConfig, ChaincodeLogging, ChaincodeMode, PluginConfig, RuntimeParams};
 pub use error::{ConfigError, Origin, Problem};
 pub use peer::PeerConfig;
 pub use tls::TlsConfig;
 pub use units::{ByteSize, parse_duration};
+pub use vm::{DockerEndpoint, DockerTls, HostConfig, VmConfig};
 pub use wasm::{WasmConfig, WasmLimits};
 
 use document::Document;
@@ -67,6 +72,8 @@ pub struct Config {
     pub peer: PeerConfig,
     /// `chaincode`
     pub chaincode: ChaincodeConfig,
+    /// `vm`
+    pub vm: VmConfig,
     /// `ledger`
     pub ledger: LedgerConfig,
     /// `operations`
@@ -140,6 +147,7 @@ impl Config {
         let peer = peer::read(&mut values, &environment.directory, file.is_some());
         let chaincode = chaincode::read(&mut values, environment, document, &base, &peer);
         let config = Self {
+            vm: vm::read(&mut values),
             ledger: LedgerConfig {
                 state_database: state_database(&mut values, file.is_some()),
                 total_query_limit: values.number("ledger.state.totalQueryLimit", 1..=u32::MAX),

@@ -36,7 +36,9 @@ fn an_empty_name_makes_no_development_channel() {
 
 #[test]
 fn the_reference_file_parses_to_exactly_the_defaults() {
-    assert_eq!(of_file(REFERENCE, &[]).expect("is valid"), of_file("", &[]).expect("is valid"));
+    // Whether the endpoint was written down is a setting, too.
+    let written = [("CORE_VM_ENDPOINT", "unix:///var/run/docker.sock")];
+    assert_eq!(of_file(REFERENCE, &[]).expect("is valid"), of_file("", &written).expect("is valid"));
 }
 
 #[test]
@@ -226,7 +228,8 @@ fn a_list_of_files_may_come_from_a_variable() {
 #[test]
 fn unknown_keys_are_reported_once_with_the_nearest() {
     let text = "peer:\n  listenAdress: 0.0.0.0:7051\n  gossip: {bootstrap: a}\n  BCCSP: {Default: SW}\n";
-    let config = of_file(text, &[("CORE_PEER_FILESYSTEMPAHT", "/data"), ("CORE_VM_ENDPOINT", "x")]).expect("is valid");
+    let config =
+        of_file(text, &[("CORE_PEER_FILESYSTEMPAHT", "/data"), ("CORE_LOGGING_FORMAT", "x")]).expect("is valid");
     assert_eq!(
         config.warnings,
         [
@@ -292,6 +295,14 @@ fn a_plugin_that_is_enabled_in_one_place_only_is_pointed_out() {
     let config = of_file("chaincode: {systemPlugins: [{name: a, path: x, enabled: true}]}", &[]).expect("is valid");
     assert_eq!(config.warnings.len(), 1);
     assert!(config.warnings[0].contains("write `a: enable`"), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_log_level_that_no_shim_knows_is_info_and_warned_of() {
+    let config = of_file("chaincode: {logging: {level: Debug, shim: verbose}}", &[]).expect("is valid");
+    assert_eq!((&*config.chaincode.logging.level, &*config.chaincode.logging.shim), ("Debug", "INFO"));
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].starts_with("chaincode.logging.shim=verbose is no log level"), "{:?}", config.warnings);
 }
 
 #[test]

@@ -118,14 +118,34 @@ impl<'a> Values<'a> {
         Some(self.text(key)).filter(|text| !text.is_empty()).map(|text| self.base.join(text))
     }
 
-    /// The paths of a list. A variable holds them with blanks between, as for viper, or in YAML's form: `[a, b]`.
+    /// A path.
+    pub(super) fn path(&mut self, key: &str) -> PathBuf {
+        self.base.join(self.name(key))
+    }
+
+    /// The paths of a list.
     pub(super) fn paths(&self, key: &str) -> Vec<PathBuf> {
+        self.list(key).iter().map(|path| self.base.join(path)).collect()
+    }
+
+    /// The texts of a list, without empty ones. A variable holds them with blanks between, as for viper, or in YAML's form:
+    /// `[a, b]`.
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
         let written =
             match self.variables.get(&keys::variable(key)).map(|text| text.trim()).filter(|text| !text.is_empty()) {
                 Some(text) => split_list(text),
                 None => self.document.lists.get(key).cloned().unwrap_or_default(),
             };
-        written.iter().filter(|path| !path.is_empty()).map(|path| self.base.join(path)).collect()
+        written.into_iter().filter(|item| !item.is_empty()).collect()
+    }
+
+    /// The texts of a map: what the file has replaces the default as a whole. As in Fabric, no variable overrides it.
+    pub(super) fn map(&self, key: &str) -> BTreeMap<String, String> {
+        let written = self.document.maps.get(key).cloned();
+        written.unwrap_or_else(|| {
+            let default = keys::MAPS.iter().find(|(known, _)| *known == key).map_or(&[][..], |(_, default)| *default);
+            default.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        })
     }
 }
 

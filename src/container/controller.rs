@@ -54,6 +54,14 @@ impl VmController {
         self.vm(vm)?.wait(ccid).await
     }
 
+    /// The end of what a container wrote, for an error about it; empty where nothing is known.
+    pub async fn last_output(&self, vm: VmType, ccid: &Ccid) -> String {
+        match self.vm(vm) {
+            Ok(vm) => vm.last_output(ccid).await,
+            Err(_) => String::new(),
+        }
+    }
+
     fn vm(&self, vm: VmType) -> Result<&dyn Vm, VmError> {
         self.vms.get(&vm).map(|vm| &**vm).ok_or(VmError::UnsupportedType(vm))
     }

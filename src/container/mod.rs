@@ -6,6 +6,9 @@
 mod budget;
 mod ccid;
 mod controller;
+pub mod docker;
+pub(crate) mod grpc;
+pub mod server;
 mod stream;
 mod vm;
 pub mod wasm;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use selvedge_proto::protos::ChaincodeMessage;
 use thiserror::Error;
 
-use super::Budget;
+use super::{Budget, Ccid};
 
 /// Work that a message causes. Whoever gave the message runs it; dropping the future abandons it.
 pub type Pending = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -54,6 +54,16 @@ pub trait PeerEnd: Send + Sync + 'static {
 pub trait StreamAcceptor: Send + Sync + 'static {
     /// Makes the peer's end for a stream that just opened.
     fn accept(&self, stream: Arc<dyn ChaincodeStream>) -> Arc<dyn PeerEnd>;
+
+    /// The same for a stream that this peer opened to the service of a chaincode, which may register on it whether or not
+    /// a launch waits for it. The transport lets it register as that chaincode only.
+    ///
+    /// # Errors
+    /// [`StreamError`] when no service may be this chaincode.
+    fn accept_dialled(&self, stream: Arc<dyn ChaincodeStream>, ccid: &Ccid) -> Result<Arc<dyn PeerEnd>, StreamError> {
+        let _ = ccid;
+        Ok(self.accept(stream))
+    }
 }
 
 /// A message could not be sent: the other end is gone.

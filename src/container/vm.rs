@@ -70,9 +70,14 @@ pub trait Vm: Send + Sync + 'static {
 
     /// Whether the VM can start containers at all.
     async fn health_check(&self) -> Result<(), VmError>;
+
+    /// The end of what the container wrote, for an error about it; empty where nothing is known.
+    async fn last_output(&self, _ccid: &Ccid) -> String {
+        String::new()
+    }
 }
 
-/// Why a VM refused. The texts are Fabric's (`inproccontroller`, `dockercontroller`), which clients see.
+/// Why a VM refused. The texts are Fabric's (`inproccontroller`, `dockercontroller`, `extcc`), which clients see.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum VmError {
@@ -97,6 +102,27 @@ pub enum VmError {
         /// Container name.
         ccid: String,
         /// What went wrong, for a reader.
+        cause: String,
+    },
+    /// A service could not be dialled.
+    #[error(
+        "connection to {ccid} failed: error cannot create connection for {ccid}: error creating grpc connection to {address}: \
+         {cause}"
+    )]
+    Connection {
+        /// The chaincode.
+        ccid: String,
+        /// Where its service should be.
+        address: String,
+        /// What went wrong, for a reader.
+        cause: String,
+    },
+    /// The connection to a service has ended for good.
+    #[error("connection to {ccid} terminated: {cause}")]
+    Terminated {
+        /// The chaincode.
+        ccid: String,
+        /// Why, for a reader.
         cause: String,
     },
     /// No VM of that type was configured.

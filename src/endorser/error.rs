@@ -7,6 +7,7 @@ use crate::channel::AclError;
 use crate::decode::Undecodable;
 use crate::ledger::LedgerError;
 use crate::msp::MspError;
+use crate::platforms::UnknownPlatform;
 use crate::private_data::DistributionError;
 
 /// Where a client finds an error.
@@ -112,9 +113,26 @@ pub enum EndorserError {
         /// Why it was not found.
         source: DefinitionError,
     },
+    /// What is installed here may not run as the chaincode that the channel has.
+    #[error(transparent)]
+    Policy(#[from] DefinitionError),
     /// The chaincode gave no answer.
     #[error(transparent)]
     Execute(#[from] ExecuteError),
+    /// The chaincode that lscc deployed is written for nothing that this peer has.
+    #[error(transparent)]
+    Platform(#[from] UnknownPlatform),
+    /// The package of the chaincode that lscc deployed cannot be read.
+    #[error("cannot deploy a chaincode which is not installed: could not get chaincode from fs: {0}")]
+    NotInstalled(String),
+    /// The chaincode that lscc deployed has the name of one of the system's.
+    #[error("attempting to deploy a system chaincode {name}/{channel}")]
+    DeploySystemChaincode {
+        /// The name.
+        name: String,
+        /// The channel.
+        channel: String,
+    },
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -153,7 +171,11 @@ impl EndorserError {
             | Self::NoInput(_)
             | Self::Payload(_)
             | Self::NotInstantiated { .. }
+            | Self::Policy(_)
             | Self::Execute(_)
+            | Self::Platform(_)
+            | Self::NotInstalled(_)
+            | Self::DeploySystemChaincode { .. }
             | Self::Ledger(_)
             | Self::PrivateDataInInstantiate
             | Self::NoCollections(_)

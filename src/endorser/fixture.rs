@@ -9,8 +9,10 @@ use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInput, Response};
 use tempfile::TempDir;
 
 use super::{ChaincodeExecutor, EndorserParts};
-use crate::chaincode::{ExecuteError, Executed, TransactionParams};
-use crate::chaincode::{Ledgers, SystemChaincodes};
+use crate::chaincode::packages::PackageStore;
+use crate::chaincode::{
+    ChaincodeMode, ContainerInfo, ExecuteError, Executed, Ledgers, Lifecycle, SystemChaincodes, TransactionParams,
+};
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::channel::{AclChecker, Authenticator, Bundle, Channels};
 use crate::client::{CreatedProposal, create_chaincode_proposal};
@@ -29,6 +31,7 @@ pub(crate) struct Network {
     pub(crate) user: SigningIdentity,
     pub(crate) channels: Arc<Channels>,
     pub(crate) transient: Arc<TransientStore>,
+    pub(crate) packages: Arc<PackageStore>,
     pub(crate) parts: EndorserParts,
     _place: TempDir,
 }
@@ -54,17 +57,21 @@ impl Network {
         let transient = Arc::new(TransientStore::open(&place.path().join("transientStore")).expect("a store"));
         let local = Arc::new(Msp::load(&msp.peer, MSPID).expect("the peer's MSP"));
         let authenticator = Arc::new(Authenticator::new(channels.clone(), local));
+        let packages = PackageStore::open(&place.path().join("chaincodes")).expect("a store");
+        let packages = Arc::new(packages);
         let parts = EndorserParts {
             acl: AclChecker::new(Arc::clone(&authenticator)),
             authenticator,
             system_chaincodes: Arc::new(Sccs),
+            definitions: Arc::new(Lifecycle::new(Arc::new(Sccs), Arc::clone(&packages), ChaincodeMode::Net)),
             executor: Arc::new(Answer::status(200)),
             ledgers: Arc::new(Disk(ledgers)),
             private_data: Arc::new(LocalDistributor::new(Arc::clone(&transient))),
             signer: Arc::new(SigningIdentity::load(&msp.peer, MSPID).expect("the peer's key")),
+            metrics: Arc::default(),
         };
         let user = SigningIdentity::load(&msp.user, MSPID).expect("the user's key");
-        Self { msp, user, channels, transient, parts, _place: place }
+        Self { msp, user, channels, transient, packages, parts, _place: place }
     }
 
     /// A proposal of the user.
@@ -139,5 +146,14 @@ impl ChaincodeExecutor for Answer {
             Self::Response(response) => Ok(Executed { response: response.clone(), event: Some(event) }),
             Self::Panic => panic!("the executor dies"),
         }
+    }
+
+    async fn execute_init(
+        &self,
+        _: &TransactionParams,
+        _: &ContainerInfo,
+        _: ChaincodeInput,
+    ) -> Result<Executed, ExecuteError> {
+        unreachable!("nothing is deployed")
     }
 }

@@ -12,8 +12,8 @@ use tonic::{Request, Response, Status};
 
 use super::check::{CheckedProposal, check};
 use super::simulate::simulate;
-use super::{ChaincodeExecutor, EndorserError, Placement, response};
-use crate::chaincode::{Ledgers, SystemChaincodes};
+use super::{ChaincodeExecutor, EndorserError, EndorserMetrics, Placement, response};
+use crate::chaincode::{Definitions, Ledgers, SystemChaincodes};
 use crate::channel::{AclChecker, Authenticator, resource};
 use crate::msp::Signer;
 use crate::private_data::PrivateDataDistributor;
@@ -30,6 +30,8 @@ pub struct EndorserParts {
     pub acl: AclChecker,
     /// Says which chaincodes are system chaincodes.
     pub system_chaincodes: Arc<dyn SystemChaincodes>,
+    /// Says which chaincode is what the channel agreed on.
+    pub definitions: Arc<dyn Definitions>,
     /// Runs chaincode.
     pub executor: Arc<dyn ChaincodeExecutor>,
     /// Finds ledgers.
@@ -38,6 +40,8 @@ pub struct EndorserParts {
     pub private_data: Arc<dyn PrivateDataDistributor>,
     /// Signs endorsements.
     pub signer: Arc<dyn Signer>,
+    /// Counts what failed.
+    pub metrics: Arc<EndorserMetrics>,
 }
 
 /// The endorser. Cheap to clone.

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use selvedge_proto::protos::{ChaincodeEvent, Response};
 
 use super::check::{CheckedProposal, invocation_input};
+use super::deploy::Deployment;
 use super::service::EndorserParts;
 use super::{EndorserError, private_data, response::FIRST_UNENDORSABLE};
-use crate::chaincode::{TransactionParams, chaincode_definition};
+use crate::chaincode::TransactionParams;
 use crate::container::Ccid;
 use crate::ledger::collections::LSCC;
 use crate::ledger::{HistoryQueryExecutor, SharedSimulator, SimulationResults};
@@ -40,7 +41,7 @@ pub(super) async fn simulate(parts: &EndorserParts, checked: &CheckedProposal) -
     let name = &checked.chaincode_id.name;
     let (simulator, history) = acquire(parts, checked)?;
     let (input_bytes, input) = invocation_input(&checked.proposal.payload)?;
-    let definition = definition(parts, name, simulator.as_ref())?;
+    let definition = definition(parts, name, simulator.as_ref()).await?;
     if definition.escc != ESCC {
         return Err(EndorserError::Plugin(definition.escc));
     }
@@ -54,7 +55,11 @@ pub(super) async fn simulate(parts: &EndorserParts, checked: &CheckedProposal) -
         budget: None,
     };
     let ccid = Ccid::new(name.clone(), definition.version.clone());
+    let deployment = Deployment::asked(name, &input);
     let executed = parts.executor.execute(&params, &ccid, input).await?;
+    if let Some(deployment) = deployment.filter(|_| executed.response.status < FIRST_UNENDORSABLE) {
+        deployment.init(parts, &params).await?;
+    }
     drop(params);
     let results = match simulator {
         Some(simulator) => results(parts, checked, executed.response.status, simulator).await?,
@@ -77,8 +82,8 @@ fn acquire(parts: &EndorserParts, checked: &CheckedProposal) -> Result<Access, E
     Ok((Some(Arc::new(Mutex::new(simulator))), Some(Arc::new(history))))
 }
 
-/// The chaincode's definition.
-fn definition(
+/// The chaincode's definition, if what is installed here may run as it.
+async fn definition(
     parts: &EndorserParts,
     name: &str,
     simulator: Option<&SharedSimulator>,
@@ -86,8 +91,9 @@ fn definition(
     if parts.system_chaincodes.is_sys_cc(name) {
         return Ok(Definition { version: parts.system_chaincodes.version().to_owned(), escc: ESCC.into() });
     }
-    let data = chaincode_definition(name, simulator)
-        .map_err(|source| EndorserError::NotInstantiated { name: name.to_owned(), source })?;
+    let not_instantiated = |source| EndorserError::NotInstantiated { name: name.to_owned(), source };
+    let data = parts.definitions.definition(name, simulator).await.map_err(not_instantiated)?;
+    parts.definitions.check_instantiation_policy(name, &data).await?;
     Ok(Definition { version: data.version, escc: if data.escc.is_empty() { ESCC.into() } else { data.escc } })
 }
 

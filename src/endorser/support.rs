@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use selvedge_proto::protos::ChaincodeInput;
 
-use crate::chaincode::{ChaincodeSupport, ExecuteError, Executed, TransactionParams};
+use crate::chaincode::{ChaincodeSupport, ContainerInfo, ExecuteError, Executed, TransactionParams};
 use crate::container::Ccid;
 
-/// Runs chaincode (Fabric: `ChaincodeSupport.Execute`).
+/// Runs chaincode (Fabric: `ChaincodeSupport.Execute` and `ExecuteLegacyInit`).
 #[async_trait]
 pub trait ChaincodeExecutor: Send + Sync {
     /// Runs one transaction; the chaincode is launched first if it does not run.
@@ -17,6 +17,17 @@ pub trait ChaincodeExecutor: Send + Sync {
         &self,
         params: &TransactionParams,
         ccid: &Ccid,
+        input: ChaincodeInput,
+    ) -> Result<Executed, ExecuteError>;
+
+    /// Runs a chaincode's Init, when nothing is defined yet (Fabric: `ExecuteLegacyInit`).
+    ///
+    /// # Errors
+    /// As for [`Self::execute`].
+    async fn execute_init(
+        &self,
+        params: &TransactionParams,
+        info: &ContainerInfo,
         input: ChaincodeInput,
     ) -> Result<Executed, ExecuteError>;
 }
@@ -30,5 +41,14 @@ impl ChaincodeExecutor for ChaincodeSupport {
         input: ChaincodeInput,
     ) -> Result<Executed, ExecuteError> {
         Self::execute(self, params, ccid, input).await
+    }
+
+    async fn execute_init(
+        &self,
+        params: &TransactionParams,
+        info: &ContainerInfo,
+        input: ChaincodeInput,
+    ) -> Result<Executed, ExecuteError> {
+        Self::execute_init(self, params, info, input).await
     }
 }

@@ -14,6 +14,7 @@ use selvedge_proto::protos::TxValidationCode;
 
 use super::guard::{GuardedDatabase, GuardedWrite, guarded};
 use super::private_commit::PrivateCommit;
+use super::replaced::{ReplacedChaincode, replaced};
 use super::rich_query::couchdb_rules::check_write;
 use super::rich_query::space::Part;
 use super::state::{CommittedState, NoState, Space, StateValue, Version};
@@ -33,6 +34,8 @@ pub struct CommittedBlock {
     pub block: Block,
     /// The verdict over each of its transactions.
     pub codes: Vec<TxValidationCode>,
+    /// The versions of chaincode that it put out of use; none for a block that was committed before.
+    pub replaced: Vec<ReplacedChaincode>,
     /// What it took; nothing for a block that was committed before.
     pub times: CommitTimes,
 }
@@ -49,8 +52,8 @@ pub struct CommitTimes {
 }
 
 impl CommittedBlock {
-    fn new(block: Block, times: CommitTimes) -> Self {
-        Self { codes: block::validation_codes(&block), block, times }
+    fn new(block: Block, replaced: Vec<ReplacedChaincode>, times: CommitTimes) -> Self {
+        Self { codes: block::validation_codes(&block), block, replaced, times }
     }
 }
 
@@ -112,6 +115,7 @@ impl Ledger {
             return Err(bad_block(&self.channel, number, reason));
         }
         let verdict = judge(&block, number, validation, &*snapshot, self.state_database())?;
+        let replaced = replaced(&verdict.updates, &*snapshot)?;
         let block = finish(block, &verdict, &snapshot.tip);
         let support = self.private.get().map(|support| &**support);
         let private = PrivateCommit::gather(&self.channel, support, &block, &verdict, &snapshot)?;
@@ -131,13 +135,13 @@ impl Ledger {
         if let Some(support) = support {
             support.committed(&self.channel, number, &private);
         }
-        Ok(CommittedBlock::new(block, times))
+        Ok(CommittedBlock::new(block, replaced, times))
     }
 
     fn committed_before(&self, snapshot: &Snapshot, block: &Block, number: u64) -> Result<CommittedBlock, LedgerError> {
         let committed = snapshot.indexed_block(number)?;
         if committed.header == block.header {
-            return Ok(CommittedBlock::new(committed, CommitTimes::default()));
+            return Ok(CommittedBlock::new(committed, Vec::new(), CommitTimes::default()));
         }
         Err(bad_block(&self.channel, number, "another block of this number is committed already".into()))
     }

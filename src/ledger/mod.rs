@@ -37,6 +37,7 @@ pub(crate) mod private_testing;
 mod provider;
 mod query_executor;
 mod range_query;
+mod replaced;
 pub mod rich_query;
 mod rwset;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub use private_commit::{PrivateDataRules, PrivateDataSupport};
 pub use private_store::MissingPrivateData;
 pub use provider::LedgerProvider;
 pub use query_executor::QueryExecutor;
+pub use replaced::ReplacedChaincode;
 pub use simulator::{KeyValue, SimulationResults, StateIterator, TxSimulator};
 pub use state::Version;
 pub use state_database::StateDatabase;

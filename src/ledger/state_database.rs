@@ -8,6 +8,8 @@
 use std::sync::{Arc, PoisonError};
 
 use redb::ReadableTable;
+use selvedge_proto::Message;
+use selvedge_proto::protos::ChaincodeData;
 
 use super::collections::{Collections, LSCC, collections_key};
 use super::guard::{GuardedWrite, guarded};
@@ -61,7 +63,39 @@ impl LedgerProvider {
     }
 }
 
+impl LedgerProvider {
+    /// Gives a chaincode that was just installed its indexes, on the channels that have instantiated this very package and
+    /// stand for CouchDB (Fabric: `cceventmgmt.HandleChaincodeInstall`). A channel that fails is left to its next start.
+    pub fn define_installed(&self, chaincode: &str, version: &str, id: &[u8], indexes: &[PackagedIndex]) {
+        for ledger in self.channels().into_iter().filter_map(|channel| self.get(&channel)) {
+            let defined = ledger.define_installed(chaincode, version, id, indexes);
+            if let Err(error) = defined {
+                let channel = ledger.channel_id();
+                tracing::error!("[{channel}] chaincode {chaincode}:{version} has no indexes: {error}");
+            }
+        }
+    }
+}
+
 impl Ledger {
+    fn define_installed(
+        &self,
+        chaincode: &str,
+        version: &str,
+        id: &[u8],
+        indexes: &[PackagedIndex],
+    ) -> Result<(), LedgerError> {
+        if self.state_database() != StateDatabase::CouchDb {
+            return Ok(());
+        }
+        let entry = self.new_query_executor().get_state(LSCC, chaincode)?.unwrap_or_default();
+        let deployed = ChaincodeData::decode(entry).unwrap_or_default();
+        if deployed.name == chaincode && deployed.version == version && deployed.id == id {
+            self.define_indexes(chaincode, indexes)?;
+        }
+        Ok(())
+    }
+
     /// Which database the ledger stands for.
     pub fn state_database(&self) -> StateDatabase {
         match self.couchdb.get() {

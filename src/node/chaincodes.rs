@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 
 use crate::chaincode::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams, SystemChaincodes};
 use crate::config::{self, Config};
-use crate::container::wasm::{Limits, ModuleSpec, WasmConfig, WasmVm};
+use crate::container::server::{Redial, ServerConfig};
+use crate::container::wasm::{Limits, ModuleOwner, ModuleSpec, WasmConfig, WasmVm};
 use crate::scc::Registry;
 
 /// Loads the modules of all chaincodes that run, and registers them with the VM.
@@ -21,6 +22,7 @@ pub(super) async fn load(registry: &Arc<Registry>, vm: &Arc<WasmVm>) -> anyhow::
                 path: chaincode.path.clone(),
                 capabilities: chaincode.capabilities.iter().cloned().collect::<BTreeSet<_>>(),
                 config: chaincode.config.clone(),
+                owner: ModuleOwner::Node,
             });
             let module = module.with_context(|| match chaincode.is_builtin() {
                 true => format!(
@@ -68,6 +70,15 @@ pub(crate) fn wasm_config(config: &Config) -> WasmConfig {
             log_lines: limits.log_lines,
             call_depth: limits.call_depth,
         },
+    }
+}
+
+/// The settings of the VM of services.
+pub(super) fn server_config(config: &Config) -> ServerConfig {
+    let ccaas = &config.chaincode.ccaas;
+    ServerConfig {
+        values: ccaas.values.clone(),
+        redial: Redial { min_delay: ccaas.min_delay, max_delay: ccaas.max_delay, give_up_after: ccaas.give_up_after },
     }
 }
 

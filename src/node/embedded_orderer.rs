@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::channel::creation::ChannelTemplate;
 use crate::channel::genesis::OrderingSettings;
 use crate::channel::{Bundle, Channels};
+use crate::committer::Committer;
 use crate::config::{ByteSize, Config};
-use crate::ledger::{Ledger, LedgerProvider};
+use crate::ledger::{Ledger, LedgerProvider, ReplacedChaincode};
 use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
 use crate::msp::{Signer, SigningIdentity};
@@ -34,6 +36,8 @@ pub(super) struct EmbeddedOrderer {
     /// Channels that were made here and are not joined yet.
     pub(super) created: Arc<CreatedChannels>,
     pub(super) validator: Arc<dyn BlockValidator>,
+    /// Where it is told which versions of chaincode are out of use.
+    pub(super) replaced: UnboundedSender<ReplacedChaincode>,
     /// The runtime that orderers run on: not that of the guests.
     pub(super) runtime: Handle,
 }
@@ -56,7 +60,9 @@ impl EmbeddedOrderer {
             return;
         }
         let _runtime = self.runtime.enter();
-        let orderer = Orderer::start(ledger, Arc::clone(signer), &self.channels, Arc::clone(&self.validator));
+        let committer = Committer::new(ledger, Arc::clone(&self.channels), Arc::clone(&self.validator));
+        let committer = committer.telling(self.replaced.clone());
+        let orderer = Orderer::start(committer, Arc::clone(signer), &self.channels);
         self.orderers.insert(&channel, Arc::new(orderer));
     }
 }
@@ -132,6 +138,7 @@ mod tests {
             channels,
             signers: vec![Arc::new(SigningIdentity::load(&network.msp.orderer, MSPID).expect("the orderer's key"))],
             created: Arc::new(CreatedChannels::open(folder, |_| false).expect("a directory")),
+            replaced: tokio::sync::mpsc::unbounded_channel().0,
             runtime: Handle::current(),
         }
     }

@@ -8,6 +8,7 @@ mod chaincode_server;
 mod chaincodes;
 mod channels;
 mod connections;
+mod docker;
 mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
@@ -21,22 +22,27 @@ use std::sync::Arc;
 use anyhow::Context;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use self::adapters::{Access, ChannelCapabilities, Directory, LedgersWork, OrderersWork};
 use self::chaincode_server::ChaincodeServer;
 pub(crate) use self::chaincodes::wasm_config;
 use self::channels::{ChannelManager, Joiner};
+use self::docker::Docker;
 use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 pub(crate) use self::work::WorkRuntime;
-use crate::chaincode::packages::PackageStore;
-use crate::chaincode::{ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers};
-use crate::channel::{AclChecker, Authenticator, Channels};
+use crate::chaincode::packages::{InstallListener, Installer, PackageStore};
+use crate::chaincode::{
+    ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, Lifecycle, Retirement,
+};
+use crate::channel::{AclChecker, Authenticator, Channels, Deployments};
 use crate::config::Config;
+use crate::container::server::ServerVm;
 use crate::container::wasm::{Capability, Messages, WasmVm};
 use crate::container::{StreamAcceptor, Vm, VmController, VmType};
-use crate::endorser::{Endorser, EndorserParts};
+use crate::endorser::{Endorser, EndorserMetrics, EndorserParts};
 use crate::ledger::{LedgerProvider, PrivateDataSupport, StateDatabase, TransientStore};
 use crate::msp::{Msp, Signer, SigningIdentity, development};
 use crate::operations::{HealthChecks, LogControl, Operations};
@@ -44,7 +50,7 @@ use crate::ordering::{AtomicBroadcastService, CreatedChannels, DeliverConfig, De
 use crate::private_data::{CollectionStore, LocalDistributor, Membership, PrivateDataDelivery};
 use crate::scc::{
     AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, Deployer, LedgerCapability,
-    PackagesCapability, Registry,
+    PackageAdminCapability, PackagesCapability, PoliciesCapability, Registry,
 };
 use crate::validation::TransactionValidator;
 
@@ -57,15 +63,21 @@ pub struct Node {
     orderers: Arc<Orderers>,
     controller: Arc<VmController>,
     containers: Containers,
+    docker: Docker,
     work: WorkRuntime,
 }
 
-/// The containers inside this process; stopped when dropped, before the runtime that they run on.
-struct Containers(Arc<WasmVm>);
+/// The containers inside this process, and the connections to services; stopped when dropped, before the runtime that they
+/// run on.
+struct Containers {
+    wasm: Arc<WasmVm>,
+    server: Arc<ServerVm>,
+}
 
 impl Drop for Containers {
     fn drop(&mut self) {
-        self.0.close();
+        self.wasm.close();
+        self.server.close();
     }
 }
 
@@ -77,6 +89,8 @@ pub type WrapAcceptor = Box<dyn FnOnce(Arc<dyn StreamAcceptor>) -> Arc<dyn Strea
 pub struct Hooks {
     /// Wraps the acceptor that the wasm VM gives its streams to.
     pub acceptor: Option<WrapAcceptor>,
+    /// VMs in place of the node's own of the same type.
+    pub vms: Vec<(VmType, Arc<dyn Vm>)>,
 }
 
 impl Node {
@@ -129,12 +143,14 @@ impl Node {
             retention: config.peer.transient_store_retention,
         });
         let orderers = Arc::new(Orderers::default());
+        let (replaced, out_of_use) = mpsc::unbounded_channel();
         let embedded = EmbeddedOrderer {
             orderers: Arc::clone(&orderers),
             channels: Arc::clone(&channels),
             signers: orderer_signers.clone(),
             created: Arc::clone(&created),
             validator: Arc::new(TransactionValidator::new(Arc::clone(&channels), registry.clone())),
+            replaced,
             runtime: Handle::current(),
         };
         channels::make_development_channel(config, &ledgers, &made, &created)?;
@@ -149,24 +165,39 @@ impl Node {
 
         let as_ledgers: Arc<dyn Ledgers> = ledgers.clone();
         let joiner = Arc::new(Joiner(Arc::downgrade(&manager)));
+        let indexes: Arc<dyn InstallListener> = ledgers.clone();
+        let installer = Installer::new(packages.clone(), registry.clone(), [indexes]);
+        let deployments = Deployments::new(Arc::clone(&authenticator));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
             Arc::new(AccessControlCapability::new(acl.clone())),
             Arc::new(ChannelAdminCapability::new(joiner, access.clone())),
             Arc::new(ChannelConfigCapability::new(Arc::clone(&channels), Arc::clone(&as_ledgers), access.clone())),
             Arc::new(LedgerCapability::new(Arc::clone(&as_ledgers), access.clone())),
             Arc::new(Messages),
-            Arc::new(PackagesCapability::new(packages.clone(), access.clone())),
+            Arc::new(PackageAdminCapability::new(installer, access.clone())),
+            Arc::new(PackagesCapability::new(packages.clone(), access.clone(), deployments.clone())),
+            Arc::new(PoliciesCapability::new(deployments)),
         ];
         let vm = Arc::new(WasmVm::new(&chaincodes::wasm_config(config), capabilities, work.handle())?);
         chaincodes::load(&registry, &vm).await?;
-        let containers = Containers(Arc::clone(&vm));
-        let controller = Arc::new(VmController::new([(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)]));
+        let docker = Docker::open(config, &registrations.endpoint, &mut metrics).await?;
+        let server = ServerVm::new(chaincodes::server_config(config), Handle::current(), work.handle());
+        let server = Arc::new(server);
+        let containers = Containers { wasm: Arc::clone(&vm), server: Arc::clone(&server) };
+        let vms = [
+            (VmType::System, Arc::clone(&vm) as Arc<dyn Vm>),
+            (VmType::Docker, Arc::clone(&docker.vm) as Arc<dyn Vm>),
+            (VmType::Server, Arc::clone(&server) as Arc<dyn Vm>),
+        ];
+        let controller = Arc::new(VmController::new(vms.into_iter().chain(hooks.vms)));
+        let support_config = chaincodes::support_config(config, registrations.endpoint.clone());
+        let lifecycle = Arc::new(Lifecycle::new(registry.clone(), packages.clone(), support_config.mode));
         let support = ChaincodeSupport::new(
-            chaincodes::support_config(config, registrations.endpoint.clone()),
+            support_config,
             Arc::clone(&controller),
             Environment {
                 ledgers: Arc::clone(&as_ledgers),
-                definitions: registry.clone(),
+                definitions: lifecycle.clone(),
                 system_chaincodes: registry.clone(),
                 access: access.clone(),
                 application: Arc::new(ChannelCapabilities(Arc::clone(&channels))),
@@ -177,20 +208,24 @@ impl Node {
             Arc::new(ChaincodeMetrics::register(&mut metrics)),
         );
         let acceptor: Arc<dyn StreamAcceptor> = Arc::new(support.clone());
+        server.set_acceptor(Arc::clone(&acceptor));
         vm.set_acceptor(match hooks.acceptor {
             Some(wrap) => wrap(Arc::clone(&acceptor)),
             None => Arc::clone(&acceptor),
         });
+        work.handle().spawn(Retirement::new(support.clone(), Arc::clone(&ledgers)).run(out_of_use));
         manager.start(Deployer::new(registry.clone(), support.clone(), Arc::clone(&as_ledgers))).await?;
 
         let parts = EndorserParts {
             authenticator,
             acl: acl.clone(),
             system_chaincodes: registry.clone(),
+            definitions: lifecycle,
             executor: Arc::new(support.clone()),
             ledgers: as_ledgers,
             private_data: Arc::new(LocalDistributor::new(transient)),
             signer,
+            metrics: Arc::new(EndorserMetrics::register(&mut metrics)),
         };
         let endorser = Endorser::new(parts, chaincodes::slots(config.peer.endorser_concurrency), Some(work.handle()));
         let deliver = DeliverConfig {
@@ -205,6 +240,7 @@ impl Node {
         let mut health = HealthChecks::default();
         health.register("ledger", Box::new(LedgersWork(Arc::clone(&ledgers))));
         health.register("orderer", Box::new(OrderersWork(Arc::clone(&orderers))));
+        docker.register(&mut health);
         let services = Services {
             endorser,
             broadcast: AtomicBroadcastService::new(
@@ -226,7 +262,7 @@ impl Node {
             },
         };
         let listeners = Listeners::open(config, server_tls, registrations, services).await?;
-        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, work })
+        Ok(Self { support, ledgers, channels: manager, listeners, orderers, controller, containers, docker, work })
     }
 
     /// The address of the endorser, Deliver and Broadcast services.
@@ -267,6 +303,7 @@ impl Node {
     /// Lets what is under way finish, commits what is ordered, and closes the ledgers.
     pub async fn stop(self) {
         self.listeners.close().await;
+        self.docker.close().await;
         self.channels.close().await;
         self.orderers.shutdown().await;
         drop(self.containers);

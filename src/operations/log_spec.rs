@@ -12,8 +12,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 /// Libraries whose debug output would bury ours. Their own level is the default, but no lower than `warn`.
-const LIBRARIES: [&str; 9] =
-    ["cranelift", "h2", "hyper", "hyper_util", "regalloc2", "rustls", "tonic", "tower", "wasmtime"];
+const LIBRARIES: [&str; 10] =
+    ["bollard", "cranelift", "h2", "hyper", "hyper_util", "regalloc2", "rustls", "tonic", "tower", "wasmtime"];
 
 /// A parsed specification.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -73,6 +74,30 @@ struct FabricFormat {
     lines: AtomicU64,
 }
 
+/// The logger of what chaincode in containers writes; the container's name follows, as in Fabric.
+const CONTAINERS: &str = "peer.chaincode";
+
+/// A line of a container.
+#[derive(Default)]
+struct ContainerOutput {
+    container: String,
+    message: String,
+}
+
+impl Visit for ContainerOutput {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "container" {
+            value.clone_into(&mut self.container);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        }
+    }
+}
+
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3] UTC");
 
@@ -84,7 +109,14 @@ where
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let time = OffsetDateTime::now_utc().format(TIME).unwrap_or_default();
         let metadata = event.metadata();
-        let logger = metadata.target().trim_start_matches("selvedge::").replace("::", ".");
+        let mut logger = metadata.target().trim_start_matches("selvedge::").replace("::", ".");
+        let mut said = None;
+        if logger == CONTAINERS {
+            let mut output = ContainerOutput::default();
+            event.record(&mut output);
+            logger = format!("{logger}.{}", output.container);
+            said = Some(output.message);
+        }
         let level = match *metadata.level() {
             tracing::Level::ERROR => "ERRO",
             tracing::Level::WARN => "WARN",
@@ -94,8 +126,14 @@ where
         };
         let number = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
         write!(writer, "{time} [{logger}] -> {level} {number:03x} ")?;
-        let mut message = String::new();
-        ctx.field_format().format_fields(Writer::new(&mut message), event)?;
+        let message = match said {
+            Some(line) => line,
+            None => {
+                let mut message = String::new();
+                ctx.field_format().format_fields(Writer::new(&mut message), event)?;
+                message
+            }
+        };
         // What a chaincode says may have lines; indented, none of them can pass for one of ours.
         writeln!(writer, "{}", message.replace('\n', "\n    "))
     }
@@ -127,13 +165,16 @@ mod tests {
         let layer = layer().event_format(FabricFormat::default()).with_writer(move || writer.clone()).with_ansi(false);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!(target: "selvedge::scc::deploy", channel = "mychannel", "deployed");
+            tracing::info!(target: "peer::chaincode", container = "dev-peer0-mycc-1.0", "ready");
             tracing::warn!("said\n2026-11-21 [node] a second line");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).expect("is text");
         let (time, rest) = text.split_once(" UTC ").expect("has a time");
         assert_eq!(time.len(), "2026-11-21 10:51:00.123".len());
-        let (first, second) = rest.split_once('\n').expect("has two lines");
+        let (first, rest) = rest.split_once('\n').expect("has more lines");
+        let (container, second) = rest.split_once('\n').expect("has more lines");
         assert_eq!(first, "[scc.deploy] -> INFO 001 deployed channel=\"mychannel\"");
+        assert!(container.ends_with(" [peer.chaincode.dev-peer0-mycc-1.0] -> INFO 002 ready"), "{container}");
         assert!(second.ends_with("said\n    2026-11-21 [node] a second line\n"), "{second}");
     }
 

@@ -18,10 +18,8 @@ use super::block_writer::{BlockWriter, Content};
 use super::processor::{ChannelProcessor, Processor, Refusal};
 use crate::channel::Channels;
 use crate::committer::Committer;
-use crate::ledger::Ledger;
 use crate::ledger::transaction::BlockTransaction;
 use crate::msp::Signer;
-use crate::validation::BlockValidator;
 
 /// Envelopes that may wait for the batch being committed. Clients beyond them wait for a place.
 const QUEUE: usize = 1024;
@@ -57,18 +55,13 @@ impl Orderer {
     /// Starts the owner task; needs a tokio runtime. When a block is cut, and who may send what, the channel's newest
     /// configuration in `channels` says; configurations that are ordered go there when they are committed. Dropping the
     /// orderer lets the task finish what is queued.
-    pub fn start(
-        ledger: Arc<Ledger>,
-        signer: Arc<dyn Signer>,
-        channels: &Arc<Channels>,
-        validator: Arc<dyn BlockValidator>,
-    ) -> Self {
+    pub fn start(committer: Committer, signer: Arc<dyn Signer>, channels: &Arc<Channels>) -> Self {
         let processor = ChannelProcessor {
-            channel: ledger.channel_id().to_owned(),
+            channel: committer.ledger().channel_id().to_owned(),
             channels: Arc::clone(channels),
             signer: Arc::clone(&signer),
         };
-        Self::start_with(Committer::new(ledger, Arc::clone(channels), validator), signer, Arc::new(processor))
+        Self::start_with(committer, signer, Arc::new(processor))
     }
 
     pub(super) fn start_with(committer: Committer, signer: Arc<dyn Signer>, processor: Arc<dyn Processor>) -> Self {

@@ -1,5 +1,27 @@
 //! The platforms that chaincode of users is written for (Fabric 1.4: `core/chaincode/platforms`): what a package must look
 //! like, how it is made of a folder, and how it becomes something that runs.
+//!
+//! One small module for each platform, and what they share: [`validate_code_package`] before an install, [`plan`] before an
+//! image is built, and [`check_metadata`] for what a package has for the state database.
+
+mod archive;
+mod ccaas;
+mod elf;
+mod error;
+mod folder;
+mod golang;
+mod java;
+mod metadata;
+mod node;
+mod packaging;
+mod plan;
+mod rust;
+mod settings;
+mod tarball;
+#[cfg(test)]
+mod tests;
+mod validation;
+mod wasm;
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +29,16 @@ use std::str::FromStr;
 use bytes::Bytes;
 use selvedge_proto::protos::chaincode_spec::Type;
 use thiserror::Error;
+
+pub use archive::{MAX_FILES, MAX_UNPACKED, read_file};
+pub use ccaas::{CONNECTION, MAX_CONNECTION};
+pub use error::PlatformError;
+pub use metadata::{MetadataError, check_metadata, validate_metadata_file};
+pub use packaging::{Packaged, Packager};
+pub use plan::{BuildPlan, Packaging, plan};
+pub use settings::{BASE_VERSION, BuildSettings, FABRIC_VERSION, expand_image};
+pub use validation::validate_code_package;
+pub use wasm::{MAX_WASM_MODULE, WASM_MODULE};
 
 use crate::container::VmType;
 
@@ -102,24 +134,5 @@ pub struct CodePackage {
 impl fmt::Debug for CodePackage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} ({} bytes)", self.platform, self.path, self.bytes.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_numbers_are_fabrics() {
-        for platform in Platform::ALL {
-            assert_eq!(platform.to_string().to_lowercase().parse(), Ok(platform));
-            assert_eq!(Platform::of_spec(platform.spec_type() as i32), Ok(platform));
-        }
-        assert_eq!(Platform::of_spec(1), Ok(Platform::Golang));
-        for (number, text) in [(0, "UNDEFINED"), (3, "CAR"), (77, "77")] {
-            let refused = Platform::of_spec(number).unwrap_err().to_string();
-            assert_eq!(refused, format!("Unknown chaincodeType: {text}"));
-        }
-        assert_eq!("cobol".parse::<Platform>().unwrap_err().to_string(), "Unknown chaincodeType: COBOL");
     }
 }

@@ -11,12 +11,14 @@ pub mod language;
 mod manager;
 mod rule;
 mod signature;
+mod signed_by_any;
 mod signers;
 
 pub use error::{PolicyDefinitionError, PolicyError};
 pub use language::{PolicyLanguageError, display, parse};
 pub use manager::{ImplicitMetaPolicy, Policy, PolicyManager};
 pub use signature::SignaturePolicy;
+pub use signed_by_any::signed_by_any;
 pub use signers::{SignedData, Signers, signers};
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl SystemChaincode {
             ..Self::default()
         };
         [
-            builtin("lscc", &["access-control", "packages"]),
+            builtin("lscc", &["access-control", "packages", "package-admin", "policies"]),
             Self { invokable_cc2cc: false, ..builtin("cscc", &["channel-config", "channel-admin"]) },
             builtin("qscc", &["access-control", "ledger"]),
             Self { enabled: false, ..builtin("+lifecycle", &[]) },

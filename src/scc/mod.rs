@@ -10,7 +10,7 @@ mod registry;
 
 pub use capability::{
     AccessControlCapability, ChannelAdminCapability, ChannelConfigCapability, ChannelJoiner, JoinError,
-    LedgerCapability, PackagesCapability,
+    LedgerCapability, PackageAdminCapability, PackagesCapability, PoliciesCapability,
 };
 pub use deploy::{DeployError, Deployer};
 pub use descriptor::{SystemChaincode, is_enabling};

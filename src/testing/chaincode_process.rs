@@ -1,6 +1,7 @@
 //! Chaincode in a process of its own, and what it says.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -62,9 +63,20 @@ impl ChaincodeProcess {
         self.process.id()
     }
 
+    /// Its exit code, or 128 and the signal that ended it; none while it runs.
+    pub(super) fn exited(&mut self) -> anyhow::Result<Option<i32>> {
+        let status = self.process.try_wait()?;
+        Ok(status.and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal))))
+    }
+
+    /// What it said since somebody last asked.
+    pub(super) fn said(&self) -> String {
+        self.lines.try_iter().map(|line| line + "\n").collect()
+    }
+
     /// Sends it SIGKILL.
-    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
-        Ok(self.process.kill()?)
+    pub(super) fn kill(&mut self) -> std::io::Result<()> {
+        self.process.kill()
     }
 
     /// Its exit code and what else it said, once it has ended by itself.

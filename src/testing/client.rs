@@ -16,11 +16,12 @@ use selvedge_proto::protos::deliver_response::Type;
 use selvedge_proto::protos::endorser_client::EndorserClient;
 use selvedge_proto::protos::{ProposalResponse, Response, TxValidationCode};
 use tokio::sync::oneshot;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::Boxed;
 use crate::client::{CreatedProposal, create_chaincode_proposal, create_seek_envelope, create_signed_tx};
 use crate::msp::Signer;
+use crate::tls::{ClientTls, connect};
 
 /// How long a transaction may take to be committed.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,8 +41,21 @@ impl Client {
     /// # Errors
     /// When the node is not there or refuses to deliver.
     pub fn connect<'a>(address: &'a str, signer: Arc<dyn Signer>, channel: &'a str) -> Boxed<'a, anyhow::Result<Self>> {
+        Self::connect_with(address, None, signer, channel)
+    }
+
+    /// The same over TLS, where it is given.
+    ///
+    /// # Errors
+    /// As for [`Client::connect`].
+    pub fn connect_with<'a>(
+        address: &'a str,
+        tls: Option<&'a ClientTls>,
+        signer: Arc<dyn Signer>,
+        channel: &'a str,
+    ) -> Boxed<'a, anyhow::Result<Self>> {
         Box::pin(async move {
-            let connection = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+            let connection = connect(address, tls).await?;
             let client = Self { connection, signer, channel: channel.to_owned(), waiting: Arc::default() };
             client.listen().await?;
             Ok(client)
@@ -78,7 +92,10 @@ impl Client {
     /// # Errors
     /// When the key fails.
     pub fn proposal(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<CreatedProposal> {
-        let args = args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
+        self.proposal_of(chaincode, bytes(args))
+    }
+
+    fn proposal_of(&self, chaincode: &str, args: Vec<Bytes>) -> anyhow::Result<CreatedProposal> {
         Ok(create_chaincode_proposal(&self.channel, chaincode, args, BTreeMap::new(), &*self.signer)?)
     }
 
@@ -128,8 +145,16 @@ impl Client {
         chaincode: &'a str,
         args: &'a [&'a str],
     ) -> Boxed<'a, anyhow::Result<(String, Envelope)>> {
+        self.transaction_of(chaincode, bytes(args))
+    }
+
+    fn transaction_of<'a>(
+        &'a self,
+        chaincode: &'a str,
+        args: Vec<Bytes>,
+    ) -> Boxed<'a, anyhow::Result<(String, Envelope)>> {
         Box::pin(async move {
-            let proposal = self.proposal(chaincode, args)?;
+            let proposal = self.proposal_of(chaincode, args)?;
             let answer = self.endorse(&proposal).await.map_err(|status| anyhow!("{}", status.message()))?;
             Ok((proposal.txid, create_signed_tx(&proposal.proposal, &*self.signer, &[answer])?))
         })
@@ -156,8 +181,20 @@ impl Client {
         chaincode: &'a str,
         args: &'a [&'a str],
     ) -> Boxed<'a, anyhow::Result<TxValidationCode>> {
+        self.submit_bytes(chaincode, bytes(args))
+    }
+
+    /// The same for arguments that are no text.
+    ///
+    /// # Errors
+    /// As for [`Client::submit`].
+    pub fn submit_bytes<'a>(
+        &'a self,
+        chaincode: &'a str,
+        args: Vec<Bytes>,
+    ) -> Boxed<'a, anyhow::Result<TxValidationCode>> {
         Box::pin(async move {
-            let (txid, envelope) = self.transaction(chaincode, args).await?;
+            let (txid, envelope) = self.transaction_of(chaincode, args).await?;
             let (waiter, committed) = oneshot::channel();
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(txid, waiter);
             let answer = self.broadcast(envelope).await?;
@@ -181,4 +218,8 @@ impl Client {
             Ok(selvedge_proto::common::BlockchainInfo::decode(info)?.height)
         })
     }
+}
+
+fn bytes(args: &[&str]) -> Vec<Bytes> {
+    args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect()
 }

@@ -14,6 +14,7 @@ pub struct CommandLine {
     program: PathBuf,
     folder: PathBuf,
     address: String,
+    variables: Vec<(String, String)>,
 }
 
 /// How a command ended.
@@ -30,7 +31,14 @@ pub struct Ended {
 impl CommandLine {
     /// `program` run in `folder`, with the peer at `address`.
     pub fn new(program: &str, folder: &Path, address: String) -> Self {
-        Self { program: program.into(), folder: folder.to_owned(), address }
+        Self { program: program.into(), folder: folder.to_owned(), address, variables: Vec::new() }
+    }
+
+    /// The same, with this variable set for every command.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Runs a command to its end, with more variables than those that name the peer.
@@ -51,6 +59,7 @@ impl CommandLine {
             .current_dir(&self.folder)
             .env("CORE_PEER_ADDRESS", &self.address)
             .env("FABRIC_LOGGING_SPEC", "info")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .envs(variables.iter().copied());
         Box::pin(async move {
             let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || command.output()).await??;

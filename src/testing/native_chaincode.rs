@@ -1,5 +1,6 @@
 //! Chaincode on our SDK in a process of its own.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,6 +11,19 @@ use super::chaincode_process::{ChaincodeProcess, Output};
 /// How long it may take on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// One of the programs of `examples/` that needs no library.
+///
+/// # Errors
+/// When it was not built.
+pub fn static_program(program: &str) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("the running program is unknown")?;
+    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join("static").join(program));
+    let Some(path) = places.find(|path| path.is_file()) else {
+        bail!("there is no static {program} beside {}: run `cargo xtask static`", this.display());
+    };
+    Ok(path)
+}
+
 /// A running chaincode; killed when dropped. Its methods block the thread.
 pub struct NativeChaincode(ChaincodeProcess);
 
@@ -19,12 +33,7 @@ impl NativeChaincode {
     /// # Errors
     /// When it was not built.
     pub fn start(program: &str, id: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let this = std::env::current_exe().context("the running program is unknown")?;
-        let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join(program));
-        let Some(path) = places.find(|path| path.is_file()) else {
-            bail!("chaincode {program} was not built beside {}: run `cargo xtask build`", this.display());
-        };
-        let mut command = Command::new(path);
+        let mut command = Command::new(built(program)?);
         command.args(arguments).env_clear().env("CORE_CHAINCODE_ID_NAME", id).envs(variables.iter().copied());
         ChaincodeProcess::start(&mut command, Output::Error).map(Self)
     }
@@ -76,5 +85,15 @@ impl NativeChaincode {
     /// When it does not.
     pub fn end(mut self) -> anyhow::Result<(Option<i32>, String)> {
         self.0.end(PATIENCE)
+    }
+}
+
+/// One of the programs of `examples/`.
+pub(super) fn built(program: &str) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("the running program is unknown")?;
+    let mut places = this.ancestors().skip(1).take(2).map(|folder| folder.join(program));
+    match places.find(|path| path.is_file()) {
+        Some(path) => Ok(path),
+        None => bail!("chaincode {program} was not built beside {}: run `cargo xtask build`", this.display()),
     }
 }

@@ -69,7 +69,7 @@ impl NodeChaincode {
     /// # Errors
     /// When the process cannot be signalled.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.0.kill()
+        Ok(self.0.kill()?)
     }
 }
 
@@ -90,7 +90,15 @@ pub fn node_with_packages_of(folder: &str) -> anyhow::Result<Command> {
     Ok(node)
 }
 
-fn installed(folder: &str) -> anyhow::Result<PathBuf> {
+/// The folder of a chaincode of `tests/chaincode` with the packages that it needs, ready to be packaged.
+///
+/// # Errors
+/// When it was not installed.
+pub fn node_chaincode_folder(folder: &str) -> anyhow::Result<PathBuf> {
+    Ok(installed(folder)?.with_file_name(""))
+}
+
+pub(super) fn installed(folder: &str) -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("the running program is unknown")?;
     let places = program.ancestors().skip(1).take(2);
     let folders = places.flat_map(|place| [place.join("chaincode").join(folder), place.join(folder)]);

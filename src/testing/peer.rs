@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
-use super::{Boxed, Client, Plugin, Recorder, config};
+use super::{Boxed, Client, Launched, Plugin, Recorder, config};
 use crate::config::Config;
+use crate::container::{Vm, VmType};
 use crate::msp::development::{self, DevelopmentMsp};
 use crate::msp::{Signer, SigningIdentity};
 use crate::node::{Hooks, Node};
+use crate::platforms::Platform;
+use crate::tls::{ClientTls, NamedFile, Roots};
 
 /// A running node and what is needed to talk to it.
 pub struct TestPeer {
@@ -28,6 +31,19 @@ impl TestPeer {
         plugins: &'a [Plugin],
         overrides: &'a [(&'a str, &'a str)],
     ) -> Boxed<'a, anyhow::Result<Self>> {
+        Self::start_with(folder, plugins, overrides, Vec::new())
+    }
+
+    /// The same, with VMs in place of the node's own.
+    ///
+    /// # Errors
+    /// What keeps the node from starting.
+    pub fn start_with<'a>(
+        folder: &'a Path,
+        plugins: &'a [Plugin],
+        overrides: &'a [(&'a str, &'a str)],
+        vms: Vec<(VmType, Arc<dyn Vm>)>,
+    ) -> Boxed<'a, anyhow::Result<Self>> {
         Box::pin(async move {
             let config = config(folder, plugins, overrides)?;
             let recorder = Arc::new(Mutex::new(None));
@@ -40,6 +56,7 @@ impl TestPeer {
                         made
                     }
                 })),
+                vms,
             };
             let node = Node::start(&config, hooks).await?;
             let recorder =
@@ -76,7 +93,23 @@ impl TestPeer {
 
     async fn connect(&self, signer: Arc<dyn Signer>) -> anyhow::Result<Client> {
         let channel = self.config.development.channel.as_deref().context("there is no development channel")?;
-        Client::connect(&self.node.peer_address().to_string(), signer, channel).await
+        let tls = match &self.config.peer.tls {
+            tls if tls.enabled => {
+                let file = tls.rootcert_file.as_ref().context("peer.tls.rootcert.file")?;
+                let roots = Roots::load("", &[NamedFile::new("peer.tls.rootcert.file", file)])?;
+                Some(ClientTls::new(roots, None)?)
+            }
+            _ => None,
+        };
+        Client::connect_with(&self.node.peer_address().to_string(), tls.as_ref(), signer, channel).await
+    }
+
+    /// What a launch would give to a chaincode that registers as `id`, with its files below `folder`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn launched(&self, folder: &Path, id: &str, platform: Platform) -> anyhow::Result<Launched> {
+        Launched::new(folder, &self.node.support().launch_config(id, platform)?)
     }
 
     /// The ordinary user's identity.

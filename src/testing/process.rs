@@ -132,6 +132,11 @@ impl NodeFolder {
         })
     }
 
+    /// Where the node serves clients.
+    pub fn peer_address(&self) -> &str {
+        &self.addresses[0]
+    }
+
     /// What `/healthz` answers, head and body.
     ///
     /// # Errors
@@ -153,6 +158,28 @@ impl NodeFolder {
 }
 
 impl NodeProcess {
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// SIGTERM, as an operator stops a node; its exit code.
+    ///
+    /// # Errors
+    /// When there is no `kill`, or the process goes on for a minute.
+    pub fn terminate(self) -> anyhow::Result<ExitStatus> {
+        Command::new("kill").arg(self.id().to_string()).status().context("cannot run `kill`")?;
+        self.end()
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
+    }
+
     /// SIGKILL; returns when the process is gone.
     ///
     /// # Errors

@@ -75,6 +75,32 @@ impl ClientTls {
         self
     }
 
+    /// For a server that speaks HTTP/1.1, and not gRPC.
+    #[must_use]
+    pub fn http1(mut self) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![b"http/1.1".to_vec()];
+        self
+    }
+
+    /// A connection to `host:port`, without a protocol on it yet.
+    ///
+    /// # Errors
+    /// When the address is no good, nobody is there, or the two sides do not come to terms.
+    pub async fn handshake(&self, address: &str) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let name = self.expected_name(host.trim_start_matches('[').trim_end_matches(']'))?;
+        let unreachable = |error: std::io::Error| ConnectError::Unreachable(error.to_string());
+        let stream = TcpStream::connect(address).await.map_err(unreachable)?;
+        let connected = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await;
+        connected
+            .map_err(|error| ConnectError::Handshake { address: address.to_owned(), reason: explain(&error, self) })
+    }
+
+    fn expected_name(&self, host: &str) -> Result<ServerName<'static>, ConnectError> {
+        let name = self.server_name.as_deref().unwrap_or(host);
+        ServerName::try_from(name.to_owned()).map_err(|_| ConnectError::Name(name.to_owned()))
+    }
+
     /// The hash of the certificate that it shows.
     pub fn certificate_hash(&self) -> Option<CertHash> {
         self.hash
@@ -124,8 +150,7 @@ pub async fn connect(address: &str, tls: Option<&ClientTls>) -> Result<Channel, 
         return endpoint.connect().await.map_err(|error| ConnectError::Unreachable(innermost(&error)));
     };
     let host = endpoint.uri().host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']');
-    let name = tls.server_name.as_deref().unwrap_or(host);
-    let name = ServerName::try_from(name.to_owned()).map_err(|_| ConnectError::Name(name.to_owned()))?;
+    let name = tls.expected_name(host)?;
     let handshake = Handshake { address: address.to_owned(), name, tls: tls.clone() };
     endpoint.connect_with_connector(handshake).await.map_err(|error| {
         let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());

@@ -48,10 +48,9 @@ impl NamedFile {
         TlsError::Content { setting: self.setting.clone(), path: self.path.clone(), reason: reason.into() }
     }
 
-    /// The certificates in the file, at least one.
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let text = self.read()?;
-        let certificates: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+    /// The certificates in what the file holds, at least one.
+    fn certificates(&self, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let certificates: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text).collect();
         match certificates {
             Ok(certificates) if certificates.is_empty() => {
                 Err(self.wrong("there is no CERTIFICATE block in it; it must hold certificates in PEM"))
@@ -61,9 +60,8 @@ impl NamedFile {
         }
     }
 
-    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let text = self.read()?;
-        PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+    fn key(&self, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+        PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
             pem::Error::NoItemsFound => self.wrong(
                 "there is no PRIVATE KEY block in it; it must hold a key in PEM (PKCS#8 or SEC 1), not encrypted: \
                  `openssl pkcs8 -topk8 -nocrypt` makes one",
@@ -88,13 +86,22 @@ impl Identity {
     /// # Errors
     /// When a file cannot be read, holds something else, or the two are no pair.
     pub fn load(certificate: &NamedFile, key: &NamedFile) -> Result<Self, TlsError> {
-        let chain = certificate.certificates()?;
+        Self::from_pem((certificate, &certificate.read()?), (key, &key.read()?))
+    }
+
+    /// The pair in these texts; errors name the file that each stands in.
+    ///
+    /// # Errors
+    /// When a text holds something else, or the two are no pair.
+    pub fn from_pem(certificate: (&NamedFile, &[u8]), key: (&NamedFile, &[u8])) -> Result<Self, TlsError> {
+        let ((certificate, certificate_text), (key, key_text)) = (certificate, key);
+        let chain = certificate.certificates(certificate_text)?;
         let parsed = x509_cert::Certificate::from_der(&chain[0])
             .map_err(|error| certificate.wrong(format!("its first certificate is damaged: {error}")))?;
         let validity = parsed.tbs_certificate().validity();
         let (not_before, not_after) = (validity.not_before.to_system_time(), validity.not_after.to_system_time());
         let hash = Sha256::digest(&chain[0]).into();
-        let key_der = key.key()?;
+        let key_der = key.key(key_text)?;
         let signing = super::provider()
             .key_provider
             .load_private_key(key_der)
@@ -157,10 +164,23 @@ impl Roots {
         if files.is_empty() {
             return Err(TlsError::NoRoots { setting: setting.to_owned() });
         }
+        let texts: Vec<_> = files.iter().map(NamedFile::read).collect::<Result<_, _>>()?;
+        Self::of(files, &texts)
+    }
+
+    /// Every certificate in this text; errors name the file that it stands in.
+    ///
+    /// # Errors
+    /// When there is none, or something else.
+    pub fn from_pem(file: &NamedFile, text: &[u8]) -> Result<Self, TlsError> {
+        Self::of(std::slice::from_ref(file), &[text])
+    }
+
+    fn of(files: &[NamedFile], texts: &[impl AsRef<[u8]>]) -> Result<Self, TlsError> {
         let mut store = RootCertStore::empty();
         let mut all = Vec::new();
-        for file in files {
-            for certificate in file.certificates()? {
+        for (file, text) in files.iter().zip(texts) {
+            for certificate in file.certificates(text.as_ref())? {
                 let wrong = |error| file.wrong(format!("a certificate in it cannot be used as a root: {error}"));
                 store.add(certificate.clone()).map_err(wrong)?;
                 all.push(certificate);

@@ -22,6 +22,7 @@ use super::judge::Policies;
 use super::state::State;
 use super::transaction::Rules;
 use super::verdict::{Invalid, Objection};
+use crate::chaincode::{is_chaincode_name, is_chaincode_version};
 
 /// Names that no chaincode of users may have, whatever system chaincodes this node runs.
 const RESERVED: [&str; 5] = ["cscc", "escc", "lscc", "qscc", "vscc"];
@@ -151,10 +152,10 @@ impl Call {
             Ok(kind) => kind,
         };
         let id = spec.chaincode_id.ok_or_else(|| Invalid::policy("the deployment spec names no chaincode"))?;
-        if !is_name(&id.name) || RESERVED.contains(&id.name.as_str()) {
+        if !is_chaincode_name(&id.name) || RESERVED.contains(&id.name.as_str()) {
             return Err(Invalid::policy(format!("invalid chaincode name '{}'", id.name)));
         }
-        if !is_version(&id.version) {
+        if !is_chaincode_version(&id.version) {
             return Err(Invalid::policy(format!("invalid chaincode version '{}'", id.version)));
         }
         Ok(Self { function, args, name: id.name, version: id.version, kind })
@@ -189,36 +190,5 @@ impl Call {
             return Err(Invalid::policy(reason));
         }
         Ok((&set.public, defined))
-    }
-}
-
-/// `^[a-zA-Z0-9]+([-_][a-zA-Z0-9]+)*$`
-fn is_name(name: &str) -> bool {
-    name.split(['-', '_']).all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-}
-
-/// `^[A-Za-z0-9_.+-]+$`
-fn is_version(version: &str) -> bool {
-    !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.+-".contains(&byte))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_versions_follow_fabrics_expressions() {
-        for name in ["a", "kv", "a-b", "a_b-c9", "0"] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", "-a", "a-", "a--b", "a-_b", "a.b", "ä", "a b", "a\n"] {
-            assert!(!is_name(name), "{name}");
-        }
-        for version in ["1", "1.0", "v1_2+3-rc.4", "-", "."] {
-            assert!(is_version(version), "{version}");
-        }
-        for version in ["", "1 ", "1/2", "é", "1\n"] {
-            assert!(!is_version(version), "{version}");
-        }
     }
 }

@@ -253,7 +253,7 @@ fn calls() -> Vec<Call> {
         refused(&["call", "nobody", "", "empty"], "INVOKE_CHAINCODE", "chaincode nobody not found"),
         refused(&["call", "SELF", "", "empty"], "INVOKE_CHAINCODE", exists),
         // Back to the caller, by way of another.
-        ask(&["call", CALLEE, "", "call", "SELF", "", "empty"], r#"{"status":500,"message":"BACK","payload":""}"#),
+        ask(&["call", CALLEE, "", "call", "SELF", "", "empty"], &format!(r#"{{"status":500,"message":"EX: INVOKE_CHAINCODE {refused_self}","payload":""}}"#)),
         // To the sandbox, and from it.
         ask(&["height", "mychannel"], "[200,true]"),
         ask(&["height", "other"], "[200,true]"),

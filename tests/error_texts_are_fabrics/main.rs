@@ -1,10 +1,12 @@
 //! Every refusal that a client of a Fabric 1.4 peer can meet, through gRPC: where it is found and its text.
 //!
-//! The tables are those of Fabric's checks: the endorser's own (`endorser`), cscc's and qscc's (`system`). The node has the
-//! identities and the chain of a recorded network, whose channel has organisations of both kinds and an ACL of its own.
+//! The tables are those of Fabric's checks: the endorser's own (`endorser`), cscc's and qscc's (`system`), lscc's (`lscc`). The
+//! node has the identities and the chain of a recorded network, whose channel has organisations of both kinds and an ACL of
+//! its own, and two channels more that lack a capability.
 
 mod draft;
 mod endorser;
+mod lscc;
 mod system;
 
 use std::path::Path;
@@ -43,6 +45,11 @@ fn failed(text: impl Into<String>) -> Answer {
     Answer::Response { status: 500, text: text.into(), by_chaincode: false }
 }
 
+/// What a chaincode does that belongs to no channel.
+fn done() -> Answer {
+    Answer::Response { status: 200, text: String::new(), by_chaincode: false }
+}
+
 /// What a chaincode says.
 fn refused(text: impl Into<String>) -> Answer {
     Answer::Response { status: 500, text: text.into(), by_chaincode: true }
@@ -78,7 +85,9 @@ impl Signers {
 }
 
 async fn node(folder: &Path) -> anyhow::Result<(TestPeer, EndorserClient<Channel>)> {
-    GOLDEN.replay(&LedgerProvider::open(&folder.join("data/ledgers"))?, HEIGHT)?;
+    let ledgers = LedgerProvider::open(&folder.join("data/ledgers"))?;
+    lscc::prepare(&ledgers, &*GOLDEN.replay(&ledgers, HEIGHT)?)?;
+    drop(ledgers);
     let msp = GOLDEN.path("msp/alpha-peer0");
     let settings = [("PEER_MSPCONFIGPATH", msp.to_str().unwrap_or_default()), ("PEER_LOCALMSPID", "AlphaMSP")];
     let node = TestPeer::start(folder, &[], &settings).await?;
@@ -109,7 +118,8 @@ async fn each_refusal_is_where_fabric_puts_it_and_in_its_words() -> anyhow::Resu
     let (node, mut endorser) = node(folder.path()).await?;
     let signers = Arc::new(Signers::load());
     let mut wrong = Vec::new();
-    let rows: Vec<Row> = endorser::rows(&signers).into_iter().chain(system::rows(&signers)).collect();
+    let mut rows: Vec<Row> = endorser::rows(&signers).into_iter().chain(system::rows(&signers)).collect();
+    rows.extend(lscc::rows(&signers, &folder.path().join("data/chaincodes")));
     let count = rows.len();
     for row in rows {
         let answer = ask(&mut endorser, row.signed).await;

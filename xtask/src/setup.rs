@@ -1,12 +1,13 @@
 //! Where things are, what the machine must have, and how a command is run and timed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{guests, node_programs};
+use crate::{guests, node_programs, rust_shim};
 
 /// This repository and where it is built.
 pub(crate) struct Workspace {
@@ -60,10 +61,26 @@ impl Workspace {
         Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
     }
 
+    /// The asset chaincode as a program that needs no library: what runs in an image that holds nothing else.
+    pub(crate) fn build_static(&self) -> Result<PathBuf> {
+        let flags = ["--", "-C", "target-feature=+crt-static"];
+        run(self.cargo(&["rustc", "--release", "--locked", "-p", "asset", "--bin", "asset"]).args(NATIVE).args(flags))?;
+        let (built, kept) = (self.release().join("asset"), self.release().join("static/asset"));
+        // The next build puts another program in its place.
+        fs::create_dir_all(self.release().join("static"))?;
+        fs::copy(&built, &kept).with_context(|| format!("cannot copy {} to {}", built.display(), kept.display()))?;
+        Ok(kept)
+    }
+
     /// What tests run on Node.js.
     pub(crate) fn install_node_programs(&self) -> Result<()> {
         node_programs::chaincodes(&self.root, &self.release())?;
         self.install_application().map(drop)
+    }
+
+    /// What tests run on crates.io's `fabric-shim`.
+    pub(crate) fn build_rust_shim(&self) -> Result<()> {
+        rust_shim::build(&self.root, &self.target, &self.release())
     }
 
     /// The application on `fabric-network`: its script.

@@ -10,15 +10,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::check;
+use crate::engine::{self, Engine};
 use crate::setup::{NATIVE, Workspace, shown, timed};
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let (_, check) = timed(|| check::run(workspace))?;
-    let (_, build) = timed(|| workspace.build_all().and_then(|_| workspace.install_node_programs()))?;
+    let (_, build) = timed(|| {
+        // First, because it leaves its program where the other belongs.
+        workspace.build_static()?;
+        workspace.build_all()?;
+        workspace.install_node_programs()?;
+        workspace.build_rust_shim()
+    })?;
+    let engine = Engine::find_or_start(workspace);
+    if let Err(e) = &engine {
+        eprintln!("xtask: the tests that need a Docker engine will fail: {e:#}");
+    }
     let start = Instant::now();
     let mut cargo = workspace.cargo(&["test", "--release", "--workspace", "--locked", "--no-fail-fast"]);
-    let mut tests =
-        cargo.args(NATIVE).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", shown(&cargo)))?;
+    cargo.args(NATIVE).env(engine::VARIABLE, Engine::described(&engine)).stdout(Stdio::piped());
+    let mut tests = cargo.spawn().with_context(|| format!("cannot run {}", shown(&cargo)))?;
     let output = tests.stdout.take().context("the tests have no output")?;
 
     let mut report = Report::default();
@@ -29,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         }
     }
     let status = tests.wait().context("cannot wait for the tests")?;
+    drop(engine);
     println!(
         "{} passed, {} failed, {} ignored in {} test programs; check {}, build {}, tests {}",
         report.passed,

@@ -8,6 +8,8 @@ pub(crate) mod imports;
 #[cfg(feature = "peer")]
 mod packages;
 mod panics;
+#[cfg(feature = "peer")]
+mod policies;
 
 use crate::{Payload, Response, Stub};
 

@@ -1,9 +1,10 @@
-//! The capabilities `access-control` and `packages` as the sandbox imports them.
+//! The capabilities `access-control`, `packages` and `package-admin` as the sandbox imports them.
 
-use super::bindings::selvedge::peer::{access_control, packages};
+use super::bindings::selvedge::peer::{access_control, package_admin, packages};
 use super::imports::Imports;
 use crate::{
-    AccessQuery, Blob, ChaincodePackage, InstalledPackage, LocalPolicy, PackageDescription, PackageError, PackageForm,
+    AccessQuery, Blob, ChaincodePackage, InstallError, InstalledPackage, LocalPolicy, PackageDefinition,
+    PackageDescription, PackageError, PackageForm,
 };
 
 impl Imports {
@@ -51,6 +52,19 @@ impl Imports {
             data: package.data,
             id: package.id,
             deployment_spec: Blob { handle: package.deployment_spec },
+        })
+    }
+
+    pub(crate) fn package_definition(&self, name: &str, version: &str) -> Result<PackageDefinition, PackageError> {
+        let packages::Definition { data, id, instantiation_policy } =
+            packages::definition_of(name, version).map_err(refused)?;
+        Ok(PackageDefinition { data, id, instantiation_policy })
+    }
+
+    pub(crate) fn install_package(&self, package: &Blob) -> Result<(), InstallError> {
+        package_admin::install(&package.handle).map_err(|error| match error {
+            package_admin::Error::AccessDenied(reason) => InstallError::AccessDenied(reason),
+            package_admin::Error::Refused(reason) => InstallError::Refused(reason),
         })
     }
 }

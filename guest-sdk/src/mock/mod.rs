@@ -22,6 +22,8 @@
 mod channels;
 #[cfg(feature = "peer")]
 mod packages;
+#[cfg(feature = "peer")]
+mod policies;
 mod transaction;
 
 use std::cell::{Cell, RefCell};
@@ -34,6 +36,8 @@ use crate::{Chaincode, Error, KeyModification, KeyValue, Level, Response, Signed
 use crate::{LedgerError, LedgerQuery};
 #[cfg(feature = "peer")]
 pub use packages::MockPackage;
+#[cfg(feature = "peer")]
+pub use policies::MockPolicies;
 use transaction::Entry;
 pub(crate) use transaction::Transaction;
 
@@ -74,6 +78,14 @@ struct MockPeer {
     access: RefCell<Option<packages::AccessAnswer>>,
     #[cfg(feature = "peer")]
     packages: RefCell<BTreeMap<(String, String), packages::MockPackage>>,
+    #[cfg(feature = "peer")]
+    installs: RefCell<Option<packages::InstallAnswer>>,
+    #[cfg(feature = "peer")]
+    policies: RefCell<policies::MockPolicies>,
+    #[cfg(feature = "peer")]
+    instantiation: RefCell<Option<policies::InstantiationAnswer>>,
+    #[cfg(feature = "peer")]
+    collections: RefCell<Option<policies::CollectionsAnswer>>,
     #[cfg(feature = "peer")]
     channels: RefCell<Option<channels::ChannelAnswer>>,
     #[cfg(feature = "peer")]

@@ -19,6 +19,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Until the connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the peer has for the last word of a stream that this side ends.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Where the peer is.
 #[derive(Debug)]
@@ -46,7 +48,13 @@ pub(super) async fn dial(shim: Arc<Shim>, peer: PeerAddress) -> Result<(), Nativ
     let stream = client.register(messages).await.map_err(|status| {
         NativeError::Stream(format!("the peer refused chaincode {}: {}", shim.id, handler::reason(&status)))
     })?;
-    Err(handler::chat(begun, stream.into_inner()).await)
+    let mut stream = stream.into_inner();
+    let end = handler::chat(begun, &mut stream).await;
+    // The process ends with what is returned, and the connection with the process: the peer first takes the last word, which
+    // says why, and ends the stream in its turn.
+    let taken = async { while let Ok(Some(_)) = stream.message().await {} };
+    let _ = tokio::time::timeout(LAST_WORD, taken).await;
+    Err(end)
 }
 
 async fn connect(peer: &PeerAddress) -> Result<Channel, NativeError> {

@@ -242,7 +242,7 @@ impl Drop for Here {
 }
 
 /// Serves a stream until it ends; returns why.
-pub(super) async fn chat(mut handler: Handler, mut messages: Streaming<ChaincodeMessage>) -> NativeError {
+pub(super) async fn chat(mut handler: Handler, messages: &mut Streaming<ChaincodeMessage>) -> NativeError {
     let shim = Arc::clone(&handler.shim);
     let mut patience = Box::pin(tokio::time::sleep(PATIENCE));
     let mut told = false;

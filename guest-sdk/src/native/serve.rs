@@ -9,7 +9,7 @@ use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_server::{Chaincode, ChaincodeServer};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -22,6 +22,8 @@ use super::tls::{ServerTls, TlsIncoming};
 /// As in Fabric's Go shim.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams at a time. A peer has one.
+const STREAMS: usize = 256;
 
 /// Where peers come to.
 #[derive(Debug)]
@@ -48,7 +50,8 @@ pub(super) async fn serve(shim: Arc<Shim>, service: ServiceAddress) -> Result<()
         Some(_) => "with TLS",
     };
     shim.log.info(&format!("chaincode {} listens on {bound} {how} for peers", shim.id));
-    let connect = ChaincodeServer::new(Connect { shim }).max_decoding_message_size(MAX_MESSAGE_SIZE);
+    let connect = ChaincodeServer::new(Connect { shim, streams: Arc::new(Semaphore::new(STREAMS)) })
+        .max_decoding_message_size(MAX_MESSAGE_SIZE);
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -63,6 +66,7 @@ pub(super) async fn serve(shim: Arc<Shim>, service: ServiceAddress) -> Result<()
 
 struct Connect {
     shim: Arc<Shim>,
+    streams: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
@@ -75,11 +79,15 @@ impl Chaincode for Connect {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let peer = request.remote_addr().map_or_else(|| "a peer".to_owned(), |peer| format!("the peer at {peer}"));
         let shim = Arc::clone(&self.shim);
+        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
+            return Err(Status::resource_exhausted(format!("chaincode {} serves {STREAMS} streams already", shim.id)));
+        };
         shim.log.info(&format!("{peer} has connected"));
         let (outbox, messages) = mpsc::unbounded_channel();
         let handler = Handler::register(Arc::clone(&shim), outbox.clone());
         tokio::spawn(async move {
-            let end = handler::chat(handler, request.into_inner()).await;
+            let _place = place;
+            let end = handler::chat(handler, &mut request.into_inner()).await;
             shim.log.info(&format!("the stream of {peer} has ended: {end}"));
             // A peer that is gone needs no reason.
             let _ = outbox.send(Err(Status::unknown(end.to_string())));

@@ -1,6 +1,7 @@
 //! TLS with a peer, from the files that Fabric gives a chaincode (Fabric: `shim/internal.LoadTLSConfig`): versions 1.2 and
 //! 1.3, and no authority but those named.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -228,21 +229,31 @@ impl Stream for TlsIncoming {
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<TlsConnection>) {
     let mut handshakes = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        while handshakes.len() >= HANDSHAKES && handshakes.join_next().await.is_some() {}
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
         while handshakes.try_join_next().is_some() {}
+        if oldest_first.len() >= HANDSHAKES {
+            oldest_first.retain(|handshake| !handshake.is_finished());
+        }
+        // Of connections that say nothing, the one that has had most time for it goes, and nobody waits for it.
+        if oldest_first.len() >= HANDSHAKES
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
         let (acceptor, ready) = (acceptor.clone(), ready.clone());
-        handshakes.spawn(async move {
+        let handshake = handshakes.spawn(async move {
             // A peer that fails says so in its own log; what it is told is the alert.
             let _ = stream.set_nodelay(true);
             if let Ok(Ok(connection)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                 let _ = ready.send(TlsConnection(connection)).await;
             }
         });
+        oldest_first.push_back(handshake);
     }
 }
 

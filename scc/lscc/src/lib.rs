@@ -5,20 +5,20 @@
 //! proposal's own. Invariant: a package's code passes as a blob and never enters this memory, and is handed out only if
 //! it is the one that the ledger's entry was made from.
 //!
-//! Install, deploy and upgrade check what Fabric checks first, and end there.
+//! Installing is the host's: it checks the package, and the client's right, and stores it. Deploy and upgrade are in
+//! [`deploy`].
 
+mod deploy;
 mod message;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use prost::Message;
-use selvedge_sdk::{Chaincode, ChaincodePackage, LocalPolicy, PackageError, PackageForm, Payload, Response, Stub};
+use selvedge_sdk::{Chaincode, ChaincodePackage, InstallError, PackageError, PackageForm, Payload, Response, Stub};
 
+use deploy::{Change, deploy_or_upgrade};
 use message::{ChaincodeData, ChaincodeInfo, ChaincodeInput, ChaincodeQueryResponse, PackageHashes, decode};
-
-/// Name, channel, deployment spec, endorsement policy, escc, vscc, collections.
-const MOST_DEPLOY_ARGS: usize = 7;
 
 /// Stands in no chaincode's name, so a key that holds it is that of a chaincode's collections.
 const COLLECTION_SEPARATOR: char = '~';
@@ -49,11 +49,9 @@ impl Request<'_> {
     fn answer(&self) -> Answer {
         match (self.function.as_str(), self.count) {
             (_, 0) => Err(self.wrong_count()),
-            ("install", 2..) => {
-                self.stub.check_local_access(LocalPolicy::Admins).map_err(|reason| self.denied(&reason))?;
-                Err(self.not_available())
-            }
-            ("deploy" | "upgrade", 3..) => self.deploy_or_upgrade(),
+            ("install", 2..) => self.install(),
+            ("deploy", 3..) => deploy_or_upgrade(self, Change::Deploy),
+            ("upgrade", 3..) => deploy_or_upgrade(self, Change::Upgrade),
             ("getid" | "ChaincodeExists", 3) => {
                 let (name, entry) = self.instance("lscc/ChaincodeExists")?;
                 Ok(chaincode_data(&name, &entry)?.name.into())
@@ -68,12 +66,13 @@ impl Request<'_> {
         }
     }
 
-    fn deploy_or_upgrade(&self) -> Answer {
-        let channel = arg(self.stub, 1);
-        if channel.is_empty() {
-            return Err(format!("invalid channel name: {channel}"));
-        }
-        Err(if self.count > MOST_DEPLOY_ARGS { self.wrong_count() } else { self.not_available() })
+    fn install(&self) -> Answer {
+        let Some(package) = self.stub.arg(1) else { return Err(self.wrong_count()) };
+        self.stub.packages().install(&package).map_err(|error| match error {
+            InstallError::AccessDenied(reason) => self.denied(&reason),
+            InstallError::Refused(reason) => reason,
+        })?;
+        Ok("OK".into())
     }
 
     /// Name and entry of the chaincode that the arguments name, for whoever may use `resource` on the channel that they
@@ -160,20 +159,16 @@ impl Request<'_> {
     fn denied_on(&self, channel: &str, reason: &str) -> String {
         format!("access denied for [{}][{channel}]: {reason}", self.function)
     }
-
-    fn not_available(&self) -> String {
-        format!(
-            "lscc {} is not available in this version of the peer: it answers queries about chaincode, and neither \
-             installs nor instantiates any",
-            self.function
-        )
-    }
 }
 
 /// One argument as text; empty past the end.
 fn arg(stub: &Stub, index: u32) -> String {
-    let bytes = stub.arg(index).map(|arg| arg.read(0, u32::MAX)).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&arg_bytes(stub, index)).into_owned()
+}
+
+/// One argument; empty past the end.
+fn arg_bytes(stub: &Stub, index: u32) -> Vec<u8> {
+    stub.arg(index).map(|arg| arg.read(0, u32::MAX)).unwrap_or_default()
 }
 
 fn is_function(name: &str) -> bool {

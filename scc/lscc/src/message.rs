@@ -42,6 +42,34 @@ pub(crate) struct ChaincodeData {
     pub(crate) instantiation_policy: Vec<u8>,
 }
 
+/// What a deploy or upgrade is asked for, as far as lscc looks at it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct ChaincodeDeploymentSpec {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) chaincode_spec: Option<ChaincodeSpec>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct ChaincodeSpec {
+    #[prost(message, optional, tag = "2")]
+    pub(crate) chaincode_id: Option<ChaincodeId>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct ChaincodeId {
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(string, tag = "3")]
+    pub(crate) version: String,
+}
+
+/// The payload of an upgrade's event.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct LifecycleEvent {
+    #[prost(string, tag = "1")]
+    pub(crate) chaincode_name: String,
+}
+
 /// `ChaincodeData.data`: `CDSData`, or `SignedCDSData` which alone has the third hash.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct PackageHashes {

@@ -44,6 +44,7 @@ fn package(name: &str) -> MockPackage {
         data: hashes(b""),
         id: b"id".to_vec(),
         deployment_spec: format!("spec of {name}").into_bytes(),
+        instantiation_policy: None,
     }
 }
 
@@ -137,6 +138,7 @@ fn what_is_installed_has_name_version_path_and_id() {
 #[test]
 fn the_number_of_arguments_is_checked_first() {
     let peer = peer();
+    peer.set_channel("x");
     peer.on_access(|_| Err("nobody".into()));
     assert_eq!(refusal(&peer, &[]), "invalid number of arguments to lscc: 0");
     assert_eq!(refusal(&peer, &["invoke", "x"]), "invalid function to lscc: invoke");
@@ -250,11 +252,26 @@ fn code_is_handed_out_only_if_it_is_what_was_instantiated() {
 }
 
 #[test]
-fn what_would_change_something_is_refused_by_name() {
+fn installing_is_the_hosts_and_the_package_stays_there() {
     let peer = peer();
-    assert_eq!(refusal(&peer, &["deploy", "", "spec"]), "invalid channel name: ");
-    for (function, args) in [("install", &["package"][..]), ("deploy", &["closed", "spec"]), ("upgrade", &["c", "s"])] {
-        let text = refusal(&peer, &[&[function], args].concat());
-        assert!(text.starts_with(&format!("lscc {function} is not available in this version of the peer")), "{text}");
-    }
+    let installed = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let seen = std::rc::Rc::clone(&installed);
+    peer.on_install(move |package| match package {
+        b"exists" => Err("error installing chaincode code kv:1(chaincode kv.1 exists)".into()),
+        _ => {
+            seen.borrow_mut().push(package.to_vec());
+            Ok(())
+        }
+    });
+    assert_eq!(payload(&peer, &["install", "package"]), b"OK");
+    assert_eq!(payload(&peer, &["install", "another", "of", "three"]), b"OK");
+    assert_eq!(*installed.borrow(), [&b"package"[..], b"another"]);
+    let text = "error installing chaincode code kv:1(chaincode kv.1 exists)";
+    assert_eq!(refusal(&peer, &["install", "exists"]), text);
+    peer.on_access(|query| match query {
+        AccessQuery::Local(LocalPolicy::Admins) => Err("no administrator".into()),
+        _ => Ok(()),
+    });
+    assert_eq!(refusal(&peer, &["install", "package"]), "access denied for [install]: no administrator");
+    assert_eq!(installed.borrow().len(), 2);
 }

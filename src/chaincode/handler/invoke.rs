@@ -38,7 +38,10 @@ pub(super) async fn invoke(
     let version = if is_sys_cc {
         environment.system_chaincodes.version().to_owned()
     } else {
-        environment.definitions.version(&target.name, params.simulator.as_ref()).await?
+        let definitions = &environment.definitions;
+        let definition = definitions.definition(&target.name, params.simulator.as_ref()).await?;
+        definitions.check_instantiation_policy(&target.name, &definition).await?;
+        definition.version
     };
     let answer = support.invoke(params, &Ccid::new(target.name, version), input).await.map_err(Box::new)?;
     Ok(answer.encode_to_vec().into())

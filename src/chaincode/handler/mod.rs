@@ -38,11 +38,21 @@ pub struct Handler {
     me: Weak<Self>,
     support: ChaincodeSupport,
     stream: Arc<dyn ChaincodeStream>,
+    origin: Origin,
     state: AtomicU8,
     /// The id under which this handler stands in the registry. Empty until then: a refused handler owns nothing.
     id: OnceLock<String>,
     contexts: TransactionContexts,
     metrics: HandlerMetrics,
+}
+
+/// Who opened the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The chaincode, or this process for it: it must have been launched.
+    Accepted,
+    /// This peer, by dialling the chaincode's service.
+    Dialled,
 }
 
 /// How far the chaincode has come. The discriminants are what [`Handler::state`] holds.
@@ -57,12 +67,13 @@ enum State {
 }
 
 impl Handler {
-    pub(super) fn new(support: ChaincodeSupport, stream: Arc<dyn ChaincodeStream>) -> Arc<Self> {
+    pub(super) fn new(support: ChaincodeSupport, stream: Arc<dyn ChaincodeStream>, origin: Origin) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             metrics: HandlerMetrics::new(Arc::clone(support.metrics())),
             support,
             stream,
+            origin,
             state: AtomicU8::new(State::Created as u8),
             id: OnceLock::new(),
             contexts: TransactionContexts::default(),
@@ -72,6 +83,16 @@ impl Handler {
     /// Whether transactions can be sent.
     pub(super) fn is_ready(&self) -> bool {
         self.state() == State::Ready
+    }
+
+    /// Who opened the stream.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Whether transactions run.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.contexts.is_empty()
     }
 
     fn state(&self) -> State {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::platforms::UnknownPlatform;
+
 /// Why a package cannot be read or stored.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -82,6 +84,21 @@ pub enum PackageError {
     /// What is to be installed is a package of neither form.
     #[error("could not unmarshal chaincode package to CDS or SignedCDS")]
     NoPackage,
+    /// Nobody can install under the name of a system chaincode.
+    #[error("cannot install: {0} is the name of a system chaincode")]
+    SystemChaincode(String),
+    /// It is for a platform that this peer does not have. (Fabric says no more than the first words.)
+    #[error("invalid deployment spec: {0}")]
+    Platform(UnknownPlatform),
+    /// The code is no archive.
+    #[error("{0}")]
+    Code(String),
+    /// A file for the state database cannot be used.
+    #[error("invalid state database artifact: {0}")]
+    Artifact(String),
+    /// A fault of this peer.
+    #[error("the peer failed while it installed the package; its log has the cause")]
+    Panicked,
     /// It was not stored.
     #[error("error installing chaincode code {name}:{version}({cause})")]
     Install {

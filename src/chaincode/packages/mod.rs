@@ -2,12 +2,16 @@
 //!
 //! [`PackageStore`] is a folder of Fabric's own layout; [`ChaincodePackage`] is what a file in it says. The fingerprint of a
 //! package is what the ledger's definition of a chaincode holds, so it decides whether this peer has the code that a channel
-//! agreed on. What a package says of indexes goes to the ledger.
+//! agreed on. What a package says of indexes goes to the ledger. [`Installer`] decides what gets into the folder.
 
+mod artifacts;
 mod error;
 mod indexes;
+mod install;
+mod owners;
 mod package;
 mod store;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +24,11 @@ use crate::container::Ccid;
 use crate::platforms::CodePackage;
 
 pub use error::PackageError;
+pub use install::{InstallListener, Installer};
+pub use owners::{OwnerError, create_signed_package, sign_package};
 pub use package::{ChaincodePackage, Fingerprint, PackageForm};
 pub use store::{Installed, MAX_PACKAGE_SIZE, PackageStore};
+pub use summary::PackageSummary;
 
 #[async_trait]
 impl Packages for Arc<PackageStore> {

@@ -136,12 +136,20 @@ impl ChaincodePackage {
         &self.code
     }
 
+    /// What the code is for.
+    ///
+    /// # Errors
+    /// When this peer does not have it.
+    pub fn platform(&self) -> Result<Platform, UnknownPlatform> {
+        Platform::of_spec(self.spec_type)
+    }
+
     /// What is to run.
     ///
     /// # Errors
-    /// When it is for a platform that this peer does not have.
+    /// As for [`Self::platform`].
     pub fn code_package(&self) -> Result<CodePackage, UnknownPlatform> {
-        let platform = Platform::of_spec(self.spec_type)?;
+        let platform = self.platform()?;
         Ok(CodePackage { platform, path: self.id.path.clone(), bytes: self.code.clone() })
     }
 

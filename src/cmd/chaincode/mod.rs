@@ -1,18 +1,27 @@
-//! `selvedge chaincode invoke|query|list` (Fabric 1.4: `peer chaincode`): flags, their checks, and which verb does what.
+//! `selvedge chaincode package|signpackage|install|instantiate|upgrade|invoke|query|list` (Fabric 1.4: `peer chaincode`):
+//! flags, their checks, and which verb does what.
 //!
-//! Proposals and transactions are built by [`crate::client`]; this module talks to peers and an orderer and words the
-//! outcome as Fabric's tool does, because scripts read it. Invariant: flags are checked before anything is sent.
+//! Proposals and transactions are built by [`crate::client`], packages by [`crate::platforms`]; this module talks to peers and
+//! an orderer and words the outcome as Fabric's tool does, because scripts read it. Invariant: flags are checked before anything is sent.
 
+mod collections;
 mod commit;
 mod ctor;
+mod deploy;
+mod install;
 mod invoke;
 mod list;
 mod output;
+mod package;
+mod spec;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::{ArgAction, Args, Subcommand};
+
+use deploy::Deployment;
 
 use super::connect::{Connector, OrdererFlags, PeerFlags, duration};
 use crate::operations::LogControl;
@@ -31,20 +40,27 @@ pub(super) struct ChaincodeCommand {
 
 #[derive(Subcommand)]
 enum ChaincodeVerb {
+    /// Package a chaincode into a file, for `install` and for owners to sign.
+    Package(package::PackageCommand),
+    /// Add this identity to the owners of a package.
+    #[command(name = "signpackage")]
+    SignPackage {
+        /// The package, and the file to write the signed one to.
+        #[arg(value_names = ["INPUT", "OUTPUT"], num_args = 0..)]
+        files: Vec<PathBuf>,
+    },
+    /// Install a chaincode on a peer: package it, or take a package from a file.
+    Install(install::InstallCommand),
+    /// Begin to use an installed chaincode on a channel.
+    Instantiate(deploy::DeployCommand),
+    /// Use another version of a chaincode on a channel, which has to be installed.
+    Upgrade(deploy::DeployCommand),
     /// Invoke a chaincode, have the result endorsed, and send it to the orderer.
     Invoke {
         #[command(flatten)]
         call: Call,
-        /// Wait until every peer has committed the transaction.
-        #[arg(
-            long = "waitForEvent",
-            action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
-            value_name = "true|false", hide_possible_values = true
-        )]
-        wait_for_event: bool,
-        /// How long to wait for that.
-        #[arg(long = "waitForEventTimeout", default_value = "30s", value_parser = duration, value_name = "DURATION")]
-        wait_for_event_timeout: Duration,
+        #[command(flatten)]
+        wait: WaitFlags,
     },
     /// Invoke a chaincode and print what it answers; nothing is committed.
     Query {
@@ -71,6 +87,27 @@ enum ChaincodeVerb {
         #[command(flatten)]
         peers: PeerFlags,
     },
+}
+
+/// Whether to wait for the commit, and how long.
+#[derive(Args, Debug)]
+struct WaitFlags {
+    /// Wait until every peer that is asked has committed the transaction.
+    #[arg(
+        long = "waitForEvent",
+        action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+        value_name = "true|false", hide_possible_values = true
+    )]
+    wait_for_event: bool,
+    /// How long to wait for that.
+    #[arg(long = "waitForEventTimeout", default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    wait_for_event_timeout: Duration,
+}
+
+impl WaitFlags {
+    fn timeout(&self) -> Option<Duration> {
+        self.wait_for_event.then_some(self.wait_for_event_timeout)
+    }
 }
 
 /// Which chaincode to call, with what, where.
@@ -105,10 +142,24 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
         anyhow::Ok(invoke::Session { signer: super::identity::load(&config)?, transient, connector })
     };
     match &command.verb {
-        ChaincodeVerb::Invoke { call, wait_for_event, wait_for_event_timeout } => {
+        ChaincodeVerb::Package(command) => command.run(&config),
+        ChaincodeVerb::SignPackage { files } => package::sign_existing(&config, files),
+        ChaincodeVerb::Install(command) => {
+            one_peer("install", &command.peers)?;
+            let package = command.package(&config)?;
+            super::block_on(session(&command.peers)?.install(package))
+        }
+        ChaincodeVerb::Instantiate(command) => {
+            let checked = command.check(Deployment::Instantiate)?;
+            super::block_on(session(&command.peers)?.deploy(&checked, command.wait.timeout()))
+        }
+        ChaincodeVerb::Upgrade(command) => {
+            let checked = command.check(Deployment::Upgrade)?;
+            super::block_on(session(&command.peers)?.deploy(&checked, command.wait.timeout()))
+        }
+        ChaincodeVerb::Invoke { call, wait } => {
             let checked = call.check()?;
-            let wait = wait_for_event.then_some(*wait_for_event_timeout);
-            super::block_on(session(&call.peers)?.invoke(&checked, wait))
+            super::block_on(session(&call.peers)?.invoke(&checked, wait.timeout()))
         }
         ChaincodeVerb::Query { call, raw, hex } => {
             let rendering = output::Rendering::of_flags(*raw, *hex)?;

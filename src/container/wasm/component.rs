@@ -15,6 +15,7 @@ use super::cache::ModuleCache;
 use super::capability::{self, Capability, Import};
 use super::componentize::{self, ComponentizeError};
 use super::instance::InstanceState;
+use super::package::{MODULE_FILE, PackagedModuleError, packaged_module};
 use crate::container::Ccid;
 
 /// What a node has to know of a chaincode to load it.
@@ -22,12 +23,31 @@ use crate::container::Ccid;
 pub struct ModuleSpec {
     /// Name and version.
     pub ccid: Ccid,
-    /// The file: a component, or a core module for wasm32-wasip1.
+    /// The file: a component, or a core module for wasm32-wasip1. In the package, if it is a chaincode of users.
     pub path: PathBuf,
     /// Names of the capabilities granted in core.yaml.
     pub capabilities: BTreeSet<String>,
     /// The chaincode's own settings from core.yaml.
     pub config: BTreeMap<String, String>,
+    /// Whose chaincode it is.
+    pub owner: ModuleOwner,
+}
+
+/// Whose chaincode a module is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleOwner {
+    /// The node's: core.yaml names it, and can grant it capabilities.
+    Node,
+    /// A channel's: it was installed and instantiated, and nothing can be granted to it.
+    Users,
+}
+
+impl ModuleSpec {
+    /// That of a chaincode of users: no capabilities, no settings.
+    pub(super) fn of_users(ccid: Ccid) -> Self {
+        let (capabilities, config) = Default::default();
+        Self { ccid, path: PathBuf::from(MODULE_FILE), capabilities, config, owner: ModuleOwner::Users }
+    }
 }
 
 /// A module ready to be instantiated.
@@ -51,6 +71,14 @@ pub enum LoadError {
         path: PathBuf,
         /// The system's error.
         cause: std::io::Error,
+    },
+    /// The package of a chaincode of users has no module.
+    #[error("chaincode {ccid}: {cause}")]
+    Package {
+        /// The chaincode.
+        ccid: Ccid,
+        /// Why not.
+        cause: PackagedModuleError,
     },
     /// The file is no chaincode.
     #[error("chaincode {ccid} ({}): {cause}", .path.display())]
@@ -101,11 +129,33 @@ impl WasmModule {
             path: spec.path.clone(),
             cause,
         })?;
+        Self::of(engine, cache, capabilities, spec, &source)
+    }
+
+    /// The same of the code package of a chaincode of users.
+    pub(super) fn unpack(
+        engine: &Engine,
+        cache: Option<&ModuleCache>,
+        known: &[Arc<dyn Capability>],
+        ccid: &Ccid,
+        code: &[u8],
+    ) -> Result<Self, LoadError> {
+        let source = packaged_module(code).map_err(|cause| LoadError::Package { ccid: ccid.clone(), cause })?;
+        Self::of(engine, cache, known, ModuleSpec::of_users(ccid.clone()), &source)
+    }
+
+    fn of(
+        engine: &Engine,
+        cache: Option<&ModuleCache>,
+        capabilities: &[Arc<dyn Capability>],
+        spec: ModuleSpec,
+        source: &[u8],
+    ) -> Result<Self, LoadError> {
         let wasmtime = |cause| LoadError::Wasmtime { ccid: spec.ccid.clone(), path: spec.path.clone(), cause };
-        let digest: [u8; 32] = Sha256::digest(&source).into();
+        let digest: [u8; 32] = Sha256::digest(source).into();
         let component = match cache.and_then(|cache| cache.load(engine, &digest)) {
             Some(component) => component,
-            None => compile(engine, cache, &source, &digest, &spec)?,
+            None => compile(engine, cache, source, &digest, &spec)?,
         };
         let granted: Vec<_> =
             capabilities.iter().filter(|capability| spec.capabilities.contains(capability.name())).cloned().collect();
@@ -180,6 +230,9 @@ fn check_imports(
         let reason = match capability::classify(&import, known) {
             Import::Base => continue,
             Import::Capability(name) if granted.iter().any(|capability| capability.name() == name) => continue,
+            Import::Capability(_) if spec.owner == ModuleOwner::Users => {
+                format!("imports {import}, which is for system chaincode alone")
+            }
             Import::Capability(name) => format!(
                 "imports {import}, which needs the capability `{name}`; grant it with `capabilities: [{name}]` in the \
                  chaincode's entry under chaincode.systemPlugins"

@@ -26,6 +26,9 @@ use super::permits::Permit;
 use super::transaction::Transaction;
 use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamError};
 
+/// Responses from this status on are failures (Fabric: `shim.ERROR`).
+const FIRST_ERROR: i32 = 500;
+
 /// Slots by transaction id, then channel.
 type Replies = HashMap<String, Vec<(String, Arc<ReplySlot>)>>;
 
@@ -68,6 +71,11 @@ impl WasmContainer {
         if let Some(peer) = peer {
             peer.closed();
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn module(&self) -> &Arc<WasmModule> {
+        &self.module
     }
 
     pub(super) fn exit(&self) -> watch::Receiver<Option<i32>> {
@@ -130,6 +138,10 @@ impl WasmContainer {
         let meter = Meter::new(Arc::clone(&self.shared.ticks), budget, Arc::clone(&self.shared.limits));
         let state = InstanceState::new(Arc::clone(&self.module), transaction, exchange, meter);
         match instance::run(state, entry).await {
+            // As Fabric's shims: a peer that instantiates does not look at the status of what is COMPLETED.
+            Ok(Completed { response, .. }) if entry == Entry::Init && response.status >= FIRST_ERROR => {
+                error(response.message)
+            }
             Ok(completed) => complete(completed),
             Err(failure) => {
                 // Whoever called has it in his answer, and logs it.

@@ -1,7 +1,8 @@
 //! Chaincode in WebAssembly, inside the peer (Fabric: `container/inproccontroller`, with a wall through it).
 //!
-//! [`WasmVm`] keeps two registries, as Fabric's does: modules that may be started, and containers that run. What happens
-//! in a container is told in `container.rs`; one transaction of it in `instance.rs`.
+//! [`WasmVm`] keeps two registries, as Fabric's does: modules that may be started, and containers that run. System
+//! chaincode is registered; a chaincode of users comes with its code when it is started, and its module is gone with its
+//! container. What happens in a container is told in `container.rs`; one transaction of it in `instance.rs`.
 
 mod bindings;
 mod cache;
@@ -17,21 +18,25 @@ mod inspect;
 mod instance;
 mod meter;
 mod output;
+mod package;
 mod permits;
 mod process;
 mod transaction;
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 pub use self::bindings::selvedge::peer as peer_bindings;
 use self::cache::ModuleCache;
 pub use self::capability::Capability;
-pub use self::component::{LoadError, ModuleSpec, WasmModule};
+pub use self::component::{LoadError, ModuleOwner, ModuleSpec, WasmModule};
 pub use self::componentize::{ComponentizeError, MAX_MODULE_SIZE, ModuleKind, componentize};
 pub use self::config::{LimitError, Limits, WasmConfig};
 use self::container::{HostChannel, WasmContainer};
@@ -39,23 +44,34 @@ use self::engine::WasmEngine;
 pub use self::host::{History, Messages, Results, wait_for_guests};
 pub use self::inspect::{InspectedImport, Inspection, inspect};
 pub use self::instance::{Blob, InstanceState};
+pub use self::package::{MODULE_FILE, PackagedModuleError, packaged_module};
 use self::permits::Permits;
 pub use self::transaction::Transaction;
 use super::{Ccid, ChaincodeStream, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use crate::platforms::CodePackage;
 
 /// The wasm VM of a node.
 pub struct WasmVm {
-    engine: WasmEngine,
-    cache: Option<ModuleCache>,
-    capabilities: Vec<Arc<dyn Capability>>,
+    loader: Arc<Loader>,
     shared: Arc<Shared>,
     work: Handle,
     /// Who gives new streams their handlers; none before [`WasmVm::set_acceptor`] and after [`WasmVm::close`].
     acceptor: Mutex<Option<Arc<dyn StreamAcceptor>>>,
-    modules: Mutex<HashMap<String, Arc<WasmModule>>>,
-    containers: Mutex<HashMap<String, Arc<WasmContainer>>>,
+    /// Modules of the node's own chaincodes.
+    modules: Mutex<HashMap<Ccid, Arc<WasmModule>>>,
+    containers: Mutex<HashMap<Ccid, Arc<WasmContainer>>>,
     /// Containers that [`WasmVm::start_on`] has made.
     served: AtomicU64,
+}
+
+/// What makes a module of a file.
+struct Loader {
+    engine: WasmEngine,
+    cache: Option<ModuleCache>,
+    capabilities: Vec<Arc<dyn Capability>>,
+    /// Modules of users that are compiled at a time. One for each processor, and never one alone: a module of many
+    /// megabytes is not to keep the others waiting.
+    compiling: Arc<Semaphore>,
 }
 
 /// What all containers of a VM share.
@@ -111,10 +127,10 @@ impl WasmVm {
             instances: config.instances,
             init_places,
         });
+        let processors = thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        let compiling = Arc::new(Semaphore::new(processors.max(2)));
         Ok(Self {
-            engine,
-            cache,
-            capabilities,
+            loader: Arc::new(Loader { engine, cache, capabilities, compiling }),
             shared,
             work,
             acceptor: Mutex::default(),
@@ -143,7 +159,8 @@ impl WasmVm {
     /// # Errors
     /// [`LoadError`] says what is wrong with the file.
     pub fn load(&self, spec: ModuleSpec) -> Result<WasmModule, LoadError> {
-        WasmModule::load(self.engine.engine(), self.cache.as_ref(), &self.capabilities, spec)
+        let Loader { engine, cache, capabilities, .. } = &*self.loader;
+        WasmModule::load(engine.engine(), cache.as_ref(), capabilities, spec)
     }
 
     /// Makes a module one that can be started, under its id (Fabric: `inproccontroller.Registry.Register`).
@@ -151,12 +168,12 @@ impl WasmVm {
     /// # Errors
     /// [`VmError::AlreadyRegistered`] under a name that is taken.
     pub fn register(&self, module: WasmModule) -> Result<(), VmError> {
-        let name = module.ccid().container_name();
+        let ccid = module.ccid().clone();
         let mut modules = lock(&self.modules);
-        if modules.contains_key(&name) {
-            return Err(VmError::AlreadyRegistered(name));
+        if modules.contains_key(&ccid) {
+            return Err(VmError::AlreadyRegistered(ccid.container_name()));
         }
-        modules.insert(name, Arc::new(module));
+        modules.insert(ccid, Arc::new(module));
         Ok(())
     }
 
@@ -168,12 +185,37 @@ impl WasmVm {
     /// [`VmError::NotRegistered`] for a module that is not.
     pub fn start_on(&self, ccid: &Ccid, acceptor: &dyn StreamAcceptor) -> Result<ServedContainer, VmError> {
         let name = ccid.container_name();
-        let module = lock(&self.modules).get(&name).cloned().ok_or_else(|| VmError::NotRegistered(name.clone()))?;
+        let module = self.registered(ccid)?;
         let number = self.served.fetch_add(1, Ordering::Relaxed);
         let turn = format!("{name} {number}");
         let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone(), turn);
         container.connect(acceptor.accept(Arc::new(HostChannel(Arc::clone(&container)))));
         Ok(ServedContainer(container))
+    }
+
+    fn registered(&self, ccid: &Ccid) -> Result<Arc<WasmModule>, VmError> {
+        lock(&self.modules).get(ccid).cloned().ok_or_else(|| VmError::NotRegistered(ccid.container_name()))
+    }
+
+    /// The module of a chaincode of users, compiled on a thread that may block. Dropping the future leaves a compilation
+    /// that has begun running, to no effect.
+    async fn unpack(&self, ccid: &Ccid, code: CodePackage) -> Result<Arc<WasmModule>, VmError> {
+        let failed = |cause| VmError::Instantiate { ccid: ccid.container_name(), cause };
+        if lock(&self.modules).keys().any(|registered| registered.name == ccid.name) {
+            return Err(failed(format!("{} is the name of a system chaincode", ccid.name)));
+        }
+        let turn = Arc::clone(&self.loader.compiling).acquire_owned().await;
+        let (loader, of) = (Arc::clone(&self.loader), ccid.clone());
+        let compiled = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let Loader { engine, cache, capabilities, .. } = &*loader;
+            WasmModule::unpack(engine.engine(), cache.as_ref(), capabilities, &of, &code.bytes)
+        });
+        match compiled.await {
+            Ok(Ok(module)) => Ok(Arc::new(module)),
+            Ok(Err(cause)) => Err(failed(cause.to_string())),
+            Err(_) => Err(failed("the peer failed while it compiled the module; its log has the reason".to_owned())),
+        }
     }
 }
 
@@ -194,45 +236,47 @@ impl ServedContainer {
 
 #[async_trait]
 impl Vm for WasmVm {
-    async fn start(&self, ccid: &Ccid, _: StartContainer) -> Result<(), VmError> {
-        let name = ccid.container_name();
-        let module = lock(&self.modules).get(&name).cloned().ok_or_else(|| VmError::NotRegistered(name.clone()))?;
+    async fn start(&self, ccid: &Ccid, request: StartContainer) -> Result<(), VmError> {
+        let module = match request.code {
+            None => self.registered(ccid)?,
+            Some(code) => self.unpack(ccid, code).await?,
+        };
         let acceptor = lock(&self.acceptor).clone().ok_or_else(|| VmError::Instantiate {
-            ccid: name.clone(),
+            ccid: ccid.container_name(),
             cause: "the VM is closed, or was not told who accepts streams".to_owned(),
         })?;
         let container = WasmContainer::new(module, Arc::clone(&self.shared), self.work.clone(), ccid.name.clone());
         {
             let mut containers = lock(&self.containers);
-            if containers.get(&name).is_some_and(|current| current.exit().borrow().is_none()) {
-                return Err(VmError::AlreadyRunning(name));
+            if containers.get(ccid).is_some_and(|current| current.exit().borrow().is_none()) {
+                return Err(VmError::AlreadyRunning(ccid.container_name()));
             }
-            containers.insert(name, Arc::clone(&container));
+            containers.insert(ccid.clone(), Arc::clone(&container));
         }
         container.connect(acceptor.accept(Arc::new(HostChannel(Arc::clone(&container)))));
         Ok(())
     }
 
     async fn stop(&self, ccid: &Ccid, _: StopContainer) -> Result<(), VmError> {
-        let name = ccid.container_name();
-        if !lock(&self.modules).contains_key(&name) {
-            return Err(VmError::NotRegistered(name));
-        }
-        let container = lock(&self.containers).remove(&name).ok_or(VmError::NotFound(name))?;
+        let container = lock(&self.containers).remove(ccid);
+        let Some(container) = container else {
+            self.registered(ccid)?;
+            return Err(VmError::NotFound(ccid.container_name()));
+        };
         container.stop(0);
         Ok(())
     }
 
     async fn wait(&self, ccid: &Ccid) -> Result<i32, VmError> {
-        let name = ccid.container_name();
-        let container = lock(&self.containers).get(&name).cloned().ok_or_else(|| VmError::NotFound(name.clone()))?;
+        let container = lock(&self.containers).get(ccid).cloned();
+        let container = container.ok_or_else(|| VmError::NotFound(ccid.container_name()))?;
         let mut exit = container.exit();
         drop(container);
         let code = exit.wait_for(Option::is_some).await.ok().and_then(|code| *code).unwrap_or(0);
         // A container that ended by itself makes room for the next start.
         let mut containers = lock(&self.containers);
-        if containers.get(&name).is_some_and(|current| current.exit().borrow().is_some()) {
-            containers.remove(&name);
+        if containers.get(ccid).is_some_and(|current| current.exit().borrow().is_some()) {
+            containers.remove(ccid);
         }
         Ok(code)
     }
@@ -245,3 +289,6 @@ impl Vm for WasmVm {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,12 @@ use selvedge_proto::rwset::TxReadWriteSet;
 use super::super::fixture::{CHANNEL, Network};
 use super::super::{ChaincodeExecutor, Endorser, EndorserParts};
 use super::*;
-use crate::chaincode::{ExecuteError, Executed, TransactionParams};
+use crate::chaincode::{ContainerInfo, ExecuteError, Executed, TransactionParams};
 use crate::container::Ccid;
 use crate::ledger::block::new_block;
 use crate::ledger::private_testing::{CHAINCODE, collection, package};
 use crate::ledger::testing::endorser_transaction;
+use crate::testing::chaincode_package;
 
 /// A chaincode that writes to a collection of `cc` and answers with this status.
 struct Writes {
@@ -25,11 +26,21 @@ impl ChaincodeExecutor for Writes {
         simulator.set_private_data(CHAINCODE, self.collection, "k", "secret".into()).expect("a collection");
         Ok(Executed { response: Response { status: self.status, ..Response::default() }, event: None })
     }
+
+    async fn execute_init(
+        &self,
+        _: &TransactionParams,
+        _: &ContainerInfo,
+        _: ChaincodeInput,
+    ) -> Result<Executed, ExecuteError> {
+        unreachable!("nothing is deployed")
+    }
 }
 
 /// `cc` with a collection for this peer alone and one that another peer must have too.
 fn network() -> Network {
     let network = Network::new();
+    network.packages.put(&chaincode_package(CHAINCODE, "1", &[]).expect("a package")).expect("stored");
     let ledger = network.parts.ledgers.ledger(CHANNEL).expect("a ledger");
     let mut simulator = ledger.new_tx_simulator("deploy").expect("a simulator");
     let data = ChaincodeData { name: CHAINCODE.into(), version: "1".into(), ..ChaincodeData::default() };
@@ -115,6 +126,7 @@ async fn what_cannot_be_committed_is_not_kept() {
 #[test]
 fn a_chaincode_without_collections_is_told_so() {
     let network = Network::new();
+    network.packages.put(&chaincode_package(CHAINCODE, "1", &[]).expect("a package")).expect("stored");
     let ledger = network.parts.ledgers.ledger(CHANNEL).expect("a ledger");
     let mut simulator = ledger.new_tx_simulator("t").expect("a simulator");
     simulator.results().expect("results");

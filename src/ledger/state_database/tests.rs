@@ -243,6 +243,24 @@ fn defining_the_same_indexes_again_changes_nothing() {
 }
 
 #[test]
+fn an_install_brings_indexes_to_the_channel_that_has_this_very_package() {
+    let mut channel = TestChannel::new();
+    deploy(&mut channel, "1");
+    marbles(&mut channel);
+    let by_owner = [index("a.json", BY_OWNER)];
+    let install = |version, id: &[u8]| {
+        channel.provider.define_installed("cc", version, id, &by_owner);
+        channel.ledger.indexes()
+    };
+    assert!(install("1", b"").is_empty(), "goleveldb has none");
+    channel.provider.use_couchdb(Arc::new(Installed::default())).unwrap();
+    assert!(install("2", b"").is_empty(), "another version");
+    assert!(install("1", b"other").is_empty(), "other code");
+    assert_eq!(install("1", b""), ["cc/d/byOwner"]);
+    assert_eq!(keys(&channel.ledger, TOMS), ["m1", "m3"]);
+}
+
+#[test]
 fn a_block_that_deploys_nothing_leaves_the_definitions_as_they_were_read() {
     let (mut channel, packages) = couchdb();
     packages.install("1", &[BY_OWNER]);

@@ -5,12 +5,12 @@ use selvedge_proto::common::{Block, BlockMetadataIndex, Metadata, SignatureHeade
 use selvedge_proto::protos::TxValidationCode;
 
 use super::*;
-use crate::ledger::block;
 use crate::ledger::testing::{TestChannel, endorser_transaction, envelope};
+use crate::ledger::{Ledger, block};
 use crate::ordering::BatchConfig;
 use crate::ordering::block_writer::NONCE_BYTES;
 use crate::ordering::testing::{AllValid, Rules, orderer};
-use crate::validation::ValidationError;
+use crate::validation::{BlockValidator, ValidationError};
 
 const PATIENT: BatchConfig = BatchConfig {
     max_message_count: 2,

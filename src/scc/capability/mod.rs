@@ -5,13 +5,17 @@ mod blocking;
 mod channel_admin;
 mod channel_config;
 mod ledger;
+mod package_admin;
 mod packages;
+mod policies;
 
 pub use access_control::AccessControlCapability;
 pub use channel_admin::{ChannelAdminCapability, ChannelJoiner, JoinError};
 pub use channel_config::ChannelConfigCapability;
 pub use ledger::LedgerCapability;
+pub use package_admin::PackageAdminCapability;
 pub use packages::PackagesCapability;
+pub use policies::PoliciesCapability;
 
 use bytes::Bytes;
 use selvedge_proto::protos::SignedProposal;

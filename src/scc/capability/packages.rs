@@ -1,7 +1,8 @@
 //! The capability `packages`: the chaincode packages that are installed on this peer (for lscc).
 //!
-//! Invariant: no file is opened before the creator of the transaction's own signed proposal was found to satisfy the ACL of
-//! the function. Code goes to the guest as a handle.
+//! Invariant: nothing is told of a package before the creator of the transaction's own signed proposal was found to satisfy
+//! the ACL of the function, but that it is not there, which Fabric tells who wants to instantiate it. Code goes to the guest
+//! as a handle.
 
 use std::sync::Arc;
 
@@ -11,9 +12,11 @@ use wasmtime::component::Linker;
 
 use super::blocking::Blocking;
 use super::check;
+use super::policies::check_instantiation;
 use crate::chaincode::AccessControl;
-use crate::chaincode::packages::{self, ChaincodePackage, PackageForm, PackageStore};
-use crate::container::wasm::peer_bindings::packages::{Description, Error, Form, Installed, Package};
+use crate::chaincode::packages::{self, ChaincodePackage, Fingerprint, PackageForm, PackageStore};
+use crate::channel::Deployments;
+use crate::container::wasm::peer_bindings::packages::{Definition, Description, Error, Form, Installed, Package};
 use crate::container::wasm::{Capability, InstanceState};
 
 const INTERFACE: &str = "selvedge:peer/packages@0.1.0";
@@ -29,13 +32,15 @@ type Asked = (String, String, String);
 pub struct PackagesCapability {
     store: Arc<PackageStore>,
     access: Arc<dyn AccessControl>,
+    deployments: Deployments,
     readers: Blocking,
 }
 
 impl PackagesCapability {
-    /// Reads from this store, as far as `access` lets the creator of a proposal.
-    pub fn new(store: Arc<PackageStore>, access: Arc<dyn AccessControl>) -> Self {
-        Self { store, access, readers: Blocking::new(READERS) }
+    /// Reads from this store, as far as `access` lets the creator of a proposal, and the instantiation policies on the channels
+    /// of `deployments`.
+    pub fn new(store: Arc<PackageStore>, access: Arc<dyn AccessControl>, deployments: Deployments) -> Self {
+        Self { store, access, deployments, readers: Blocking::new(READERS) }
     }
 
     fn check(&self, state: &InstanceState, resource: &str, channel: &str) -> Result<(), Error> {
@@ -112,6 +117,35 @@ impl PackagesCapability {
             deployment_spec: state.push_blob(spec)?,
         }))
     }
+
+    /// Fabric's order: the package, then its policy.
+    async fn definition(
+        &self,
+        state: &mut InstanceState,
+        (name, version): (String, String),
+    ) -> wasmtime::Result<Result<Definition, Error>> {
+        let asked = (name.clone(), version.clone());
+        let hashed = self.read(move |store| {
+            let package = store.get(&asked.0, &asked.1)?;
+            let own = package.name() == asked.0 && package.version() == asked.1;
+            // The code does not have to wait for the rest.
+            let policy = package.instantiation_policy().map(|policy| Bytes::copy_from_slice(policy));
+            Ok(own.then(|| (package.fingerprint(), policy)))
+        });
+        let (Fingerprint { data, id }, policy) = match state.wait_for(hashed).await? {
+            Ok(Some(hashed)) => hashed,
+            Ok(None) => {
+                return Ok(Err(Error::Unavailable(format!("{name}.{version} is the package of another chaincode"))));
+            }
+            Err(error) => return Ok(Err(error)),
+        };
+        let checked = check_instantiation(&self.deployments, state, policy).map_err(Error::AccessDenied);
+        Ok(checked.map(|policy| Definition {
+            data: data.to_vec(),
+            id: id.to_vec(),
+            instantiation_policy: policy.to_vec(),
+        }))
+    }
 }
 
 /// The deployment spec of a package, as bytes that hold nothing else in memory: a transaction answers for their length.
@@ -144,6 +178,11 @@ impl Capability for PackagesCapability {
         interface.func_wrap_async("get", move |mut store, asked: Asked| {
             let this = this.clone();
             Box::new(async move { Ok((this.get(store.data_mut(), asked).await?,)) })
+        })?;
+        let this = self.clone();
+        interface.func_wrap_async("definition-of", move |mut store, asked: (String, String)| {
+            let this = this.clone();
+            Box::new(async move { Ok((this.definition(store.data_mut(), asked).await?,)) })
         })
     }
 }

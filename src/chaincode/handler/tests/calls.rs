@@ -162,6 +162,15 @@ async fn what_only_this_peer_sees_of_a_callee_dooms_the_transaction() {
     let doomed = outcome(execution).await.unwrap_err();
     assert_eq!(doomed, format!("failed to execute transaction t2: error sending: {cause}"));
 
+    // What is installed here may not run as what the channel has.
+    let execution = peer.execute(peer.params("t5", CHANNEL), "caller");
+    let tx = caller.next().await;
+    begin(&caller, &tx, "foreign");
+    let mismatch = "INVOKE_CHAINCODE failed: transaction ID: t5: Instantiation policy mismatch for cc foreign/1.0";
+    assert_eq!(end(&mut caller).await.unwrap_err(), mismatch);
+    caller.complete(&tx, "swallowed");
+    assert!(outcome(execution).await.unwrap_err().ends_with("Instantiation policy mismatch for cc foreign/1.0"));
+
     // The callee calls on, deeper than this peer allows.
     let mut callee = peer.chaincode("callee:1.0").await;
     let execution = peer.execute(peer.params("t3", CHANNEL), "caller");

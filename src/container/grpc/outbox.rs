@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::Stream;
 use tonic::Status;
 
-use crate::container::{Budget, ChaincodeStream, Pending, StreamError};
+use super::super::{Budget, ChaincodeStream, Pending, StreamError};
 
 /// Bytes of messages above which nothing more is asked of the Handler. Small beside what the transactions of one busy
 /// chaincode hold, large enough that a chaincode which listens never meets it.
@@ -116,7 +116,8 @@ mod tests {
 
     use tokio_stream::StreamExt;
 
-    use super::super::message::{self, Type};
+    use selvedge_proto::protos::chaincode_message::Type;
+
     use super::*;
 
     async fn has_room(outbox: &Outbox) -> bool {
@@ -126,7 +127,8 @@ mod tests {
     #[tokio::test]
     async fn there_is_room_again_when_the_chaincode_has_listened_or_left() {
         let (outbox, mut messages) = outbox();
-        let large = message::bare(Type::Response, vec![0; FULL].into());
+        let large =
+            ChaincodeMessage { r#type: Type::Response.into(), payload: vec![0; FULL].into(), ..Default::default() };
         assert!(has_room(&outbox).await);
         outbox.send(large.clone()).unwrap();
         assert!(!has_room(&outbox).await);

@@ -1,0 +1,70 @@
+//! A container that goes away with whoever made it.
+//!
+//! Invariant: once an engine was asked for a container, it is removed unless somebody calls [`OwnedContainer::keep`], also
+//! when the caller was dropped before the engine's answer came.
+
+use bollard::Docker;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions};
+
+use super::DockerError;
+
+/// A container that is removed, running or not, when this is dropped. Dropping is not free: the removal is a task.
+pub(super) struct OwnedContainer {
+    engine: Docker,
+    id: String,
+    kept: bool,
+}
+
+impl OwnedContainer {
+    /// Creates a container; without a name, the engine makes one up.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub(super) async fn create(
+        engine: &Docker,
+        name: Option<String>,
+        body: ContainerCreateBody,
+    ) -> Result<Self, DockerError> {
+        let engine = engine.clone();
+        // In a task, so that the answer finds somebody in any case.
+        let created = tokio::spawn(async move {
+            let options = CreateContainerOptions { name, ..CreateContainerOptions::default() };
+            let id = engine.create_container(Some(options), body).await?.id;
+            Ok(Self { engine, id, kept: false })
+        });
+        created.await.unwrap_or(Err(DockerError::GoingDown))
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Leaves the container to others.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+
+    /// Removes it and waits for that.
+    pub(super) async fn remove(mut self) {
+        remove(&self.engine, &self.id).await;
+        self.kept = true;
+    }
+}
+
+impl Drop for OwnedContainer {
+    fn drop(&mut self) {
+        // Without a runtime the peer has gone, and finds the container at its next start.
+        if let (false, Ok(runtime)) = (self.kept, tokio::runtime::Handle::try_current()) {
+            let (engine, id) = (self.engine.clone(), std::mem::take(&mut self.id));
+            runtime.spawn(async move { remove(&engine, &id).await });
+        }
+    }
+}
+
+async fn remove(engine: &Docker, id: &str) {
+    let options = RemoveContainerOptions { force: true, v: true, link: false };
+    if let Err(error) = engine.remove_container(id, Some(options)).await {
+        tracing::debug!("container {id} cannot be removed: {}", DockerError::from(error));
+    }
+}

@@ -1,0 +1,88 @@
+//! Whose a container is: labels that tell the containers of this peer from those of anybody else.
+//!
+//! Names do not: two peers of one engine may have the same `peer.id`, and a prefix of a name says nothing. So a peer has a key
+//! of its own, made once and kept with its data; who starts over with an empty directory is another peer.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use super::Names;
+use crate::container::Ccid;
+
+const KEY: &str = "org.selvedge.owner";
+const PEER: &str = "org.selvedge.peer";
+const NETWORK: &str = "org.selvedge.network";
+const CHAINCODE: &str = "org.selvedge.chaincode";
+/// The file with the key, in the peer's data directory.
+const FILE: &str = "docker-owner";
+
+type Labels = HashMap<String, String>;
+
+/// The key that the containers of one peer carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(String);
+
+impl Owner {
+    /// That of the peer which keeps its data in `folder`; made at the first call.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn of_peer(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(key) if !key.trim().is_empty() => Ok(Self(key.trim().to_owned())),
+            Ok(_) => Self::make(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(&path),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(path: &Path) -> io::Result<Self> {
+        let key = uuid::Uuid::new_v4().to_string();
+        std::fs::write(path, &key)?;
+        Ok(Self(key))
+    }
+
+    /// The labels of a container of this peer.
+    pub(super) fn labels(&self, names: &Names, ccid: &Ccid) -> Labels {
+        let labels = [
+            (KEY, self.0.clone()),
+            (PEER, names.peer_id.clone()),
+            (NETWORK, names.network_id.clone()),
+            (CHAINCODE, ccid.to_string()),
+        ];
+        labels.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
+    }
+
+    /// What finds the containers of this peer in a list.
+    pub(super) fn filter(&self) -> HashMap<String, Vec<String>> {
+        HashMap::from([("label".to_owned(), vec![format!("{KEY}={}", self.0)])])
+    }
+
+    /// The peer and the network of whoever made a container with these labels; none where it is this peer, or Fabric.
+    pub(super) fn other(&self, labels: &Labels) -> Option<(String, String)> {
+        let text = |label: &str| labels.get(label).cloned().unwrap_or_default();
+        labels.get(KEY).filter(|key| **key != self.0).map(|_| (text(PEER), text(NETWORK)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_keeps_its_key_and_shares_it_with_nobody() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let owner = Owner::of_peer(folder.path()).unwrap();
+        assert_eq!(Owner::of_peer(folder.path()).unwrap(), owner);
+        let other = Owner::of_peer(other.path()).unwrap();
+        assert_ne!(owner, other);
+
+        let names = Names { network_id: "dev".into(), peer_id: "peer0".into() };
+        let labels = owner.labels(&names, &Ccid::new("mycc", "1.0"));
+        assert_eq!(owner.other(&labels), None);
+        assert_eq!(other.other(&labels), Some(("peer0".into(), "dev".into())));
+        assert_eq!(other.other(&Labels::new()), None, "Fabric's containers have no owner");
+    }
+}

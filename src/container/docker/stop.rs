@@ -1,0 +1,92 @@
+//! Stops and removes containers (Fabric: `DockerVM.stopInternal`), and says which ones this peer may.
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    InspectContainerOptions, KillContainerOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions,
+};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::{DockerError, Owner};
+use crate::container::StopContainer;
+
+/// What has the name of a container that is to be started or stopped.
+pub(super) enum Leftover {
+    /// Nothing.
+    Nothing,
+    /// A container of this peer, one that does not run, or one of Fabric's.
+    Removable,
+    /// A container that another peer runs.
+    Foreign(DockerError),
+}
+
+/// Looks at who has the name.
+///
+/// # Errors
+/// The engine's.
+pub(super) async fn leftover(engine: &Docker, owner: &Owner, container: &str) -> Result<Leftover, DockerError> {
+    let found = match engine.inspect_container(container, None::<InspectContainerOptions>).await {
+        Ok(found) => found,
+        Err(error) => {
+            let error = DockerError::from(error);
+            return if error.is_not_found() { Ok(Leftover::Nothing) } else { Err(error) };
+        }
+    };
+    let runs = found.state.and_then(|state| state.running).unwrap_or_default();
+    let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+    Ok(match owner.other(&labels) {
+        Some((peer, network)) if runs => {
+            Leftover::Foreign(DockerError::Foreign { container: container.to_owned(), peer, network })
+        }
+        _ => Leftover::Removable,
+    })
+}
+
+/// Stops, kills and removes a container, as far as it was asked for.
+///
+/// # Errors
+/// As in Fabric, that of the last step: a container that was removed is gone, whatever happened before.
+pub(super) async fn stop(engine: &Docker, container: &str, request: StopContainer) -> Result<(), DockerError> {
+    let seconds = i32::try_from(request.timeout.as_secs()).unwrap_or(i32::MAX);
+    let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
+    // The engine answers when the container has ended.
+    let patient = engine.clone().with_timeout(engine.timeout().saturating_add(request.timeout));
+    let mut last = patient.stop_container(container, Some(options)).await;
+    debug!("stop container {container}: {last:?}");
+    if !request.keep_running {
+        last = engine.kill_container(container, None::<KillContainerOptions>).await;
+        debug!("kill container {container}: {last:?}");
+    }
+    if !request.keep_container {
+        let options = RemoveContainerOptions { force: true, v: true, link: false };
+        last = engine.remove_container(container, Some(options)).await;
+        debug!("remove container {container}: {last:?}");
+    }
+    Ok(last?)
+}
+
+/// Stops and removes every container of this peer, side by side; tells how many.
+///
+/// # Errors
+/// The engine's, of one that it keeps.
+pub(super) async fn remove_all(engine: &Docker, owner: &Owner) -> Result<usize, DockerError> {
+    let options =
+        ListContainersOptions { all: true, filters: Some(owner.filter()), ..ListContainersOptions::default() };
+    let found = engine.list_containers(Some(options)).await?;
+    let mut removals = JoinSet::new();
+    for id in found.into_iter().filter_map(|container| container.id) {
+        let engine = engine.clone();
+        removals.spawn(async move { stop(&engine, &id, StopContainer::default()).await });
+    }
+    let mut removed = 0;
+    while let Some(removal) = removals.join_next().await {
+        match removal {
+            Ok(Ok(())) => removed += 1,
+            // Somebody else was quicker, or is about to be.
+            Ok(Err(error)) if error.is_not_found() || error.is_conflict() => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(DockerError::GoingDown),
+        }
+    }
+    Ok(removed)
+}

@@ -1,0 +1,153 @@
+//! `DockerVm`: starts, stops and waits for the containers of chaincode (Fabric: `dockercontroller.DockerVM`).
+//!
+//! Requests to the engine run on the runtime that the VM was made on, because callers may be on one without sockets. A call
+//! that is dropped ends there too, and what it had made is removed. Invariant: a start that failed leaves no container.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, RwLock, watch};
+use tokio::task::JoinSet;
+
+use super::start::Start;
+use super::stop::{self, Leftover};
+use super::{DockerConfig, DockerError, DockerMetrics, builder, output};
+use crate::container::{Ccid, StartContainer, StopContainer, Vm, VmError};
+
+/// Runs chaincode in containers of a Docker engine.
+pub struct DockerVm {
+    shared: Arc<Shared>,
+    runtime: Handle,
+}
+
+struct Shared {
+    config: DockerConfig,
+    metrics: DockerMetrics,
+    /// How many containers of an earlier run were removed, once they were.
+    reconciled: OnceCell<usize>,
+    /// Starts hold it while they run.
+    starting: RwLock<()>,
+    closing: watch::Sender<bool>,
+}
+
+impl DockerVm {
+    /// A VM on the current runtime. The engine is not asked for anything yet.
+    pub fn new(config: DockerConfig, metrics: DockerMetrics) -> Self {
+        let shared = Shared {
+            config,
+            metrics,
+            reconciled: OnceCell::new(),
+            starting: RwLock::default(),
+            closing: watch::Sender::new(false),
+        };
+        Self { shared: Arc::new(shared), runtime: Handle::current() }
+    }
+
+    /// Reaches the engine and removes what an earlier run of this peer left; tells how many containers.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached. Then it is done before the first start.
+    pub async fn open(&self) -> Result<usize, DockerError> {
+        self.run(|shared| async move { shared.reconcile().await }).await
+    }
+
+    /// Stops and removes every container of this peer. No start succeeds any more.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached, or keeps one.
+    pub async fn close(&self) -> Result<usize, DockerError> {
+        self.shared.closing.send_replace(true);
+        self.run(|shared| async move {
+            let _none_starts = shared.starting.write().await;
+            let engine = shared.config.endpoint.client().await?;
+            stop::remove_all(&engine, &shared.config.owner).await
+        })
+        .await
+    }
+
+    /// Runs `work` on the VM's runtime; dropping the future ends it.
+    async fn run<T, F>(&self, work: impl FnOnce(Arc<Shared>) -> F) -> Result<T, DockerError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DockerError>> + Send + 'static,
+    {
+        let mut task = JoinSet::new();
+        task.spawn_on(work(Arc::clone(&self.shared)), &self.runtime);
+        match task.join_next().await {
+            Some(Ok(result)) => result,
+            _ => Err(DockerError::GoingDown),
+        }
+    }
+}
+
+impl Shared {
+    async fn reconcile(&self) -> Result<usize, DockerError> {
+        let reconcile = || async {
+            let engine = self.config.endpoint.client().await?;
+            stop::remove_all(&engine, &self.config.owner).await
+        };
+        self.reconciled.get_or_try_init(reconcile).await.copied()
+    }
+
+    async fn start(&self, ccid: &Ccid, request: StartContainer) -> Result<(), DockerError> {
+        let _starting = self.starting.read().await;
+        let mut closing = self.closing.subscribe();
+        let start = async {
+            let image = self.config.names.image(ccid)?;
+            let engine = self.config.endpoint.client().await?;
+            self.reconcile().await?;
+            let container = self.config.names.container(ccid);
+            let (config, metrics) = (&self.config, &self.metrics);
+            Start { engine, config, metrics, ccid, image, container }.run(request).await
+        };
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => Err(DockerError::GoingDown),
+            started = start => started,
+        }
+    }
+}
+
+#[async_trait]
+impl Vm for DockerVm {
+    async fn start(&self, ccid: &Ccid, request: StartContainer) -> Result<(), VmError> {
+        let ccid = ccid.clone();
+        Ok(self.run(|shared| async move { shared.start(&ccid, request).await }).await?)
+    }
+
+    async fn stop(&self, ccid: &Ccid, request: StopContainer) -> Result<(), VmError> {
+        let container = self.shared.config.names.container(ccid);
+        let stopped = self.run(|shared| async move {
+            let engine = shared.config.endpoint.client().await?;
+            match stop::leftover(&engine, &shared.config.owner, &container).await? {
+                Leftover::Foreign(error) => Err(error),
+                Leftover::Nothing | Leftover::Removable => stop::stop(&engine, &container, request).await,
+            }
+        });
+        Ok(stopped.await?)
+    }
+
+    async fn wait(&self, ccid: &Ccid) -> Result<i32, VmError> {
+        let container = self.shared.config.names.container(ccid);
+        let ended = self.run(|shared| async move {
+            let engine = shared.config.endpoint.client().await?;
+            builder::exit_code(&engine, &container).await
+        });
+        Ok(i32::try_from(ended.await?).unwrap_or(i32::MAX))
+    }
+
+    async fn health_check(&self) -> Result<(), VmError> {
+        let answered = self.run(|shared| async move { Ok(shared.config.endpoint.ping().await) }).await?;
+        answered.map_err(VmError::Other)
+    }
+
+    async fn last_output(&self, ccid: &Ccid) -> String {
+        let container = self.shared.config.names.container(ccid);
+        let read = self.run(|shared| async move {
+            let engine = shared.config.endpoint.client().await?;
+            output::last_of(&engine, &container).await
+        });
+        read.await.unwrap_or_default()
+    }
+}

@@ -1,0 +1,39 @@
+//! Chaincode in Java (Fabric: `core/chaincode/platforms/java`).
+
+use std::path::Path;
+
+use super::folder::{Sources, sources_of};
+use super::plan::{Packaging, PlatformPlan};
+use super::validation::{Damage, check_entries};
+use super::{BuildSettings, PlatformError};
+
+pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
+    check_entries(code, Damage::Fails, is_allowed, |_, _| Ok(()))
+}
+
+/// `^(/)?src/((src|META-INF)/.*|(build\.gradle|settings\.gradle|pom\.xml))`, and no `.class`. As in Fabric, a name may go on
+/// after the second kind.
+fn is_allowed(name: &str) -> bool {
+    let Some(below) = name.strip_prefix('/').unwrap_or(name).strip_prefix("src/") else { return false };
+    let starts = ["src/", "META-INF/", "build.gradle", "settings.gradle", "pom.xml"];
+    starts.iter().any(|start| below.starts_with(start)) && !name.ends_with(".class")
+}
+
+/// As in Fabric, everything but what builds make and what has `.git` in its path.
+pub(super) fn sources(folder: &Path) -> Result<Sources, PlatformError> {
+    sources_of(folder, |below| {
+        let built = ["target/", "build/", "out/"].iter().any(|start| below.starts_with(start));
+        built || below.contains(".git") || below.ends_with(".class")
+    })
+}
+
+pub(super) fn plan(settings: &BuildSettings) -> PlatformPlan<'_> {
+    let (image, command) = (settings.java_runtime.clone(), "./build.sh".to_owned());
+    PlatformPlan {
+        runtime: &settings.java_runtime,
+        runtime_setting: "chaincode.java.runtime",
+        destination: "/root/chaincode-java/chaincode",
+        // It has the JDK, and the script.
+        packaging: Packaging::Builder { image, command, env: Vec::new() },
+    }
+}

@@ -1,0 +1,115 @@
+//! An engine of one test, which may kill it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::DockerEngine;
+use crate::testing::Boxed;
+
+/// What `cargo xtask engine` starts its engine with.
+const SETTINGS: &str = include_str!("../../../tests/docker/daemon.json");
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A folder with an engine's images and containers, and the engine while it runs. It ends when this is dropped.
+#[derive(Debug)]
+pub struct PrivateEngine {
+    folder: PathBuf,
+    process: Option<Child>,
+}
+
+impl PrivateEngine {
+    /// The engine of a folder whose path is short (its sockets are there). It does not run yet.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn new(folder: &Path) -> anyhow::Result<Self> {
+        fs::write(folder.join("daemon.json"), SETTINGS)?;
+        Ok(Self { folder: folder.to_owned(), process: None })
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> String {
+        format!("unix://{}/docker.sock", self.folder.display())
+    }
+
+    /// Where it keeps images and containers.
+    pub fn data_root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    /// Starts it, with what it had when it ended before.
+    ///
+    /// # Errors
+    /// When it does not serve: most probably because this process may not start an engine.
+    pub fn start(&mut self) -> Boxed<'_, anyhow::Result<DockerEngine>> {
+        Box::pin(async move {
+            let place = |name: &str| self.folder.join(name).display().to_string();
+            // Of one that was killed: its number may be somebody else's by now.
+            let _ = fs::remove_file(place("pid"));
+            let name = self.folder.file_name().unwrap_or_default().to_string_lossy().replace('.', "");
+            let mut dockerd = Command::new("dockerd");
+            dockerd
+                .arg(format!("--host={}", self.endpoint()))
+                .arg(format!("--config-file={}", place("daemon.json")))
+                .arg(format!("--data-root={}", self.data_root().display()))
+                .arg(format!("--exec-root={}", place("exec")))
+                .arg(format!("--pidfile={}", place("pid")))
+                .arg(format!("--containerd-namespace={name}"));
+            let log = File::options().create(true).append(true).open(place("log"))?;
+            dockerd.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+            let process = dockerd.spawn().context("cannot run dockerd (Debian: apt-get install -y docker.io)")?;
+            self.process = Some(process);
+            let started = Instant::now();
+            loop {
+                let error = match DockerEngine::connect(&self.endpoint()).await {
+                    Ok(engine) => return Ok(engine),
+                    Err(error) => error,
+                };
+                let ended = self.process.as_mut().map(Child::try_wait).transpose()?.flatten();
+                if ended.is_some() || started.elapsed() > PATIENCE {
+                    let log = fs::read_to_string(place("log")).unwrap_or_default();
+                    let last = log.lines().last().unwrap_or_default();
+                    bail!(
+                        "this test starts a Docker engine of its own, as root, and it does not serve ({error}): {last}"
+                    );
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
+    }
+
+    /// SIGKILL. Its containers go on until the engine is started again.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("the engine does not run")?;
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, which stops its containers; returns when it has ended.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("the engine does not run")?;
+        Command::new("kill").arg(process.id().to_string()).status()?;
+        process.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for PrivateEngine {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            let _ = self.stop();
+        }
+    }
+}

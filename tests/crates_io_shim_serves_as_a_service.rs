@@ -1,0 +1,263 @@
+//! Chaincode on crates.io's `fabric-shim`, which nobody of this project wrote, as a service that the node dials: everything
+//! its stub can do, against a node of the recorded Fabric 1.4 network, whose channel has definitions and collections.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use prost::Message;
+use selvedge::client::{create_chaincode_proposal, create_signed_tx};
+use selvedge::container::{Ccid, StartContainer, StopContainer, VmType};
+use selvedge::ledger::{Ledger, LedgerProvider, block};
+use selvedge::msp::{Signer, SigningIdentity};
+use selvedge::testing::{GOLDEN_CHANNEL, Golden, Plugin, RustShim, TestPeer, connection_package};
+use selvedge_proto::protos::{
+    ChaincodeAction, ChaincodeEvent, ProposalResponse, ProposalResponsePayload, TxValidationCode,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+
+const GOLDEN: Golden = Golden::V1_4;
+/// The definitions of the channel are there, and no transaction has used them.
+const HEIGHT: u64 = 8;
+
+struct Peer {
+    node: TestPeer,
+    user: Arc<dyn Signer>,
+}
+
+impl Peer {
+    async fn start(folder: &Path) -> anyhow::Result<Self> {
+        drop(GOLDEN.replay(&LedgerProvider::open(&folder.join("data/ledgers"))?, HEIGHT)?);
+        let msp = GOLDEN.path("msp/alpha-peer0");
+        let settings = [
+            ("PEER_MSPCONFIGPATH", msp.to_str().unwrap_or_default()),
+            ("PEER_LOCALMSPID", "AlphaMSP"),
+            ("CHAINCODE_CCAAS_REDIAL_MINDELAY", "10ms"),
+            ("CHAINCODE_CCAAS_REDIAL_MAXDELAY", "50ms"),
+            ("LEDGER_STATE_STATEDATABASE", "CouchDB"),
+        ];
+        let node = TestPeer::start(folder, &[Plugin::guest("asset", "asset")?], &settings).await?;
+        let user = Arc::new(SigningIdentity::load(&GOLDEN.path("msp/alpha-user1"), "AlphaMSP")?);
+        Ok(Self { node, user })
+    }
+
+    /// Has the node dial a service as this chaincode, and waits until it is registered.
+    async fn launch(&self, ccid: &Ccid, service: &RustShim) -> anyhow::Result<()> {
+        let connection = json!({"address": service.address, "dial_timeout": "60s"});
+        let code = Some(connection_package(&connection.to_string())?);
+        let request = StartContainer { code, ..StartContainer::default() };
+        self.node.node().controller().start(VmType::Server, ccid, request).await?;
+        self.registered(ccid).await
+    }
+
+    async fn registered(&self, ccid: &Ccid) -> anyhow::Result<()> {
+        for _ in 0..1000 {
+            if self.query(&ccid.name, &["get", "x"]).await?.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::bail!("{ccid} did not register: {:?}", self.query(&ccid.name, &["get", "x"]).await?)
+    }
+
+    fn ledger(&self) -> anyhow::Result<Arc<Ledger>> {
+        self.node.node().ledgers().get(GOLDEN_CHANNEL).context("the channel")
+    }
+
+    async fn propose(&self, chaincode: &str, args: &[&str], secret: &str) -> anyhow::Result<(Bytes, ProposalResponse)> {
+        let args = args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
+        let transient = BTreeMap::from([("value".to_owned(), Bytes::copy_from_slice(secret.as_bytes()))]);
+        let created = create_chaincode_proposal(GOLDEN_CHANNEL, chaincode, args, transient, &*self.user)?;
+        Ok((created.proposal, self.node.endorse(created.signed).await?))
+    }
+
+    /// What the chaincode answers; the message where it fails.
+    async fn query(&self, chaincode: &str, args: &[&str]) -> anyhow::Result<Result<Bytes, String>> {
+        let response = self.propose(chaincode, args, "").await?.1.response.unwrap_or_default();
+        Ok(if response.status == 200 { Ok(response.payload) } else { Err(response.message) })
+    }
+
+    async fn refused(&self, args: &[&str]) -> anyhow::Result<String> {
+        let answer = self.query("kv", args).await?;
+        answer.err().with_context(|| format!("{args:?} was not refused"))
+    }
+
+    async fn ask(&self, args: &[&str]) -> anyhow::Result<Value> {
+        let answer = self.query("kv", args).await?.map_err(|text| anyhow::anyhow!("{args:?}: {text}"))?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// Endorses and commits in a block of its own.
+    async fn submit(&self, args: &[&str], secret: &str) -> anyhow::Result<ProposalResponse> {
+        let (proposal, answer) = self.propose("kv", args, secret).await?;
+        let response = answer.response.clone().unwrap_or_default();
+        ensure!(response.status == 200, "{args:?}: {}", response.message);
+        let envelope = create_signed_tx(&proposal, &*self.user, std::slice::from_ref(&answer))?;
+        let info = self.ledger()?.chain_info()?;
+        let next = block::new_block(info.height, info.current_block_hash, vec![envelope.encode_to_vec().into()]);
+        let codes = self.ledger()?.commit(next, &[TxValidationCode::Valid])?.codes;
+        ensure!(codes == [TxValidationCode::Valid], "{args:?}: {codes:?}");
+        Ok(answer)
+    }
+}
+
+fn event(answer: &ProposalResponse) -> anyhow::Result<ChaincodeEvent> {
+    let payload = ProposalResponsePayload::decode(answer.payload.clone())?;
+    Ok(ChaincodeEvent::decode(ChaincodeAction::decode(payload.extension)?.events)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_its_stub_can_do_is_answered() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = Arc::new(Peer::start(folder.path()).await?);
+    let (kv, kvand) = (Ccid::new("kv", "1"), Ccid::new("kvand", "1"));
+    let service = RustShim::start("kv:1")?;
+    peer.launch(&kv, &service).await?;
+
+    state_and_ranges(&peer).await?;
+    private_data(&peer).await?;
+    what_surrounds_a_transaction(&peer).await?;
+
+    let other = RustShim::start("kvand:1")?;
+    peer.launch(&kvand, &other).await?;
+    calls(&peer).await?;
+    failures(&peer).await?;
+
+    // A service that was started again is dialled again, and no client asks for that.
+    let address = service.address.clone();
+    drop(service);
+    let _service = RustShim::start_at("kv:1", &address)?;
+    peer.registered(&kv).await?;
+    assert_eq!(peer.ask(&["range", "r", "s"]).await?["n"], 250);
+    peer.node.node().controller().stop(VmType::Server, &kv, StopContainer::default()).await?;
+    let stopped = peer.refused(&["get", "a"]).await?;
+    assert!(stopped.contains("kv:1"), "{stopped}");
+    Arc::into_inner(peer).context("one user")?.node.stop().await;
+    Ok(())
+}
+
+async fn state_and_ranges(peer: &Peer) -> anyhow::Result<()> {
+    peer.submit(&["put", "a", r#"{"owner":"Ada","size":1}"#], "").await?;
+    peer.submit(&["put", "b", r#"{"owner":"Bob","size":2}"#], "").await?;
+    peer.submit(&["del", "b"], "").await?;
+    assert_eq!(peer.query("kv", &["get", "a"]).await?.unwrap_or_default(), r#"{"owner":"Ada","size":1}"#);
+    assert_eq!(peer.query("kv", &["get", "b"]).await?, Ok(Bytes::new()));
+    peer.submit(&["putMany", "r", "250"], "").await?;
+    for rows in [0, 1, 49, 50, 51, 99, 100, 101, 250] {
+        let end = format!("r{rows:06}");
+        let mut values = Sha256::new();
+        (0..rows).for_each(|number| values.update(format!("v{number}")));
+        let last = (rows > 0).then(|| format!("r{:06}", rows - 1));
+        let first = last.as_ref().map(|_| "r000000");
+        let found = json!({"n": rows, "first": first, "last": last, "values": hex::encode(values.finalize())});
+        assert_eq!(peer.ask(&["range", "r", &end]).await?, found);
+        let half = peer.ask(&["half", "r", &end, &(rows / 2).to_string()]).await?;
+        assert_eq!(half["n"], rows / 2);
+        assert_eq!(peer.ask(&["twoRanges", "r", &end]).await?, rows);
+    }
+    let (mut bookmark, mut pages) = (String::new(), Vec::new());
+    loop {
+        let page = peer.ask(&["page", "r", "s", "120", &bookmark]).await?;
+        pages.push(page["fetched"].clone());
+        bookmark = page["bookmark"].as_str().unwrap_or_default().to_owned();
+        if bookmark.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages, [120, 120, 10]);
+
+    for (first, second) in [("red", "1"), ("red", "2"), ("reddish", "3")] {
+        peer.submit(&["putComposite", "color~id", first, second, "v"], "").await?;
+    }
+    assert_eq!(peer.ask(&["partial", "color~id", "red"]).await?, json!([["red", "1"], ["red", "2"]]));
+
+    assert_eq!(peer.ask(&["query", r#"{"selector":{"owner":"Ada"}}"#]).await?["first"], "a");
+    let refused = peer.refused(&["query", "no query"]).await?;
+    assert!(refused.contains("GET_QUERY_RESULT failed: transaction ID: "), "{refused}");
+    let history = json!([[false, r#"{"owner":"Bob","size":2}"#], [true, ""]]);
+    assert_eq!(peer.ask(&["history", "b"]).await?, history);
+
+    peer.submit(&["putLarge", "large", "1048576"], "").await?;
+    assert_eq!(peer.query("kv", &["get", "large"]).await?.map(|value| value.len()), Ok(1 << 20));
+    peer.submit(&["putMany", "many", "5000"], "").await?;
+    assert_eq!(peer.ask(&["range", "many", "manz"]).await?["n"], 5000);
+    Ok(())
+}
+
+async fn private_data(peer: &Peer) -> anyhow::Result<()> {
+    for key in ["p1", "p2"] {
+        peer.submit(&["putPrivate", "collA", key], "secret").await?;
+    }
+    assert_eq!(peer.query("kv", &["getPrivate", "collA", "p1"]).await?.unwrap_or_default(), "secret");
+    let hash = peer.query("kv", &["hashOfPrivate", "collA", "p1"]).await?.unwrap_or_default();
+    assert_eq!(hash, Sha256::digest(b"secret").as_slice());
+    assert_eq!(peer.ask(&["rangeOfPrivate", "collA", "p", "q"]).await?["n"], 2);
+    peer.submit(&["delPrivate", "collA", "p1"], "").await?;
+    assert_eq!(peer.query("kv", &["getPrivate", "collA", "p1"]).await?, Ok(Bytes::new()));
+    let refused = peer.refused(&["purgePrivate", "collA", "p2"]).await?;
+    assert!(refused.contains("purge private data is not enabled"), "{refused}");
+    let refused = peer.refused(&["getPrivate", "collX", "p2"]).await?;
+    assert!(refused.contains("collX"), "{refused}");
+    Ok(())
+}
+
+async fn what_surrounds_a_transaction(peer: &Peer) -> anyhow::Result<()> {
+    let told = event(&peer.submit(&["event", "done", "payload"], "").await?)?;
+    assert_eq!((&*told.chaincode_id, &*told.event_name, &told.payload[..]), ("kv", "done", &b"payload"[..]));
+    assert_eq!(told.tx_id.len(), 64);
+
+    let answer = peer.propose("kv", &["about"], "between us").await?.1.response.unwrap_or_default();
+    let about: Value = serde_json::from_slice(&answer.payload)?;
+    assert_eq!(
+        (&about["channel"], &about["mspid"], &about["transient"], &about["signed"]),
+        (&GOLDEN_CHANNEL.into(), &"AlphaMSP".into(), &"between us".into(), &true.into())
+    );
+    assert!(about["timestamp"].as_i64().is_some_and(|seconds| seconds > 1_700_000_000), "{about}");
+    Ok(())
+}
+
+/// Calls of the same chaincode in another process, of one in the sandbox, of a system chaincode, and of itself.
+async fn calls(peer: &Peer) -> anyhow::Result<()> {
+    let ok = |payload: &str| json!({"status": 200, "message": "", "payload": payload});
+    assert_eq!(peer.ask(&["call", "kvand", "", "put", "c", "1"]).await?, ok(""));
+    let nested = peer.ask(&["call", "kvand", "", "call", "asset", "", "empty"]).await?;
+    assert_eq!(nested, ok(&ok("").to_string()));
+    assert_eq!(peer.ask(&["call", "asset", GOLDEN_CHANNEL, "empty"]).await?, ok(""));
+    let height = peer.ledger()?.chain_info()?.height;
+    assert_eq!(peer.ask(&["call", "asset", "", "height", GOLDEN_CHANNEL]).await?, ok(&height.to_string()));
+    let failed = peer.ask(&["call", "kvand", "", "fail", "callee says no"]).await?;
+    assert_eq!(failed, json!({"status": 500, "message": "callee says no", "payload": ""}));
+    let itself = peer.refused(&["call", "kv", "", "get", "a"]).await?;
+    assert!(itself.contains("txid: ") && itself.contains("(goldchan) exists"), "{itself}");
+    let nobody = peer.refused(&["call", "nobody", "", "get", "a"]).await?;
+    assert!(nobody.contains("chaincode nobody not found"), "{nobody}");
+    Ok(())
+}
+
+async fn failures(peer: &Arc<Peer>) -> anyhow::Result<()> {
+    assert_eq!(peer.refused(&["fail", "as it likes"]).await?, "as it likes");
+    assert!(peer.refused(&["panic"]).await?.contains("chaincode handler panicked"));
+    assert_eq!(peer.refused(&["nothing"]).await?, "there is no function nothing of 0 parameters");
+    assert!(peer.refused(&["put", "", "x"]).await?.contains("key must not be empty"));
+    // Side by side, and the failures among them hurt no other.
+    let mut calls = JoinSet::new();
+    for number in 0..64 {
+        let peer = Arc::clone(peer);
+        calls.spawn(async move {
+            match number % 3 {
+                0 => anyhow::Ok(peer.refused(&["panic"]).await?.contains("panicked")),
+                1 => Ok(peer.ask(&["range", "r", "s"]).await?["n"] == 250),
+                _ => Ok(peer.query("kv", &["get", "a"]).await?.is_ok()),
+            }
+        });
+    }
+    for right in calls.join_all().await {
+        assert!(right?);
+    }
+    Ok(())
+}
