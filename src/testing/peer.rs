@@ -104,7 +104,8 @@ impl TestPeer {
         Client::connect_with(&self.node.peer_address().to_string(), tls.as_ref(), signer, channel).await
     }
 
-    /// What a launch would give to a chaincode that registers as `id`, with its files below `folder`.
+    /// What a launch would give to a chaincode that registers as `id`, with its files below `folder`. (A
+    /// [`super::NativeChaincode`] says that it has registered with `CHAINCODE_LOGGING_SHIM` at `info` only.)
     ///
     /// # Errors
     /// When a file cannot be written.
