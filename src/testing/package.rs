@@ -45,6 +45,15 @@ pub fn wasm_package(name: &str, version: &str, module: &[u8], files: &[(&str, &s
     package_of(name, version, Type::Wasm, targz(&files.collect::<Vec<_>>())?)
 }
 
+/// A package of a chaincode that runs as a service; `connection` is its connection.json.
+///
+/// # Errors
+/// As [`targz`].
+pub fn service_package(name: &str, version: &str, connection: &str, files: &[(&str, &str)]) -> io::Result<Bytes> {
+    let files = [&[("connection.json", connection)], files].concat();
+    package_of(name, version, Type::Ccaas, targz(&files)?)
+}
+
 fn package_of(name: &str, version: &str, kind: Type, code: Vec<u8>) -> io::Result<Bytes> {
     let id = ChaincodeId { path: name.into(), name: name.into(), version: version.into() };
     let chaincode = ChaincodeSpec { r#type: kind as i32, chaincode_id: Some(id), ..ChaincodeSpec::default() };

@@ -65,7 +65,7 @@ fn refused(args: &[&str], request: &str, cause: &str) -> Call {
 }
 
 pub(crate) fn all(shim: Shim) -> Vec<Call> {
-    let parts = [state(), ranges(), pages(shim), queries(), private_data(shim), policies(), calls(), messages()];
+    let parts = [state(), ranges(), pages(shim), queries(), private_data(shim), policies(), calls(shim), messages()];
     parts.into_iter().flatten().collect()
 }
 
@@ -164,6 +164,11 @@ fn queries() -> Vec<Call> {
             r#"[["marble3","{\"docType\":\"marble\",\"owner\":\"Ada\",\"size\":3}"],["marble5","{\"docType\":\"marble\",\"owner\":\"Ada\",\"size\":5}"]] | r[marble3 marble5]"#,
         ),
         ask(&["richPages", r#"{"selector":{"owner":"Ada"}}"#, "2"], r#"[["marble1","marble3"],["marble5"]]"#),
+        // With the index of the package.
+        ask(
+            &["richPages", r#"{"selector":{"owner":"Bob"},"sort":[{"owner":"desc"},{"size":"desc"}]}"#, "2"],
+            r#"[["marble4","marble2"],["marble0"]]"#,
+        ),
         ask(&["rich", r#"{"selector":{"owner":"Eve"}}"#], "[]"),
         ask(
             &["rich", r#"{"selector":{"size":{"$like":1}}}"#],
@@ -186,7 +191,21 @@ fn private_data(shim: Shim) -> Vec<Call> {
         }
         Shim::V2_2 => "! EX: stub.purgePrivateData is not a function",
     };
+    let in_init = [
+        "GET_STATE",
+        "GET_PRIVATE_DATA_HASH",
+        "PUT_STATE",
+        "DEL_STATE",
+        "GET_STATE_BY_RANGE",
+        "GET_QUERY_RESULT",
+        "GET_STATE_METADATA",
+        "PUT_STATE_METADATA",
+    ]
+    .map(|request| {
+        format!("{request} failed: transaction ID: TX: private data APIs are not allowed in chaincode Init()")
+    });
     vec![
+        ask(&["get", "said in Init"], &format!("\"{}\"", in_init.join(" "))),
         sets(&["privateGet", "ours", "secret0"], &format!("{secret} | ours(r1 w0 m0)")),
         ask(&["privateGet", "ours", "never"], r#""""#),
         refused(&["privateGet", "theirs", "secret"], "GET_STATE", reader),
@@ -230,7 +249,9 @@ fn policies() -> Vec<Call> {
     ]
 }
 
-fn calls() -> Vec<Call> {
+fn calls(shim: Shim) -> Vec<Call> {
+    // An ERROR is no answer of the callee's: it fails the call.
+    let swallowed = if shim == Shim::V2_5 { "swallowed status 500: no" } else { "swallowed: no" };
     let exists = "execute failed: error sending: txid: TXID(mychannel) exists";
     let refused_self = format!("failed: transaction ID: TXID: {exists}");
     let called = |answer: &str| format!(r#"{{"status":200,"message":"","payload":{answer}}}"#);
@@ -253,7 +274,10 @@ fn calls() -> Vec<Call> {
         refused(&["call", "nobody", "", "empty"], "INVOKE_CHAINCODE", "chaincode nobody not found"),
         refused(&["call", "SELF", "", "empty"], "INVOKE_CHAINCODE", exists),
         // Back to the caller, by way of another.
-        ask(&["call", CALLEE, "", "call", "SELF", "", "empty"], &format!(r#"{{"status":500,"message":"EX: INVOKE_CHAINCODE {refused_self}","payload":""}}"#)),
+        ask(
+            &["call", CALLEE, "", "call", "SELF", "", "empty"],
+            &format!(r#"{{"status":500,"message":"EX: INVOKE_CHAINCODE {refused_self}","payload":""}}"#),
+        ),
         // To the sandbox, and from it.
         ask(&["height", "mychannel"], "[200,true]"),
         ask(&["height", "other"], "[200,true]"),
@@ -265,7 +289,7 @@ fn calls() -> Vec<Call> {
             "system chaincode cscc cannot be invoked with a cc2cc invocation",
         ),
         sets(&["repeat", "3", "SELF", "put", "k", "v"], "3 | w[k=v]").of("mischief"),
-        ask(&["swallow", "SELF", "error", "no"], "swallowed status 500: no").of("mischief"),
+        ask(&["swallow", "SELF", "error", "no"], swallowed).of("mischief"),
         ask(
             &["call", "mischief", "", "swallow", "SELF", "empty"],
             &called(&format!(r#""swallowed: INVOKE_CHAINCODE {refused_self}""#)),

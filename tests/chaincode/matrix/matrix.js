@@ -251,6 +251,24 @@ const functions = {
         throw Object.assign(new Error(message), { escapes: true });
     },
 
+    /** What private data comes to in an Init: in each case an error, which is kept. */
+    async privateInInit(stub, collection) {
+        const said = [];
+        for (const attempt of [
+            () => stub.getPrivateData(collection, 'k'),
+            () => stub.getPrivateDataHash(collection, 'k'),
+            () => stub.putPrivateData(collection, 'k', Buffer.from('v')),
+            () => stub.deletePrivateData(collection, 'k'),
+            () => stub.getPrivateDataByRange(collection, 'a', 'b'),
+            () => stub.getPrivateDataQueryResult(collection, '{"selector":{}}'),
+            () => stub.getPrivateDataValidationParameter(collection, 'k'),
+            () => stub.setPrivateDataValidationParameter(collection, 'k', Buffer.from('p')),
+        ]) {
+            await attempt().then(() => said.push('nothing'), ({ message }) => said.push(message.replace(stub.getTxID(), 'TX')));
+        }
+        await stub.putState('said in Init', Buffer.from(said.join(' ')));
+    },
+
     /** All that the calls of the test find. */
     async seed(stub) {
         await functions.putMany(stub, 'row', 250);
