@@ -192,7 +192,7 @@ mod tests {
             (collection, r#"{"index":{"fields":[7],"partial_filter_selector":{}}}"#),
         ];
         package(targz(&files).unwrap()).check_artifacts().unwrap();
-        package(targz(&[]).unwrap()).check_artifacts().unwrap();
+        package(targz(&[("", ""); 0]).unwrap()).check_artifacts().unwrap();
     }
 
     #[test]
