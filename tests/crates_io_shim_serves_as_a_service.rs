@@ -49,7 +49,7 @@ impl Peer {
     /// Installs and instantiates a service as version 1 of this chaincode: the node dials it for its Init.
     async fn deploy(&self, name: &str, service: &RustShim) -> anyhow::Result<()> {
         let connection = json!({"address": service.address, "dial_timeout": "60s"});
-        let installed = self.node.install(&service_package(name, "1", &connection.to_string())?).await?;
+        let installed = self.node.install(&service_package(name, "1", &connection.to_string(), &[])?).await?;
         ensure!(installed.status == 200, "{}", installed.message);
         let deployment =
             Deployment { init: &["get", "x"], collections: Some(collections()?), ..Deployment::new(name, "1") };

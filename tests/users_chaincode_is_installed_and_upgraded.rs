@@ -189,7 +189,7 @@ async fn a_service_is_installed_instantiated_called_restarted_and_upgraded_too()
     let ((_first, old), (_second, new)) = (serve("service:1.0").await??, serve("service:2.0").await??);
 
     let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
-    install(&peer, &service_package("service", "1.0", &connection(&old))?).await?;
+    install(&peer, &service_package("service", "1.0", &connection(&old), &[])?).await?;
     assert_eq!(peer.instantiate(&Deployment::new("service", "1.0")).await?, VALID);
     let client = peer.client().await?;
     two_assets(&client, "service").await?;
@@ -201,7 +201,7 @@ async fn a_service_is_installed_instantiated_called_restarted_and_upgraded_too()
     let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
     let client = peer.client().await?;
     client.query("service", &["read", "a1"]).await?;
-    install(&peer, &service_package("service", "2.0", &connection(&new))?).await?;
+    install(&peer, &service_package("service", "2.0", &connection(&new), &[])?).await?;
     assert_eq!(peer.upgrade(&Deployment::new("service", "2.0")).await?, VALID);
     for call in CALLS {
         the_same_in_both_forms(&client, "service", call).await?;
