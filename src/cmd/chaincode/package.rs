@@ -18,7 +18,7 @@ use crate::chaincode::packages::{ChaincodePackage, MAX_PACKAGE_SIZE, create_sign
 use crate::cmd::progress::Progress;
 use crate::config::{ChaincodeMode, Config};
 use crate::container::Ccid;
-use crate::container::wasm::{ModuleSpec, WasmConfig, WasmVm};
+use crate::container::wasm::{ModuleOwner, ModuleSpec, WasmConfig, WasmVm};
 use crate::msp::Signer;
 use crate::platforms::{Packager, Platform, PlatformError};
 use crate::policies;
@@ -147,7 +147,8 @@ fn check_module(config: &Config, spec: &CheckedSpec, path: &str) -> anyhow::Resu
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start the client's thread")?;
     let vm = WasmVm::new(&settings, Vec::new(), runtime.handle().clone()).context("the wasm VM cannot start")?;
     let ccid = Ccid::new(&spec.name, &spec.version);
-    vm.load(ModuleSpec { ccid, path: path.into(), capabilities: Default::default(), config: Default::default() })?;
+    let (capabilities, config) = Default::default();
+    vm.load(ModuleSpec { ccid, path: path.into(), capabilities, config, owner: ModuleOwner::Users })?;
     Ok(())
 }
 
