@@ -26,6 +26,7 @@ mod output;
 mod owned;
 mod owner;
 mod start;
+mod status;
 mod stop;
 mod vm;
 

@@ -27,7 +27,7 @@ pub(super) const TAIL_LINES: usize = 20;
 pub(super) struct ContainerLog {
     container: String,
     level: Level,
-    line: Vec<u8>,
+    pieces: Lines,
     window: Instant,
     lines: u32,
     dropped: u64,
@@ -37,44 +37,35 @@ impl ContainerLog {
     /// Logs at `level`, which is INFO or DEBUG.
     pub(super) fn new(container: &str, level: Level) -> Self {
         let container = container.to_owned();
-        Self { container, level, line: Vec::new(), window: Instant::now(), lines: 0, dropped: 0 }
+        Self { container, level, pieces: Lines::default(), window: Instant::now(), lines: 0, dropped: 0 }
     }
 
     /// Takes a piece of output and logs the lines that it ends.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.keep(&bytes[..end]);
-            self.end_line();
-            bytes = &bytes[end + 1..];
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        for line in self.pieces.take(bytes) {
+            self.log(&line);
         }
-        self.keep(bytes);
     }
 
     /// The container writes no more: logs what has no end of line.
     pub(super) fn close(mut self) {
-        if !self.line.is_empty() {
-            self.end_line();
+        if let Some(line) = std::mem::take(&mut self.pieces).rest() {
+            self.log(&line);
         }
         self.tell_dropped();
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = MAX_LINE - self.line.len();
-        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    fn end_line(&mut self) {
+    fn log(&mut self, line: &str) {
         if self.window.elapsed() >= WINDOW {
             self.tell_dropped();
             (self.window, self.lines) = (Instant::now(), 0);
         }
-        let line = std::mem::take(&mut self.line);
         if self.lines == MAX_LINES {
             self.dropped += 1;
             return;
         }
         self.lines += 1;
-        let (container, line) = (self.container.as_str(), plain(&String::from_utf8_lossy(&line)));
+        let container = self.container.as_str();
         match self.level {
             Level::INFO => tracing::info!(target: "peer::chaincode", container, "{line}"),
             _ => tracing::debug!(target: "peer::chaincode", container, "{line}"),
@@ -124,6 +115,34 @@ pub(super) async fn last_of(engine: &Docker, container: &str) -> Result<String, 
         tail.write(&piece?.into_bytes());
     }
     Ok(tail.text())
+}
+
+/// Output that comes in pieces, by line; a long one is cut.
+#[derive(Default)]
+pub(super) struct Lines(Vec<u8>);
+
+impl Lines {
+    /// The lines that a piece ends.
+    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.keep(&bytes[..end]);
+            lines.push(plain(&String::from_utf8_lossy(&std::mem::take(&mut self.0))));
+            bytes = &bytes[end + 1..];
+        }
+        self.keep(bytes);
+        lines
+    }
+
+    /// What has no end of line.
+    pub(super) fn rest(self) -> Option<String> {
+        (!self.0.is_empty()).then(|| plain(&String::from_utf8_lossy(&self.0)))
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = MAX_LINE - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
 }
 
 /// A line without colours; any other control character becomes a question mark.

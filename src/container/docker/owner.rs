@@ -55,6 +55,13 @@ impl Owner {
         labels.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
     }
 
+    /// The chaincode of a container with these labels.
+    pub(super) fn chaincode(&self, labels: &Labels) -> Option<Ccid> {
+        let id = labels.get(CHAINCODE).filter(|_| self.other(labels).is_none())?;
+        let (name, version) = id.split_once(':').unwrap_or((id, ""));
+        Some(Ccid::new(name, version))
+    }
+
     /// What finds the containers of this peer in a list.
     pub(super) fn filter(&self) -> HashMap<String, Vec<String>> {
         HashMap::from([("label".to_owned(), vec![format!("{KEY}={}", self.0)])])
@@ -82,6 +89,8 @@ mod tests {
         let names = Names { network_id: "dev".into(), peer_id: "peer0".into() };
         let labels = owner.labels(&names, &Ccid::new("mycc", "1.0"));
         assert_eq!(owner.other(&labels), None);
+        assert_eq!(owner.chaincode(&labels), Some(Ccid::new("mycc", "1.0")));
+        assert_eq!(other.chaincode(&labels), None);
         assert_eq!(other.other(&labels), Some(("peer0".into(), "dev".into())));
         assert_eq!(other.other(&Labels::new()), None, "Fabric's containers have no owner");
     }

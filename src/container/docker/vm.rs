@@ -7,13 +7,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, RwLock, watch};
+use tokio::sync::{OnceCell, RwLock, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::start::Start;
 use super::stop::{self, Leftover};
-use super::{DockerConfig, DockerError, DockerMetrics, builder, output};
-use crate::container::{Ccid, StartContainer, StopContainer, Vm, VmError};
+use super::{DockerConfig, DockerError, DockerMetrics, builder, output, status};
+use crate::container::{Ccid, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, Vm, VmError};
+
+/// Lines of a log that wait for whoever reads it.
+const LOG_LINES: usize = 64;
 
 /// Runs chaincode in containers of a Docker engine.
 pub struct DockerVm {
@@ -140,6 +144,39 @@ impl Vm for DockerVm {
     async fn health_check(&self) -> Result<(), VmError> {
         let answered = self.run(|shared| async move { Ok(shared.config.endpoint.ping().await) }).await?;
         answered.map_err(VmError::Other)
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        let listed = self.run(|shared| async move {
+            let engine = shared.config.endpoint.client().await?;
+            status::containers(&engine, &shared.config).await
+        });
+        Ok(listed.await?)
+    }
+
+    async fn remove(&self, ccid: &Ccid) -> Result<(), VmError> {
+        let (container, image) = (self.shared.config.names.container(ccid), self.shared.config.names.image(ccid)?);
+        let removed = self.run(|shared| async move {
+            let engine = shared.config.endpoint.client().await?;
+            let container = match stop::leftover(&engine, &shared.config.owner, &container).await? {
+                Leftover::Foreign(error) => return Err(error),
+                Leftover::Nothing => Ok(()),
+                Leftover::Removable => stop::stop(&engine, &container, StopContainer::default()).await,
+            };
+            status::remove_image(&engine, &image).await.and(container)
+        });
+        match removed.await {
+            Err(error) if error.is_not_found() => Err(VmError::NotFound(ccid.container_name())),
+            removed => Ok(removed?),
+        }
+    }
+
+    async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
+        let container = self.shared.config.names.container(ccid);
+        let engine = self.run(|shared| async move { shared.config.endpoint.client().await }).await?;
+        let (sender, lines) = mpsc::channel(LOG_LINES);
+        self.runtime.spawn(status::send_logs(engine, container, request, sender));
+        Ok(Box::pin(ReceiverStream::new(lines)))
     }
 
     async fn last_output(&self, ccid: &Ccid) -> String {

@@ -21,6 +21,7 @@ mod output;
 mod package;
 mod permits;
 mod process;
+mod recent;
 mod transaction;
 
 use std::collections::HashMap;
@@ -47,7 +48,10 @@ pub use self::instance::{Blob, InstanceState};
 pub use self::package::{MODULE_FILE, PackagedModuleError, packaged_module};
 use self::permits::Permits;
 pub use self::transaction::Transaction;
-use super::{Ccid, ChaincodeStream, ContainerStatus, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use super::{
+    Ccid, ChaincodeStream, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, StreamAcceptor, Vm,
+    VmError,
+};
 use crate::platforms::CodePackage;
 
 /// The wasm VM of a node.
@@ -287,6 +291,12 @@ impl Vm for WasmVm {
 
     async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
         Ok(lock(&self.containers).values().map(|container| container.status()).collect())
+    }
+
+    async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
+        let container = lock(&self.containers).get(ccid).cloned();
+        let container = container.ok_or_else(|| VmError::NotFound(ccid.container_name()))?;
+        Ok(container.module().log().read(request))
     }
 }
 
