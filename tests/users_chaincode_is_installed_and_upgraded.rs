@@ -49,6 +49,11 @@ fn asset(version: &str) -> anyhow::Result<Bytes> {
     Ok(wasm_package("users", version, &std::fs::read(guest_path("asset")?)?, &[INDEX])?)
 }
 
+/// Of a service without TLS.
+fn connection(address: &str) -> String {
+    format!(r#"{{"address":"{address}","dial_timeout":"10s","tls_required":false}}"#)
+}
+
 async fn install(peer: &TestPeer, package: &Bytes) -> anyhow::Result<()> {
     let answer = peer.install(package).await?;
     anyhow::ensure!(answer.status == 200 && answer.payload == "OK", "{answer:?}");
@@ -184,7 +189,7 @@ async fn a_service_is_installed_instantiated_called_restarted_and_upgraded_too()
     let ((_first, old), (_second, new)) = (serve("service:1.0").await??, serve("service:2.0").await??);
 
     let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
-    install(&peer, &service_package("service", "1.0", &old)?).await?;
+    install(&peer, &service_package("service", "1.0", &connection(&old), &[])?).await?;
     assert_eq!(peer.instantiate(&Deployment::new("service", "1.0")).await?, VALID);
     let client = peer.client().await?;
     two_assets(&client, "service").await?;
@@ -196,7 +201,7 @@ async fn a_service_is_installed_instantiated_called_restarted_and_upgraded_too()
     let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
     let client = peer.client().await?;
     client.query("service", &["read", "a1"]).await?;
-    install(&peer, &service_package("service", "2.0", &new)?).await?;
+    install(&peer, &service_package("service", "2.0", &connection(&new), &[])?).await?;
     assert_eq!(peer.upgrade(&Deployment::new("service", "2.0")).await?, VALID);
     for call in CALLS {
         the_same_in_both_forms(&client, "service", call).await?;

@@ -45,13 +45,13 @@ pub fn wasm_package(name: &str, version: &str, module: &[u8], files: &[(&str, &s
     package_of(name, version, Type::Wasm, targz(&files.collect::<Vec<_>>())?)
 }
 
-/// A package of a chaincode that runs as a service at this address, without TLS.
+/// A package of a chaincode that runs as a service, with this `connection.json`, and these files beside it.
 ///
 /// # Errors
 /// As [`targz`].
-pub fn service_package(name: &str, version: &str, address: &str) -> io::Result<Bytes> {
-    let connection = format!(r#"{{"address":"{address}","dial_timeout":"10s","tls_required":false}}"#);
-    package_of(name, version, Type::Ccaas, targz(&[(CONNECTION, connection)])?)
+pub fn service_package(name: &str, version: &str, connection: &str, files: &[(&str, &str)]) -> io::Result<Bytes> {
+    let files = [&[(CONNECTION, connection)], files].concat();
+    package_of(name, version, Type::Ccaas, targz(&files)?)
 }
 
 fn package_of(name: &str, version: &str, kind: Type, code: Vec<u8>) -> io::Result<Bytes> {

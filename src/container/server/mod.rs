@@ -12,7 +12,6 @@
 mod backoff;
 mod connection;
 mod connection_info;
-mod package;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +24,11 @@ use tokio::runtime::Handle;
 
 use self::connection::Connection;
 use self::connection_info::ChaincodeServerInfo;
-use super::{Ccid, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use super::{
+    Ccid, ContainerState, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, StreamAcceptor, Vm,
+    VmError,
+};
+use crate::platforms::{CONNECTION, MAX_CONNECTION, read_file};
 
 /// How services are dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +112,10 @@ impl ServerVm {
         })?;
         let values = self.config.values.clone();
         let read = tokio::task::spawn_blocking(move || {
-            ChaincodeServerInfo::read(&package::connection_json(&code.bytes)?, &values)
+            let file = read_file(&code.bytes, CONNECTION, MAX_CONNECTION).map_err(|error| error.to_string())?;
+            let file =
+                file.ok_or("connection.json not found in source folder: the chaincode package does not hold it")?;
+            ChaincodeServerInfo::read(&file, &values)
         });
         let read = read.await.unwrap_or_else(|_| Err("reading the chaincode package panicked".to_owned()));
         read.map_err(VmError::Other)
@@ -151,5 +157,22 @@ impl Vm for ServerVm {
     /// A service that is gone is not this peer's illness.
     async fn health_check(&self) -> Result<(), VmError> {
         Ok(())
+    }
+
+    /// One that has no connection now is being dialled.
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        let connections = self.connections();
+        let status = |(ccid, connection): (&Ccid, &Arc<Connection>)| ContainerStatus {
+            ccid: ccid.clone(),
+            state: ContainerState::Starting,
+            since: connection.since(),
+            memory: None,
+        };
+        Ok(connections.iter().map(status).collect())
+    }
+
+    async fn logs(&self, ccid: &Ccid, _: LogRequest) -> Result<LogLines, VmError> {
+        self.connection(ccid)?;
+        Err(VmError::Other(format!("chaincode {ccid} is a service: its log is where it runs")))
     }
 }
