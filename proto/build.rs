@@ -1,14 +1,15 @@
-//! Compiles `fabric/*.proto` with protox, so that no `protoc` is needed.
+//! Compiles `fabric/*.proto` and `selvedge/*.proto` with protox, so that no `protoc` is needed.
 
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "chaincode.proto",
     "chaincode_package.proto",
     "chaincode_shim.proto",
     "collection.proto",
     "common.proto",
     "config.proto",
+    "containers.proto",
     "etcdraft.proto",
     "events.proto",
     "kvrwset.proto",
@@ -22,7 +23,8 @@ const FILES: [&str; 15] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=fabric");
-    let mut compiler = protox::Compiler::new([Path::new("fabric")])?;
+    println!("cargo::rerun-if-changed=selvedge");
+    let mut compiler = protox::Compiler::new([Path::new("fabric"), Path::new("selvedge")])?;
     compiler.include_imports(true).open_files(FILES)?;
     // For whoever reads messages by their definitions and not by types of ours.
     let place = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);

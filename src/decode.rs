@@ -1,9 +1,11 @@
 //! Decoding messages from clients, with the error texts of Fabric's decoder.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use prost::DecodeError;
 use selvedge_proto::DecodeAsGo;
-use selvedge_proto::common::{Envelope, Header, Payload, SignatureHeader};
+use selvedge_proto::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader};
 use selvedge_proto::protos::{Proposal, SignedProposal};
 use thiserror::Error;
 
@@ -29,6 +31,17 @@ pub(crate) fn envelope_creator(envelope: &Envelope) -> Result<Bytes, DecodeError
 /// Who made a proposal, by its own account.
 pub(crate) fn proposal_creator(signed: &SignedProposal) -> Result<Bytes, DecodeError> {
     creator(Header::decode_as_go(Proposal::decode_as_go(signed.proposal_bytes.clone())?.header)?)
+}
+
+/// Whether a request was made within `window` of `now`, by its own account.
+pub(crate) fn is_fresh(header: &ChannelHeader, window: Duration, now: SystemTime) -> bool {
+    let Some(timestamp) = header.timestamp else { return false };
+    let Ok(then) = SystemTime::try_from(timestamp) else { return false };
+    let apart = match now.duration_since(then) {
+        Ok(apart) => apart,
+        Err(ahead) => ahead.duration(),
+    };
+    apart <= window
 }
 
 fn creator(header: Header) -> Result<Bytes, DecodeError> {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod ccaas;
 pub mod chaincode;
 pub mod channel;

@@ -31,12 +31,26 @@ const ACCESS_CONTROL: (&str, &str) = (
 );
 const PACKAGES: (&str, &str) =
     ("import selvedge:peer/packages@0.1.0;", r#"(import "selvedge:peer/packages@0.1.0" "list" (func (param i32)))"#);
+const PACKAGE_ADMIN: (&str, &str) = (
+    "import selvedge:peer/package-admin@0.1.0;",
+    r#"(import "selvedge:peer/package-admin@0.1.0" "install" (func (param i32 i32)))"#,
+);
+const POLICIES: (&str, &str) = (
+    "import selvedge:peer/policies@0.1.0;",
+    r#"(import "selvedge:peer/policies@0.1.0" "default-endorsement" (func (param i32)))"#,
+);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_capability_is_linked_only_if_it_was_granted() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let capabilities =
-        [("messages", MESSAGES), ("ledger", LEDGER), ("access-control", ACCESS_CONTROL), ("packages", PACKAGES)];
+    let capabilities = [
+        ("messages", MESSAGES),
+        ("ledger", LEDGER),
+        ("access-control", ACCESS_CONTROL),
+        ("packages", PACKAGES),
+        ("package-admin", PACKAGE_ADMIN),
+        ("policies", POLICIES),
+    ];
     for (name, (wit, text)) in capabilities {
         let ungranted = Plugin::of_module(folder.path(), "guest", &importing(wit, text).module()?)?;
         for capabilities in [vec![], vec!["other".to_owned()]] {

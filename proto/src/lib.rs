@@ -1,6 +1,6 @@
 //! Hyperledger Fabric's protobuf messages and services.
 //!
-//! The modules carry the names of Fabric's protobuf packages. The definitions in `fabric/` are our own; their field
+//! The modules carry the names of Fabric's protobuf packages, but for [`containers`]. The definitions are our own; their field
 //! numbers and the names of services are what existing clients, shims and orderers put on the wire.
 
 #![forbid(unsafe_code)]
@@ -37,6 +37,11 @@ pub mod etcdraft {
 /// Rows of queries (Fabric: `protos/ledger/queryresult`).
 pub mod queryresult {
     tonic::include_proto!("queryresult");
+}
+
+/// What runs on a peer, for its administrators. Not of Fabric.
+pub mod containers {
+    tonic::include_proto!("selvedge");
 }
 
 mod go;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::handler::Origin;
+use super::handler::{HandlerStatus, Origin};
 use super::launch_state::LaunchState;
 use super::{ChaincodeMode, ContainerInfo, Handler, LaunchError, RegistrationError};
 
@@ -40,6 +40,12 @@ impl HandlerRegistry {
     /// The handler of a chaincode that is ready.
     pub fn handler(&self, id: &str) -> Option<Arc<Handler>> {
         self.entries().handlers.get(id).filter(|handler| handler.is_ready()).cloned()
+    }
+
+    /// What is to be told about all that have registered.
+    pub(super) fn statuses(&self) -> Vec<HandlerStatus> {
+        let handlers: Vec<_> = self.entries().handlers.values().cloned().collect();
+        handlers.iter().filter_map(|handler| handler.status()).collect()
     }
 
     /// Joins the launch of a chaincode, or begins it.

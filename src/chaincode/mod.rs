@@ -5,6 +5,7 @@
 //! What the rest of the peer contributes comes through the traits of [`Environment`].
 
 mod accesscontrol;
+mod administration;
 mod config;
 mod container_runtime;
 mod definition;
@@ -33,6 +34,7 @@ pub(crate) mod testing;
 pub(crate) use definition::chaincode_definition;
 
 pub use accesscontrol::Authenticator;
+pub use administration::{AdministrationError, ChaincodeStatus};
 pub use config::{ChaincodeConfig, ChaincodeMode, LaunchSettings, RuntimeParams};
 pub use environment::{
     Access, AccessControl, ApplicationCapabilities, ApplicationConfig, CodeSource, Collections, ContainerInfo,

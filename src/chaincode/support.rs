@@ -198,6 +198,10 @@ impl ChaincodeSupport {
         }
     }
 
+    pub(super) fn controller(&self) -> &VmController {
+        &self.shared.launcher.runtime.controller
+    }
+
     pub(super) fn config(&self) -> &ChaincodeConfig {
         &self.shared.config
     }

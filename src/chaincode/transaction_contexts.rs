@@ -43,6 +43,11 @@ impl TransactionContexts {
         open.by_txid.get(txid)?.iter().find(|context| context.channel_id() == channel).cloned()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.open).by_txid.values().map(Vec::len).sum()
+    }
+
     /// Takes out an execution that is over.
     pub(super) fn delete(&self, context: &Arc<TransactionContext>) {
         let mut open = lock(&self.open);

@@ -15,6 +15,7 @@ mod node;
 mod progress;
 mod scc;
 mod services;
+mod table;
 mod version;
 
 use std::ffi::OsString;

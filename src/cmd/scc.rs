@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use sha2::{Digest, Sha256};
 
+use super::table::table;
 use crate::container::wasm::{Inspection, inspect};
 use crate::scc::SystemChaincode;
 
@@ -60,18 +61,6 @@ fn digest(path: &Path) -> String {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => "no file".to_owned(),
         Err(e) => e.kind().to_string(),
     }
-}
-
-/// Columns as wide as their widest cell, two spaces between them.
-fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in rows {
-        let line: String = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }
 
 fn describe(module: &Inspection) -> String {

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Ccid, StartContainer, StopContainer, Vm, VmError, VmType};
+use tracing::warn;
+
+use super::{Ccid, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, Vm, VmError, VmType};
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
 
@@ -60,6 +62,37 @@ impl VmController {
             Ok(vm) => vm.last_output(ccid).await,
             Err(_) => String::new(),
         }
+    }
+
+    /// Removes what was made to run a chaincode, which must not run.
+    ///
+    /// # Errors
+    /// [`VmError::UnsupportedType`], or the VM's error behind `error removing container`.
+    pub async fn remove(&self, vm: VmType, ccid: &Ccid) -> Result<(), VmError> {
+        let vm = self.vm(vm)?;
+        let ticket = self.ticket(ccid);
+        let _held = ticket.lock.lock().await;
+        vm.remove(ccid).await.map_err(behind("error removing container"))
+    }
+
+    /// The containers of all VMs. One that cannot be asked has none, which the log says.
+    pub async fn containers(&self) -> Vec<(VmType, ContainerStatus)> {
+        let mut all = Vec::new();
+        for (kind, vm) in &self.vms {
+            match vm.containers().await {
+                Ok(containers) => all.extend(containers.into_iter().map(|container| (*kind, container))),
+                Err(error) => warn!("cannot list the containers of VM {kind}: {error}"),
+            }
+        }
+        all
+    }
+
+    /// What a chaincode wrote to its log.
+    ///
+    /// # Errors
+    /// [`VmError::UnsupportedType`], or the VM's error as it is.
+    pub async fn logs(&self, vm: VmType, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
+        self.vm(vm)?.logs(ccid, request).await
     }
 
     fn vm(&self, vm: VmType) -> Result<&dyn Vm, VmError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::Ccid;
+use super::{Ccid, ContainerStatus, LogLines, LogRequest};
 use crate::platforms::CodePackage;
 
 /// The kinds of VM that a [`super::VmController`] knows.
@@ -74,6 +74,21 @@ pub trait Vm: Send + Sync + 'static {
     /// The end of what the container wrote, for an error about it; empty where nothing is known.
     async fn last_output(&self, _ccid: &Ccid) -> String {
         String::new()
+    }
+
+    /// Its containers, those included that have ended and were kept.
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes what was made to run a chaincode that does not run any more, such as its image.
+    async fn remove(&self, ccid: &Ccid) -> Result<(), VmError> {
+        Err(VmError::NotFound(ccid.container_name()))
+    }
+
+    /// What the chaincode wrote to its log.
+    async fn logs(&self, ccid: &Ccid, _: LogRequest) -> Result<LogLines, VmError> {
+        Err(VmError::NotFound(ccid.container_name()))
     }
 }
 

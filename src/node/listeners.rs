@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use selvedge_proto::MAX_MESSAGE_SIZE;
+use selvedge_proto::containers::containers_server::ContainersServer;
 use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
 use selvedge_proto::protos::deliver_server::DeliverServer;
@@ -23,6 +24,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 
 use super::chaincode_server::ChaincodeServer;
 use super::connections::{Connections, Door};
+use crate::admin::ContainersService;
 use crate::chaincode::ChaincodeListener;
 use crate::config::Config;
 use crate::endorser::Endorser;
@@ -59,6 +61,7 @@ pub(super) struct Services {
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) private_data: Arc<dyn PrivateDataAccess>,
     pub(super) broadcast: AtomicBroadcastService,
+    pub(super) containers: ContainersService,
     pub(super) chaincode: ChaincodeListener,
     pub(super) operations: Operations,
 }
@@ -81,8 +84,15 @@ impl Listeners {
         registrations: ChaincodeServer,
         services: Services,
     ) -> anyhow::Result<Self> {
-        let Services { endorser, deliverer, private_data, broadcast, chaincode: registrar, operations: shown } =
-            services;
+        let Services {
+            endorser,
+            deliverer,
+            private_data,
+            broadcast,
+            containers,
+            chaincode: registrar,
+            operations: shown,
+        } = services;
         let peer = bind("peer.listenAddress", &config.peer.listen_address).await?;
         let opened = registrations.listen().context("chaincode's port cannot be opened (peer.chaincodeListenAddress)");
         let (chaincode, chaincode_tls) = opened?;
@@ -93,7 +103,8 @@ impl Listeners {
         let services = server(KEEPALIVE)
             .add_service(EndorserServer::new(endorser).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer), private_data)))
-            .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE));
+            .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE))
+            .add_service(ContainersServer::new(containers));
         let registrar = ChaincodeSupportServer::new(registrar).max_decoding_message_size(MAX_MESSAGE_SIZE);
         // Pings, and never a KEEPALIVE message, at which a Node shim exits.
         let interval = config.chaincode.keepalive.unwrap_or(KEEPALIVE.interval);

@@ -33,6 +33,7 @@ use self::embedded_orderer::EmbeddedOrderer;
 use self::listeners::{Listeners, Services};
 pub use self::system_chaincodes::system_chaincodes;
 pub(crate) use self::work::WorkRuntime;
+use crate::admin::ContainersService;
 use crate::chaincode::packages::{InstallListener, Installer, PackageStore};
 use crate::chaincode::{
     ChaincodeListener, ChaincodeMetrics, ChaincodeSupport, Environment, Ledgers, Lifecycle, Retirement,
@@ -245,12 +246,13 @@ impl Node {
             endorser,
             broadcast: AtomicBroadcastService::new(
                 Arc::clone(&orderers),
-                Arc::new(Directory { ledgers: Arc::clone(&ledgers), channels, acl }),
+                Arc::new(Directory { ledgers: Arc::clone(&ledgers), channels, acl: acl.clone() }),
                 Arc::clone(&deliverer),
             )
             .creating(creation),
             deliverer,
             private_data,
+            containers: ContainersService::new(support.clone(), acl, config.peer.authentication_timewindow),
             chaincode: ChaincodeListener::new(acceptor, registry)
                 .authenticate_with(registrations.authenticator.clone())
                 .work_on(work.handle()),

@@ -5,12 +5,13 @@
 use std::time::{Duration, SystemTime};
 
 use prost::Message;
-use selvedge_proto::common::{ChannelHeader, Envelope, Status};
+use selvedge_proto::common::{Envelope, Status};
 use selvedge_proto::orderer::SeekInfo;
 use selvedge_proto::orderer::seek_info::SeekBehavior;
 use selvedge_proto::orderer::seek_position::Type as Position;
 use tracing::Level;
 
+use crate::decode::is_fresh;
 use crate::ledger::transaction::BlockTransaction;
 
 /// The blocks that a request wants.
@@ -29,16 +30,6 @@ pub(super) fn open(envelope: &Envelope, window: Duration, now: SystemTime) -> Re
         return Err(Refusal::bad("its timestamp is missing or too far from the node's time"));
     }
     Ok(request)
-}
-
-fn is_fresh(header: &ChannelHeader, window: Duration, now: SystemTime) -> bool {
-    let Some(timestamp) = header.timestamp else { return false };
-    let Ok(then) = SystemTime::try_from(timestamp) else { return false };
-    let apart = match now.duration_since(then) {
-        Ok(apart) => apart,
-        Err(ahead) => ahead.duration(),
-    };
-    apart <= window
 }
 
 /// What a request asks for; whether it makes sense, [`span`] says.

@@ -69,7 +69,7 @@ impl NodeChaincode {
     /// # Errors
     /// When the process cannot be signalled.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.0.kill()
+        Ok(self.0.kill()?)
     }
 }
 

@@ -121,15 +121,28 @@ impl NodeFolder {
     /// When the node is not there, or the endorser refuses.
     pub fn join<'a>(&'a self, channel: &'a str) -> Boxed<'a, anyhow::Result<Response>> {
         Box::pin(async move {
-            let made = self.development()?;
-            let admin = SigningIdentity::load(&made.admin, &made.mspid)?;
-            let args = vec![Bytes::from_static(b"JoinChain"), genesis(&made, channel)?];
+            let args = vec![Bytes::from_static(b"JoinChain"), genesis(&self.development()?, channel)?];
             let proposal = NewProposal { args, header_type: HeaderType::Config, ..NewProposal::new("", "cscc") };
-            let connection = Endpoint::from_shared(format!("http://{}", self.addresses[0]))?.connect().await?;
-            let signed = proposal.sign(&admin)?.signed;
-            let answer = EndorserClient::new(connection).process_proposal(signed).await?;
-            Ok(answer.into_inner().response.unwrap_or_default())
+            self.as_administrator(proposal).await
         })
+    }
+
+    /// Has the node install a package.
+    ///
+    /// # Errors
+    /// When the node is not there, or the endorser refuses.
+    pub fn install(&self, package: Bytes) -> Boxed<'_, anyhow::Result<Response>> {
+        let args = vec![Bytes::from_static(b"install"), package];
+        Box::pin(self.as_administrator(NewProposal { args, ..NewProposal::new("", "lscc") }))
+    }
+
+    async fn as_administrator(&self, proposal: NewProposal<'_>) -> anyhow::Result<Response> {
+        let made = self.development()?;
+        let admin = SigningIdentity::load(&made.admin, &made.mspid)?;
+        let connection = Endpoint::from_shared(format!("http://{}", self.addresses[0]))?.connect().await?;
+        let signed = proposal.sign(&admin)?.signed;
+        let answer = EndorserClient::new(connection).process_proposal(signed).await?;
+        Ok(answer.into_inner().response.unwrap_or_default())
     }
 
     /// Where the node serves clients.

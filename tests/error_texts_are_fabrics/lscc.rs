@@ -161,7 +161,7 @@ fn calls(table: &mut Table<'_>) {
         }
     }
     for function in ["deploy", "upgrade"] {
-        table.change(function, ("kv", "1"), &[b""; 5], "invalid number of arguments to lscc: 8");
+        table.change(function, ("kv", "1"), &[&b""[..]; 5], "invalid number of arguments to lscc: 8");
     }
 }
 

@@ -20,6 +20,7 @@ mod tests;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost::Message;
@@ -44,6 +45,21 @@ pub struct Handler {
     id: OnceLock<String>,
     contexts: TransactionContexts,
     metrics: HandlerMetrics,
+    /// When the stream opened.
+    opened: SystemTime,
+}
+
+/// What is told about a handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HandlerStatus {
+    /// The chaincode's id.
+    pub(super) id: String,
+    /// Fabric's name of its state.
+    pub(super) state: &'static str,
+    /// Since when its stream is open.
+    pub(super) since: SystemTime,
+    /// Executions that are under way.
+    pub(super) transactions: usize,
 }
 
 /// Who opened the stream.
@@ -66,6 +82,16 @@ enum State {
     Ready,
 }
 
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Established => "established",
+            Self::Ready => "ready",
+        }
+    }
+}
+
 impl Handler {
     pub(super) fn new(support: ChaincodeSupport, stream: Arc<dyn ChaincodeStream>, origin: Origin) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
@@ -77,6 +103,17 @@ impl Handler {
             state: AtomicU8::new(State::Created as u8),
             id: OnceLock::new(),
             contexts: TransactionContexts::default(),
+            opened: SystemTime::now(),
+        })
+    }
+
+    /// What is to be told about it; none before it is registered.
+    pub(super) fn status(&self) -> Option<HandlerStatus> {
+        Some(HandlerStatus {
+            id: self.id.get()?.clone(),
+            state: self.state().name(),
+            since: self.opened,
+            transactions: self.contexts.len(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::platforms::UnknownPlatform;
+use crate::platforms::{PlatformError, UnknownPlatform};
 
 /// Why a package cannot be read or stored.
 #[derive(Debug, Error)]
@@ -90,12 +90,12 @@ pub enum PackageError {
     /// It is for a platform that this peer does not have. (Fabric says no more than the first words.)
     #[error("invalid deployment spec: {0}")]
     Platform(UnknownPlatform),
-    /// The code is no archive.
-    #[error("{0}")]
-    Code(String),
-    /// A file for the state database cannot be used.
-    #[error("invalid state database artifact: {0}")]
-    Artifact(String),
+    /// There is nothing to search for what is for the state database.
+    #[error("nil code package")]
+    NoCode,
+    /// The code cannot be unpacked, or does not fit its platform or the state database.
+    #[error(transparent)]
+    Code(PlatformError),
     /// A fault of this peer.
     #[error("the peer failed while it installed the package; its log has the cause")]
     Panicked,

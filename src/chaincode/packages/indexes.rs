@@ -3,8 +3,7 @@
 //! Code is a tar, gzipped, whatever its language. Invariant: a hostile package costs a bounded time and little memory:
 //! it is unpacked as a stream, and only index files are kept, none of them large.
 
-use std::io::{self, Read, Take};
-use std::ops::ControlFlow;
+use std::io::{self, Read};
 
 use flate2::read::GzDecoder;
 use tar::{Archive, Entry, EntryType};
@@ -15,23 +14,18 @@ use crate::ledger::LedgerProvider;
 use crate::ledger::rich_query::limits::MAX_INDEXES;
 use crate::ledger::rich_query::{DeployedIndexes, IndexFile, PackagedIndex};
 
-/// Where a package has what is for a state database.
-const ROOT: &str = "META-INF/statedb/";
-/// Where it has what is for CouchDB.
+/// Where a package has what is for the state database.
 const FOLDER: &str = "META-INF/statedb/couchdb/";
 /// What is unpacked of a package in search of them. Packages of 100 MiB can be installed, and hold source code.
 const MAX_UNPACKED: u64 = 1 << 30;
 /// Bytes of one file; a definition is a few lines.
-pub(super) const MAX_FILE: u64 = 1 << 16;
+const MAX_FILE: u64 = 1 << 16;
 /// Bytes of a name that stands before its file, and of what else stands there.
 const MAX_NAME: u64 = 1 << 16;
 /// Files in the folder that are none of ours and get a line in the log.
 const MAX_WARNINGS: usize = 10;
 /// Files that are kept: more than any ledger takes for one collection.
-pub(super) const MAX_FILES: usize = 16 * MAX_INDEXES;
-
-/// An entry of the archive that a package's code is.
-pub(super) type CodeEntry<'a, 'c> = Entry<'a, Take<GzDecoder<&'c [u8]>>>;
+const MAX_FILES: usize = 16 * MAX_INDEXES;
 
 impl DeployedIndexes for PackageStore {
     fn index_files(&self, chaincode: &str, version: &str) -> Option<Vec<PackagedIndex>> {
@@ -70,83 +64,49 @@ impl ChaincodePackage {
     }
 
     fn find_index_files(&self, found: &mut Vec<PackagedIndex>) -> io::Result<()> {
-        let mut warnings = 0;
-        self.visit_artifacts(|name, file| {
-            let is_file = file.header().entry_type() == EntryType::Regular;
-            let Some(rest) = name.strip_prefix(FOLDER).filter(|_| is_file) else {
-                return Ok(ControlFlow::Continue(()));
-            };
+        if self.code().is_empty() {
+            return Ok(());
+        }
+        let unpacked = GzDecoder::new(&self.code()[..]).take(MAX_UNPACKED);
+        let (mut named, mut warnings) = (None, 0);
+        // Raw, because a name of a gigabyte would be read as willingly as one of a hundred bytes.
+        for entry in Archive::new(unpacked).entries()?.raw(true) {
+            let mut entry = entry?;
+            let kind = entry.header().entry_type();
+            if let EntryType::GNULongName | EntryType::XHeader = kind {
+                named = long_name(&mut entry)?.or(named);
+                continue;
+            }
+            if let EntryType::GNULongLink | EntryType::XGlobalHeader = kind {
+                continue;
+            }
+            let own_name = || String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let name = named.take().unwrap_or_else(own_name);
+            let Some(rest) = name.strip_prefix(FOLDER).filter(|_| kind == EntryType::Regular) else { continue };
             let Some(collection) = collection(rest) else {
                 warnings += 1;
                 if warnings <= MAX_WARNINGS {
                     warn!("metadata file path or name is not supported: {name}");
                 }
-                return Ok(ControlFlow::Continue(()));
+                continue;
             };
             if found.len() == MAX_FILES {
                 error!("the package has more than {MAX_FILES} index files; {name} and what follows it are left out");
-                return Ok(ControlFlow::Break(()));
+                return Ok(());
             }
-            let Some(definition) = definition(file)? else {
-                error!("index file {name} has {} bytes, the limit is {MAX_FILE}; it is left out", file.size());
-                return Ok(ControlFlow::Continue(()));
-            };
+            let mut text = Vec::new();
+            entry.by_ref().take(MAX_FILE + 1).read_to_end(&mut text)?;
+            if text.len() as u64 > MAX_FILE {
+                error!("index file {name} has {} bytes, the limit is {MAX_FILE}; it is left out", entry.size());
+                continue;
+            }
+            // What is not UTF-8 is no JSON either; the ledger says so, with the file's name.
+            let definition = String::from_utf8_lossy(&text).into_owned();
             let collection = collection.map(str::to_owned);
-            found.push(PackagedIndex { collection, file: IndexFile { file: name.to_owned(), definition } });
-            Ok(ControlFlow::Continue(()))
-        })
+            found.push(PackagedIndex { collection, file: IndexFile { file: name, definition } });
+        }
+        Ok(())
     }
-
-    /// Shows each entry of the code below [`ROOT`], by the name that it has, until `visit` has seen enough.
-    pub(super) fn visit_artifacts<E: From<io::Error>>(
-        &self,
-        mut visit: impl FnMut(&str, &mut CodeEntry<'_, '_>) -> Result<ControlFlow<()>, E>,
-    ) -> Result<(), E> {
-        if self.code().is_empty() {
-            return Ok(());
-        }
-        let mut archive = Archive::new(GzDecoder::new(&self.code()[..]).take(MAX_UNPACKED));
-        let visited = visit_entries(&mut archive, &mut visit);
-        if archive.into_inner().limit() == 0 {
-            let limit = format!("the code has more than {MAX_UNPACKED} bytes when it is unpacked, the limit");
-            return Err(io::Error::other(limit).into());
-        }
-        visited
-    }
-}
-
-fn visit_entries<E: From<io::Error>>(
-    archive: &mut Archive<Take<GzDecoder<&[u8]>>>,
-    visit: &mut impl FnMut(&str, &mut CodeEntry<'_, '_>) -> Result<ControlFlow<()>, E>,
-) -> Result<(), E> {
-    let mut named = None;
-    // Raw, because a name of a gigabyte would be read as willingly as one of a hundred bytes.
-    for entry in archive.entries()?.raw(true) {
-        let mut entry = entry?;
-        let kind = entry.header().entry_type();
-        if let EntryType::GNULongName | EntryType::XHeader = kind {
-            named = long_name(&mut entry)?.or(named);
-            continue;
-        }
-        if let EntryType::GNULongLink | EntryType::XGlobalHeader = kind {
-            continue;
-        }
-        let own_name = || String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let name = named.take().unwrap_or_else(own_name);
-        if name.starts_with(ROOT) && visit(&name, &mut entry)?.is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// The text of a file; none if it has more than [`MAX_FILE`] bytes. What is not UTF-8 is no JSON either; whoever reads it
-/// says so, with the file's name.
-pub(super) fn definition(file: &mut CodeEntry<'_, '_>) -> io::Result<Option<String>> {
-    let mut text = Vec::new();
-    file.by_ref().take(MAX_FILE + 1).read_to_end(&mut text)?;
-    let fits = text.len() as u64 <= MAX_FILE;
-    Ok(fits.then(|| String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// The name of the next file, where what stands before it says one. A name that is too long is that of no index.
@@ -166,7 +126,7 @@ fn long_name(entry: &mut Entry<'_, impl Read>) -> io::Result<Option<String>> {
 
 /// What an index file is for, by its name below [`FOLDER`]: the outer none for what is no index file, the inner one for
 /// the public state.
-pub(super) fn collection(name: &str) -> Option<Option<&str>> {
+fn collection(name: &str) -> Option<Option<&str>> {
     let is_file = |name: &str| name.contains(".json") && !name.ends_with('/');
     if let Some(file) = name.strip_prefix("indexes/") {
         return is_file(file).then_some(None);

@@ -3,6 +3,9 @@
 //! Invariants: nothing is written of a package that has not passed every check, in Fabric's order; an install that has begun
 //! is finished, whether or not anybody waits for it; and whoever listens hears of a package when it is on disk, so that a
 //! deployment which is committed meanwhile either finds the package or is found by the listener.
+//!
+//! Whether the code fits its platform, Fabric 1.4 has its command line check and not lscc; here both do. A package that cannot
+//! be built is better refused now than when somebody waits for it.
 
 use std::sync::Arc;
 
@@ -11,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::{ChaincodePackage, PackageError, PackageStore};
 use crate::chaincode::{SystemChaincodes, is_chaincode_name, is_chaincode_version};
+use crate::platforms::{check_metadata, validate_code_package};
 
 /// Packages that are unpacked and hashed at a time. Who waits holds no more than the package's bytes.
 const PLACES: usize = 2;
@@ -67,8 +71,12 @@ impl Installer {
         if self.system_chaincodes.is_sys_cc(name) {
             return Err(PackageError::SystemChaincode(name.to_owned()));
         }
-        package.code_package().map_err(PackageError::Platform)?;
-        package.check_artifacts()?;
+        let code = package.code_package().map_err(PackageError::Platform)?;
+        if code.bytes.is_empty() {
+            return Err(PackageError::NoCode);
+        }
+        check_metadata(&code.bytes).map_err(PackageError::Code)?;
+        validate_code_package(code.platform, &code.bytes).map_err(PackageError::Code)?;
         let package = self.store.put(bytes)?;
         for listener in &*self.listeners {
             listener.installed(&package);

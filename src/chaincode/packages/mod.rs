@@ -4,7 +4,6 @@
 //! package is what the ledger's definition of a chaincode holds, so it decides whether this peer has the code that a channel
 //! agreed on. What a package says of indexes goes to the ledger. [`Installer`] decides what gets into the folder.
 
-mod artifacts;
 mod error;
 mod indexes;
 mod install;

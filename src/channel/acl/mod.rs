@@ -90,13 +90,25 @@ impl AclChecker {
     /// # Errors
     /// [`AclError`], with Fabric's text.
     pub fn check_local(&self, policy: LocalPolicy, signed: &SignedProposal) -> Result<(), AclError> {
+        self.check_local_signer(policy, &Signed::proposal(signed, Check::Local { policy: policy.name() })?)
+    }
+
+    fn check_local_signer(&self, policy: LocalPolicy, signed: &Signed<'_>) -> Result<(), AclError> {
         let name = policy.name();
-        let (signed, identity) = self.local_creator(name, signed)?;
+        let identity = self.local_creator(name, signed)?;
         if policy == LocalPolicy::Admins {
             identity.require_admin().map_err(|source| AclError::LocalRole { policy: name.to_owned(), source })?;
         }
         let verified = self.authenticator.verify(&identity, &signed.creator, signed.message, signed.signature);
         verified.map_err(AclError::LocalSignature)
+    }
+
+    /// The same for an envelope, as an operator's tools send it.
+    ///
+    /// # Errors
+    /// [`AclError`], with Fabric's text for a proposal.
+    pub fn check_local_envelope(&self, policy: LocalPolicy, envelope: &Envelope) -> Result<(), AclError> {
+        self.check_local_signer(policy, &Signed::envelope(envelope)?)
     }
 
     /// As Fabric's orderer does (`msgprocessor.SigFilter`).
@@ -120,15 +132,13 @@ impl AclChecker {
 
     /// A channel's policy without a channel, which the peer's own MSP has not: always refused, for one of two reasons.
     fn check_without_channel(&self, policy: &str, signed: &SignedProposal) -> Result<(), AclError> {
-        self.local_creator(policy, signed)?;
+        self.local_creator(policy, &Signed::proposal(signed, Check::Local { policy })?)?;
         Err(AclError::LocalPrincipal(policy.to_owned()))
     }
 
     /// The creator as the peer's own MSP knows it. Its signature is not verified yet.
-    fn local_creator<'a>(&self, policy: &str, signed: &'a SignedProposal) -> Result<(Signed<'a>, Identity), AclError> {
-        let signed = Signed::proposal(signed, Check::Local { policy })?;
+    fn local_creator(&self, policy: &str, signed: &Signed<'_>) -> Result<Identity, AclError> {
         let identity = self.authenticator.local().identify(&signed.creator);
-        let identity = identity.map_err(|source| AclError::LocalCreator { policy: policy.to_owned(), source })?;
-        Ok((signed, identity))
+        identity.map_err(|source| AclError::LocalCreator { policy: policy.to_owned(), source })
     }
 }

@@ -1,11 +1,12 @@
-//! `selvedge chaincode package|signpackage|install|instantiate|upgrade|invoke|query|list` (Fabric 1.4: `peer chaincode`):
-//! flags, their checks, and which verb does what.
+//! `selvedge chaincode` (Fabric 1.4: `peer chaincode`; `ps`, `stop`, `rm` and `logs` are ours): flags, their checks, and which
+//! verb does what.
 //!
 //! Proposals and transactions are built by [`crate::client`], packages by [`crate::platforms`]; this module talks to peers and
 //! an orderer and words the outcome as Fabric's tool does, because scripts read it. Invariant: flags are checked before anything is sent.
 
 mod collections;
 mod commit;
+mod containers;
 mod ctor;
 mod deploy;
 mod install;
@@ -21,8 +22,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{ArgAction, Args, Subcommand};
 
-use deploy::Deployment;
-
+use self::containers::Request;
+use self::deploy::Deployment;
 use super::connect::{Connector, OrdererFlags, PeerFlags, duration};
 use crate::operations::LogControl;
 
@@ -84,6 +85,38 @@ enum ChaincodeVerb {
         /// The channel.
         #[arg(short = 'C', long = "channelID")]
         channel: Option<String>,
+        #[command(flatten)]
+        peers: PeerFlags,
+    },
+    /// Show the chaincodes that run on the peer, for the administrators of its organisation.
+    Ps {
+        #[command(flatten)]
+        peers: PeerFlags,
+    },
+    /// Stop a chaincode that the peer launched; the next call launches it again.
+    Stop {
+        /// NAME:VERSION
+        chaincode: String,
+        #[command(flatten)]
+        peers: PeerFlags,
+    },
+    /// Remove the container and the image of a chaincode that was stopped. Its package stays installed.
+    Rm {
+        /// NAME:VERSION
+        chaincode: String,
+        #[command(flatten)]
+        peers: PeerFlags,
+    },
+    /// Print what a chaincode wrote to its log.
+    Logs {
+        /// NAME:VERSION
+        chaincode: String,
+        /// How many of the last lines.
+        #[arg(long, default_value_t = 100, value_name = "LINES")]
+        tail: u32,
+        /// Go on with what is written from now on.
+        #[arg(short, long)]
+        follow: bool,
         #[command(flatten)]
         peers: PeerFlags,
     },
@@ -173,6 +206,23 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
             one_peer("list", peers)?;
             let chaincodes = super::block_on(session(peers)?.list(&listing))?;
             super::print(&super::printable(&listing.text(&chaincodes)))
+        }
+        ChaincodeVerb::Ps { peers } => {
+            one_peer("ps", peers)?;
+            super::block_on(session(peers)?.administer(Request::Ps))
+        }
+        ChaincodeVerb::Stop { chaincode, peers } => {
+            one_peer("stop", peers)?;
+            super::block_on(session(peers)?.administer(Request::Stop(chaincode.clone())))
+        }
+        ChaincodeVerb::Rm { chaincode, peers } => {
+            one_peer("rm", peers)?;
+            super::block_on(session(peers)?.administer(Request::Remove(chaincode.clone())))
+        }
+        ChaincodeVerb::Logs { chaincode, tail, follow, peers } => {
+            one_peer("logs", peers)?;
+            let request = Request::Logs { chaincode: chaincode.clone(), tail: *tail, follow: *follow };
+            super::block_on(session(peers)?.administer(request))
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::chaincode::packages::{ChaincodePackage, MAX_PACKAGE_SIZE, create_sign
 use crate::cmd::progress::Progress;
 use crate::config::{ChaincodeMode, Config};
 use crate::container::Ccid;
-use crate::container::wasm::{ModuleSpec, WasmConfig, WasmVm};
+use crate::container::wasm::{ModuleOwner, ModuleSpec, WasmConfig, WasmVm};
 use crate::msp::Signer;
 use crate::platforms::{Packager, Platform, PlatformError};
 use crate::policies;
@@ -139,15 +139,16 @@ fn in_context(platform: Platform, error: PlatformError) -> anyhow::Error {
 }
 
 /// Whether a peer with this configuration could run the module: a wrong file is found here, and not when it is first called.
-fn check_module(config: &Config, spec: &CheckedSpec, path: &str) -> anyhow::Result<()> {
+fn check_module(node: &Config, spec: &CheckedSpec, path: &str) -> anyhow::Result<()> {
     let bar = Progress::new();
     bar.waiting("checking the module");
-    let settings = WasmConfig { cache_path: None, ..crate::node::wasm_config(config) };
+    let settings = WasmConfig { cache_path: None, ..crate::node::wasm_config(node) };
     // Nothing runs, so a runtime without threads will do.
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start the client's thread")?;
     let vm = WasmVm::new(&settings, Vec::new(), runtime.handle().clone()).context("the wasm VM cannot start")?;
     let ccid = Ccid::new(&spec.name, &spec.version);
-    vm.load(ModuleSpec { ccid, path: path.into(), capabilities: Default::default(), config: Default::default() })?;
+    let (capabilities, config) = Default::default();
+    vm.load(ModuleSpec { ccid, path: path.into(), capabilities, config, owner: ModuleOwner::Users })?;
     Ok(())
 }
 

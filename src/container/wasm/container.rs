@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use selvedge_proto::Message;
@@ -24,7 +25,7 @@ use super::instance::{self, Completed, Entry, InstanceState};
 use super::meter::Meter;
 use super::permits::Permit;
 use super::transaction::Transaction;
-use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamError};
+use crate::container::{Budget, ChaincodeStream, ContainerState, ContainerStatus, PeerEnd, Pending, StreamError};
 
 /// Responses from this status on are failures (Fabric: `shim.ERROR`).
 const FIRST_ERROR: i32 = 500;
@@ -43,6 +44,7 @@ pub(super) struct WasmContainer {
     peer: Mutex<Option<Arc<dyn PeerEnd>>>,
     /// Where answers go, by transaction id and then channel: a chaincode may call itself on another channel.
     replies: Mutex<Replies>,
+    started: SystemTime,
     /// The exit code, once stopped.
     exit: watch::Sender<Option<i32>>,
 }
@@ -50,7 +52,8 @@ pub(super) struct WasmContainer {
 impl WasmContainer {
     pub(super) fn new(module: Arc<WasmModule>, shared: Arc<Shared>, work: Handle, turn: String) -> Arc<Self> {
         let exit = watch::Sender::new(None);
-        Arc::new(Self { module, shared, work, turn, peer: Mutex::default(), replies: Mutex::default(), exit })
+        let started = SystemTime::now();
+        Arc::new(Self { module, shared, work, turn, peer: Mutex::default(), replies: Mutex::default(), started, exit })
     }
 
     /// Takes the peer's end and registers, in a task of its own.
@@ -76,6 +79,12 @@ impl WasmContainer {
     #[cfg(test)]
     pub(super) fn module(&self) -> &Arc<WasmModule> {
         &self.module
+    }
+
+    pub(super) fn status(&self) -> ContainerStatus {
+        let state = self.exit.borrow().map_or(ContainerState::Running, ContainerState::Exited);
+        // What its instances hold ends with each transaction; its code is the module's.
+        ContainerStatus { ccid: self.module.ccid().clone(), state, since: self.started, memory: None }
     }
 
     pub(super) fn exit(&self) -> watch::Receiver<Option<i32>> {

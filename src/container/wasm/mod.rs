@@ -18,7 +18,6 @@ mod inspect;
 mod instance;
 mod meter;
 mod output;
-mod package;
 mod permits;
 mod process;
 mod transaction;
@@ -44,10 +43,9 @@ use self::engine::WasmEngine;
 pub use self::host::{History, Messages, Results, wait_for_guests};
 pub use self::inspect::{InspectedImport, Inspection, inspect};
 pub use self::instance::{Blob, InstanceState};
-pub use self::package::{MODULE_FILE, PackagedModuleError, packaged_module};
 use self::permits::Permits;
 pub use self::transaction::Transaction;
-use super::{Ccid, ChaincodeStream, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use super::{Ccid, ChaincodeStream, ContainerStatus, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
 use crate::platforms::CodePackage;
 
 /// The wasm VM of a node.
@@ -283,6 +281,10 @@ impl Vm for WasmVm {
 
     async fn health_check(&self) -> Result<(), VmError> {
         Ok(())
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        Ok(lock(&self.containers).values().map(|container| container.status()).collect())
     }
 }
 

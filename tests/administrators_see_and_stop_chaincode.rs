@@ -1,0 +1,127 @@
+//! `selvedge chaincode ps|stop|rm|logs`: what an administrator of the peer's organisation sees of running chaincode and does
+//! to it, and what nobody else does.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use prost::Message;
+use selvedge::client::create_signed_envelope;
+use selvedge::msp::Signer;
+use selvedge::testing::{CommandLine, NativeChaincode, TestPeer};
+use selvedge_proto::Timestamp;
+use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
+use selvedge_proto::containers::containers_client::ContainersClient;
+use selvedge_proto::containers::operation::Operation as Call;
+use selvedge_proto::containers::{ListChaincodes, Operation, StopChaincode};
+use tonic::Code;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_selvedge");
+
+fn list() -> Operation {
+    Operation { operation: Some(Call::List(ListChaincodes {})) }
+}
+
+fn stop(chaincode: &str) -> Operation {
+    Operation { operation: Some(Call::Stop(StopChaincode { chaincode: chaincode.into() })) }
+}
+
+fn signed(operation: &Operation, signer: &dyn Signer) -> Envelope {
+    create_signed_envelope(HeaderType::PeerAdminOperation, "", operation, signer).unwrap()
+}
+
+/// What an administrator asked for an hour ago.
+fn stale(operation: &Operation, signer: &dyn Signer) -> Envelope {
+    let channel_header = ChannelHeader {
+        r#type: HeaderType::PeerAdminOperation as i32,
+        timestamp: Some(Timestamp::from(SystemTime::now() - Duration::from_secs(3600))),
+        ..ChannelHeader::default()
+    };
+    let signature_header = SignatureHeader { creator: signer.serialize(), nonce: "nonce".into() };
+    let header = Header {
+        channel_header: channel_header.encode_to_vec().into(),
+        signature_header: signature_header.encode_to_vec().into(),
+    };
+    let payload = Payload { header: Some(header), data: operation.encode_to_vec().into() }.encode_to_vec();
+    Envelope { signature: signer.sign(&payload).unwrap(), payload: payload.into() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_administrators_fresh_request_is_answered() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    let (admin, user) = (peer.admin()?, peer.user()?);
+    let mut client = ContainersClient::connect_to(&peer).await?;
+
+    let chaincodes = client.list(signed(&list(), &*admin)).await?.into_inner().chaincodes;
+    let shown: Vec<_> = chaincodes.iter().map(|one| (&*one.vm, &*one.state, one.transactions)).collect();
+    assert_eq!(shown, [("SYSTEM", "ready", 0); 3], "{chaincodes:?}");
+
+    let forged = Envelope { signature: "signature".into(), ..signed(&list(), &*admin) };
+    let wrong_type = create_signed_envelope(HeaderType::Message, "", &list(), &*admin)?;
+    let refusals = [
+        (signed(&list(), &*user), Code::PermissionDenied, "administrators of the peer's own organisation"),
+        (forged, Code::PermissionDenied, "administrators of the peer's own organisation"),
+        (stale(&list(), &*admin), Code::InvalidArgument, "peer.authentication.timewindow"),
+        (wrong_type, Code::InvalidArgument, "PEER_ADMIN_OPERATION"),
+        (signed(&stop("qscc:1"), &*admin), Code::InvalidArgument, "another operation"),
+        (signed(&Operation::default(), &*admin), Code::InvalidArgument, "asks for nothing"),
+        (Envelope { payload: "\x0a\x05k".into(), ..Envelope::default() }, Code::InvalidArgument, "not an envelope"),
+    ];
+    for (request, code, text) in refusals {
+        let refusal = client.list(request).await.unwrap_err();
+        assert_eq!(refusal.code(), code, "{refusal}");
+        assert!(refusal.message().contains(text), "{refusal}");
+    }
+    let qscc = chaincodes.last().context("qscc is the last")?.chaincode.clone();
+    let refusal = client.stop(signed(&stop(&qscc), &*admin)).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal}");
+    assert_eq!(client.list(signed(&list(), &*admin)).await?.into_inner().chaincodes, chaincodes, "nothing was stopped");
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chaincode_that_was_started_by_hand_is_shown_and_left_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = TestPeer::start(folder.path(), &[], &[("CHAINCODE_MODE", "dev")]).await?;
+    let command = CommandLine::new(PROGRAM, folder.path(), peer.node().peer_address().to_string());
+    let address = peer.node().chaincode_address().to_string();
+    let asset =
+        tokio::task::spawn_blocking(move || NativeChaincode::dial("asset", "asset:1.0", &address, &[])).await??;
+
+    let (table, _) = command.done(&["chaincode", "ps"]).await?;
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = table.lines().map(words).collect();
+    assert_eq!(rows[0], ["CHAINCODE", "VM", "STATE", "SINCE", "MEMORY", "TRANSACTIONS"], "{table}");
+    assert_eq!(rows[1][..3], ["asset:1.0", "-", "ready"], "{table}");
+    assert_eq!(rows.len(), 5, "{table}");
+
+    for (arguments, text) in [
+        (["chaincode", "stop", "asset:1.0"], "whoever started it"),
+        (["chaincode", "logs", "asset:1.0"], "whoever started it"),
+        (["chaincode", "rm", "asset:1.0"], "whoever started it"),
+        (["chaincode", "stop", "none:1"], "there is no chaincode none:1 here"),
+        (["chaincode", "rm", "none:1"], "there is no chaincode none:1 here"),
+        (["chaincode", "logs", "qscc:1"], "qscc is a system chaincode of this peer"),
+        (["chaincode", "stop", "asset"], "NAME:VERSION"),
+    ] {
+        let refusal = command.refusal(&arguments, &[]).await?;
+        assert!(refusal.contains(text), "{arguments:?}: {refusal}");
+    }
+    assert_eq!(command.done(&["chaincode", "ps"]).await?.0, table, "it goes on");
+    drop(asset);
+    peer.stop().await;
+    Ok(())
+}
+
+/// A client without TLS.
+trait Connect: Sized {
+    async fn connect_to(peer: &TestPeer) -> anyhow::Result<Self>;
+}
+
+impl Connect for ContainersClient<tonic::transport::Channel> {
+    async fn connect_to(peer: &TestPeer) -> anyhow::Result<Self> {
+        let address = format!("http://{}", peer.node().peer_address());
+        Ok(Self::new(tonic::transport::Endpoint::from_shared(address)?.connect().await?))
+    }
+}
