@@ -136,7 +136,7 @@ impl NodeFolder {
         Box::pin(self.as_administrator(NewProposal { args, ..NewProposal::new("", "lscc") }))
     }
 
-    async fn as_administrator(&self, proposal: NewProposal) -> anyhow::Result<Response> {
+    async fn as_administrator(&self, proposal: NewProposal<'_>) -> anyhow::Result<Response> {
         let made = self.development()?;
         let admin = SigningIdentity::load(&made.admin, &made.mspid)?;
         let connection = Endpoint::from_shared(format!("http://{}", self.addresses[0]))?.connect().await?;

@@ -7,11 +7,12 @@ use wit_parser::{Resolve, SourceMap};
 /// The contract in WIT, for guests of another version of it.
 pub const CONTRACT: &str = include_str!("../../wit/chaincode/chaincode.wit");
 /// One package in several files, of which the first says so.
-const PEER: [(&str, &str); 4] = [
+const PEER: [(&str, &str); 5] = [
     ("peer.wit", include_str!("../../wit/peer/peer.wit")),
     ("access-control.wit", include_str!("../../wit/peer/access-control.wit")),
     ("channels.wit", include_str!("../../wit/peer/channels.wit")),
     ("packages.wit", include_str!("../../wit/peer/packages.wit")),
+    ("policies.wit", include_str!("../../wit/peer/policies.wit")),
 ];
 
 /// Where the text of a small guest puts the payload of its response.
