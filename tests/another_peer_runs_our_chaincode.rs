@@ -50,8 +50,8 @@ fn calls() -> Vec<Vec<&'static str>> {
         vec!["update", "a1", "9"],
         vec!["transfer", "a1", "Bob"],
         vec!["delete", "a2"],
-        vec!["list", "ops", "opt"],
-        vec!["page", "ops", "opt", "120", "ops0100"],
+        vec!["list", "r", "s"],
+        vec!["page", "r", "s", "120", "r0100"],
         vec!["ownedBy", "Ada"],
         vec!["history", "a1"],
         vec!["ops", "10"],
@@ -71,7 +71,7 @@ fn plan(how: &str, address: &str, tls: Option<&Tls>) -> anyhow::Result<Value> {
     state.insert("\0owner~id\0Ada\0a1\0".into(), "\0".into());
     state.insert("\0owner~id\0Ada\0a2\0".into(), "\0".into());
     for row in 0..ROWS {
-        let key = format!("ops{row:04}");
+        let key = format!("r{row:04}");
         state.insert(key.clone(), asset(&key, "Ops", 0).into());
     }
     let mut plan = json!({
@@ -191,7 +191,7 @@ fn is_right(outcome: &Value) -> anyhow::Result<()> {
     assert_eq!(created["writes"]["c1"], r#"{"id":"c1","owner":"Cy","value":5}"#);
     assert_eq!(status(&["create", "a1", "Cy", "5"])?.1, 500);
     assert_eq!(of(&["read", "nobody"])?["message"], "asset nobody does not exist");
-    let listed = of(&["list", "ops", "opt"])?;
+    let listed = of(&["list", "r", "s"])?;
     let rows: Vec<Value> = serde_json::from_str(listed["payload"].as_str().unwrap_or_default())?;
     assert_eq!((rows.len(), &listed["asked"]["QUERY_STATE_NEXT"]), (ROWS, &json!(2)), "in three batches");
     assert_eq!(of(&["delete", "a2"])?["writes"], json!({"a2": null, "\0owner~id\0Ada\0a2\0": null}));

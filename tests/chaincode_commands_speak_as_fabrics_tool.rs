@@ -1,7 +1,7 @@
-//! `selvedge chaincode list`, and `invoke` at several peers: what they print, how they end, and what their errors say.
+//! `selvedge chaincode install`, `instantiate`, `upgrade`, `list`, and `invoke` at several peers: what they print, how they end, and what their errors say.
 
 use anyhow::Context;
-use selvedge::testing::{CommandLine, Golden, Plugin, TestPeer};
+use selvedge::testing::{CommandLine, Golden, Plugin, TestPeer, guest_path};
 
 /// A node whose data are in a folder.
 struct Scene {
@@ -167,5 +167,102 @@ async fn an_invocation_waits_for_the_commit_at_every_peer() -> anyhow::Result<()
     );
     first.peer.stop().await;
     second.peer.stop().await;
+    Ok(())
+}
+
+/// A package of one module, installed, instantiated, called and upgraded as an operator does it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_is_brought_about_and_upgraded_by_the_command_line() -> anyhow::Result<()> {
+    let scene = Scene::start(&[]).await?;
+    let module = scene.folder.path().join("cc");
+    std::fs::create_dir_all(module.join("META-INF/statedb/couchdb/indexes"))?;
+    let index = r#"{"index":{"fields":["owner"]},"ddoc":"owners","name":"owners","type":"json"}"#;
+    std::fs::write(module.join("META-INF/statedb/couchdb/indexes/owners.json"), index)?;
+    std::fs::copy(guest_path("asset")?, module.join("users.wasm"))?;
+    std::fs::write(
+        scene.folder.path().join("collections.json"),
+        r#"[{"name":"secrets","policy":"OR('SampleOrg.member')","requiredPeerCount":0,"maxPeerCount":0}]"#,
+    )?;
+    let admin = scene.folder.path().join("data/development/users/Admin/msp");
+    let admin = admin.to_str().context("a path of a test is text")?;
+    let as_admin = [("CORE_PEER_MSPCONFIGPATH", admin)];
+    let tool = scene.command_line();
+    let run = async |arguments: &[&str]| tool.run_with(&[&["chaincode"], arguments].concat(), &as_admin).await;
+
+    let install = ["install", "-n", "users", "-v", "1", "-l", "wasm", "-p", "cc/users.wasm"];
+    let installed = run(&install).await?;
+    assert_eq!((installed.code, installed.stdout.as_str()), (Some(0), ""), "{installed:?}");
+    let said = installed.stderr.lines().last().unwrap_or_default();
+    assert!(said.ends_with(r#"Installed remotely response:<status:200 payload:"OK" > "#), "{said}");
+    let again = run(&install).await?.stderr;
+    let refused = "Error: Bad response: 500 - error installing chaincode code users:1(chaincode ";
+    assert!(again.lines().last().is_some_and(|line| line.starts_with(refused)), "{again}");
+
+    let instantiate = ["instantiate", "-n", "users", "-v", "1", "-C", "mychannel", "-c", r#"{"Args":["init"]}"#];
+    let more = ["-P", "OR('SampleOrg.member')", "--collections-config", "collections.json", "--waitForEvent"];
+    let instantiated = run(&[&instantiate[..], &more].concat()).await?;
+    assert_eq!((instantiated.code, instantiated.stdout.as_str()), (Some(0), ""), "{instantiated:?}");
+    assert!(instantiated.stderr.contains("Using default escc") && instantiated.stderr.contains("Using default vscc"));
+    let again = run(&instantiate).await?.stderr;
+    let refused = "Error: could not assemble transaction, err proposal response was not successful, error code 500, msg \
+                   chaincode with name 'users' already exists";
+    assert_eq!(again.lines().last(), Some(refused));
+
+    let call = ["-C", "mychannel", "-n", "users", "-c"];
+    let invoked = run(&[&["invoke"], &call[..], &[CREATE, "--waitForEvent"]].concat()).await?;
+    assert!(invoked.stderr.contains("Chaincode invoke successful. result: status:200 "), "{invoked:?}");
+    let listed = run(&["list", "--instantiated", "-C", "mychannel"]).await?.stdout;
+    let expected = "Name: users, Version: 1, Path: cc/users.wasm, ";
+    assert!(listed.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{listed}");
+
+    let (package, file) = (["package", "-n", "users", "-v", "2", "-l", "wasm", "-p", "cc/users.wasm"], ["two.cds"]);
+    assert_eq!(run(&[&package[..], &file].concat()).await?.code, Some(0));
+    assert_eq!(run(&["install", "two.cds"]).await?.code, Some(0));
+    let upgrade = ["upgrade", "-n", "users", "-v", "2", "-C", "mychannel", "-c", r#"{"Args":["init"]}"#];
+    let upgraded = run(&[&upgrade[..], &["--waitForEvent"]].concat()).await?;
+    assert_eq!((upgraded.code, upgraded.stdout.as_str()), (Some(0), ""), "{upgraded:?}");
+    let read = run(&[&["query"], &call[..], &[r#"{"Args":["read","a"]}"#]].concat()).await?;
+    assert_eq!(read.stdout, "{\"id\":\"a\",\"owner\":\"Ada\",\"value\":7}\n");
+    let again = run(&upgrade).await?.stderr;
+    let refused = "Error: could not assemble transaction, err proposal response was not successful, error code 500, msg \
+                   version already exists for chaincode with name 'users'";
+    assert_eq!(again.lines().last(), Some(refused));
+    scene.peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_that_lacks_something_is_refused_in_fabrics_words() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let tool = CommandLine::new(env!("CARGO_BIN_EXE_selvedge"), folder.path(), "127.0.0.1:1".to_owned());
+    let flags = ["-n", "cc", "-v", "1", "-C", "mychannel", "-c", r#"{"Args":[]}"#];
+    let table: [(&[&str], &str); 6] = [
+        (&["-n", "cc", "-v", "1"], "The required parameter 'channelID' is empty. Rerun the command with -C flag"),
+        (&["-C", "mychannel", "-v", "1"], "must supply value for chaincode name parameter"),
+        (
+            &["-C", "mychannel", "-v", "1", "-n", "cc"],
+            "empty JSON chaincode parameters must contain the following keys: 'Args' or 'Function' and 'Args'",
+        ),
+        (&[&flags[..], &["-P", "OR("]].concat(), "invalid policy OR(: "),
+        (
+            &[&flags[..], &["--collections-config", "none.json"]].concat(),
+            "invalid collection configuration in file none.json: could not read file 'none.json': ",
+        ),
+        (
+            &[&flags[..], &["--peerAddresses", "a:1", "--peerAddresses", "b:1"]].concat(),
+            "error validating peer connection parameters: '",
+        ),
+    ];
+    for verb in ["instantiate", "upgrade"] {
+        for (arguments, expected) in table {
+            let refused = tool.refusal(&[&["chaincode", verb], arguments].concat(), &[]).await?;
+            assert!(
+                refused.starts_with(&format!("Error: {expected}")),
+                "expected {expected:?} of {verb}, not {refused}"
+            );
+        }
+        let refused = tool.refusal(&["chaincode", verb, "-C", "mychannel", "-n", "cc"], &[]).await?;
+        assert_eq!(refused, format!("Error: chaincode version is not provided for {verb}"));
+    }
     Ok(())
 }

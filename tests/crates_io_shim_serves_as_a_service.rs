@@ -1,5 +1,5 @@
 //! Chaincode on crates.io's `fabric-shim`, which nobody of this project wrote, as a service that the node dials: everything
-//! its stub can do, against a node of the recorded Fabric 1.4 network, whose channel has definitions and collections.
+//! its stub can do, from the installation of a package with a connection.json on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,71 +8,60 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use prost::Message;
 use selvedge::client::{create_chaincode_proposal, create_signed_tx};
-use selvedge::container::{Ccid, StartContainer, StopContainer, VmType};
-use selvedge::ledger::{Ledger, LedgerProvider, block};
-use selvedge::msp::{Signer, SigningIdentity};
-use selvedge::testing::{GOLDEN_CHANNEL, Golden, Plugin, RustShim, TestPeer, connection_package};
+use selvedge::container::{Ccid, StopContainer, VmType};
+use selvedge::msp::Signer;
+use selvedge::policies::parse;
+use selvedge::testing::{Client, Deployment, Plugin, RustShim, TestPeer, service_package};
+use selvedge_proto::Message;
+use selvedge_proto::common::Status;
+use selvedge_proto::protos::collection_config::Payload as Collection;
+use selvedge_proto::protos::collection_policy_config::Payload as Members;
 use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeEvent, ProposalResponse, ProposalResponsePayload, TxValidationCode,
+    ChaincodeAction, ChaincodeEvent, CollectionConfig, CollectionConfigPackage, CollectionPolicyConfig,
+    ProposalResponse, ProposalResponsePayload, StaticCollectionConfig, TxValidationCode,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
-const GOLDEN: Golden = Golden::V1_4;
-/// The definitions of the channel are there, and no transaction has used them.
-const HEIGHT: u64 = 8;
+const CHANNEL: &str = "mychannel";
+const MSPID: &str = "SampleOrg";
 
 struct Peer {
     node: TestPeer,
+    client: Client,
     user: Arc<dyn Signer>,
 }
 
 impl Peer {
     async fn start(folder: &Path) -> anyhow::Result<Self> {
-        drop(GOLDEN.replay(&LedgerProvider::open(&folder.join("data/ledgers"))?, HEIGHT)?);
-        let msp = GOLDEN.path("msp/alpha-peer0");
         let settings = [
-            ("PEER_MSPCONFIGPATH", msp.to_str().unwrap_or_default()),
-            ("PEER_LOCALMSPID", "AlphaMSP"),
             ("CHAINCODE_CCAAS_REDIAL_MINDELAY", "10ms"),
             ("CHAINCODE_CCAAS_REDIAL_MAXDELAY", "50ms"),
             ("LEDGER_STATE_STATEDATABASE", "CouchDB"),
         ];
         let node = TestPeer::start(folder, &[Plugin::guest("asset", "asset")?], &settings).await?;
-        let user = Arc::new(SigningIdentity::load(&GOLDEN.path("msp/alpha-user1"), "AlphaMSP")?);
-        Ok(Self { node, user })
+        let (client, user) = (node.client().await?, node.user()?);
+        Ok(Self { node, client, user })
     }
 
-    /// Has the node dial a service as this chaincode, and waits until it is registered.
-    async fn launch(&self, ccid: &Ccid, service: &RustShim) -> anyhow::Result<()> {
+    /// Installs and instantiates a service as version 1 of this chaincode: the node dials it for its Init.
+    async fn deploy(&self, name: &str, service: &RustShim) -> anyhow::Result<()> {
         let connection = json!({"address": service.address, "dial_timeout": "60s"});
-        let code = Some(connection_package(&connection.to_string())?);
-        let request = StartContainer { code, ..StartContainer::default() };
-        self.node.node().controller().start(VmType::Server, ccid, request).await?;
-        self.registered(ccid).await
-    }
-
-    async fn registered(&self, ccid: &Ccid) -> anyhow::Result<()> {
-        for _ in 0..1000 {
-            if self.query(&ccid.name, &["get", "x"]).await?.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        anyhow::bail!("{ccid} did not register: {:?}", self.query(&ccid.name, &["get", "x"]).await?)
-    }
-
-    fn ledger(&self) -> anyhow::Result<Arc<Ledger>> {
-        self.node.node().ledgers().get(GOLDEN_CHANNEL).context("the channel")
+        let installed = self.node.install(&service_package(name, "1", &connection.to_string(), &[])?).await?;
+        ensure!(installed.status == 200, "{}", installed.message);
+        let deployment =
+            Deployment { init: &["get", "x"], collections: Some(collections()?), ..Deployment::new(name, "1") };
+        let code = self.node.instantiate(&deployment).await?;
+        ensure!(code == TxValidationCode::Valid, "{code:?}");
+        Ok(())
     }
 
     async fn propose(&self, chaincode: &str, args: &[&str], secret: &str) -> anyhow::Result<(Bytes, ProposalResponse)> {
         let args = args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
         let transient = BTreeMap::from([("value".to_owned(), Bytes::copy_from_slice(secret.as_bytes()))]);
-        let created = create_chaincode_proposal(GOLDEN_CHANNEL, chaincode, args, transient, &*self.user)?;
+        let created = create_chaincode_proposal(CHANNEL, chaincode, args, transient, &*self.user)?;
         Ok((created.proposal, self.node.endorse(created.signed).await?))
     }
 
@@ -92,18 +81,39 @@ impl Peer {
         Ok(serde_json::from_slice(&answer)?)
     }
 
-    /// Endorses and commits in a block of its own.
+    fn height(&self) -> anyhow::Result<u64> {
+        Ok(self.node.node().ledgers().get(CHANNEL).context("the channel")?.chain_info()?.height)
+    }
+
+    /// Has it endorsed and ordered, and waits until it is committed.
     async fn submit(&self, args: &[&str], secret: &str) -> anyhow::Result<ProposalResponse> {
         let (proposal, answer) = self.propose("kv", args, secret).await?;
         let response = answer.response.clone().unwrap_or_default();
         ensure!(response.status == 200, "{args:?}: {}", response.message);
         let envelope = create_signed_tx(&proposal, &*self.user, std::slice::from_ref(&answer))?;
-        let info = self.ledger()?.chain_info()?;
-        let next = block::new_block(info.height, info.current_block_hash, vec![envelope.encode_to_vec().into()]);
-        let codes = self.ledger()?.commit(next, &[TxValidationCode::Valid])?.codes;
-        ensure!(codes == [TxValidationCode::Valid], "{args:?}: {codes:?}");
-        Ok(answer)
+        let height = self.height()?;
+        let ordered = self.client.broadcast(envelope).await?;
+        ensure!(ordered.status() == Status::Success, "{args:?}: {}", ordered.info);
+        for _ in 0..3000 {
+            if self.height()? > height {
+                return Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("{args:?} is not committed")
     }
+}
+
+/// `collA`, of the node's own organisation.
+fn collections() -> anyhow::Result<Bytes> {
+    let members = Members::SignaturePolicy(parse(&format!("OR('{MSPID}.member')"))?);
+    let config = StaticCollectionConfig {
+        name: "collA".into(),
+        member_orgs_policy: Some(CollectionPolicyConfig { payload: Some(members) }),
+        ..StaticCollectionConfig::default()
+    };
+    let config = CollectionConfig { payload: Some(Collection::StaticCollectionConfig(config)) };
+    Ok(CollectionConfigPackage { config: vec![config] }.encode_to_vec().into())
 }
 
 fn event(answer: &ProposalResponse) -> anyhow::Result<ChaincodeEvent> {
@@ -115,28 +125,36 @@ fn event(answer: &ProposalResponse) -> anyhow::Result<ChaincodeEvent> {
 async fn everything_that_its_stub_can_do_is_answered() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = Arc::new(Peer::start(folder.path()).await?);
-    let (kv, kvand) = (Ccid::new("kv", "1"), Ccid::new("kvand", "1"));
     let service = RustShim::start("kv:1")?;
-    peer.launch(&kv, &service).await?;
+    peer.deploy("kv", &service).await?;
 
     state_and_ranges(&peer).await?;
     private_data(&peer).await?;
     what_surrounds_a_transaction(&peer).await?;
 
     let other = RustShim::start("kvand:1")?;
-    peer.launch(&kvand, &other).await?;
+    peer.deploy("kvand", &other).await?;
     calls(&peer).await?;
     failures(&peer).await?;
 
-    // A service that was started again is dialled again, and no client asks for that.
+    // A service that was started again is found again, and one that was stopped is dialled for the next transaction.
     let address = service.address.clone();
     drop(service);
     let _service = RustShim::start_at("kv:1", &address)?;
-    peer.registered(&kv).await?;
+    let mut tries = 0;
+    while let Err(error) = peer.ask(&["range", "r", "s"]).await {
+        tries += 1;
+        // Sent before the node saw it go.
+        ensure!(tries < 10 && error.to_string().contains("chaincode stream terminated"), "{error:#}");
+    }
+    peer.node.node().controller().stop(VmType::Server, &Ccid::new("kv", "1"), StopContainer::default()).await?;
     assert_eq!(peer.ask(&["range", "r", "s"]).await?["n"], 250);
-    peer.node.node().controller().stop(VmType::Server, &kv, StopContainer::default()).await?;
-    let stopped = peer.refused(&["get", "a"]).await?;
-    assert!(stopped.contains("kv:1"), "{stopped}");
+
+    // One that is another: its launch fails, and the good one goes on.
+    let impostor = RustShim::start("kv:1")?;
+    let refused = peer.deploy("third", &impostor).await.expect_err("it is kv:1").to_string();
+    assert!(refused.contains("the service registers as \"kv:1\", and it was dialled for \"third:1\""), "{refused}");
+    assert_eq!(peer.ask(&["range", "r", "s"]).await?["n"], 250);
     Arc::into_inner(peer).context("one user")?.node.stop().await;
     Ok(())
 }
@@ -215,7 +233,7 @@ async fn what_surrounds_a_transaction(peer: &Peer) -> anyhow::Result<()> {
     let about: Value = serde_json::from_slice(&answer.payload)?;
     assert_eq!(
         (&about["channel"], &about["mspid"], &about["transient"], &about["signed"]),
-        (&GOLDEN_CHANNEL.into(), &"AlphaMSP".into(), &"between us".into(), &true.into())
+        (&CHANNEL.into(), &MSPID.into(), &"between us".into(), &true.into())
     );
     assert!(about["timestamp"].as_i64().is_some_and(|seconds| seconds > 1_700_000_000), "{about}");
     Ok(())
@@ -227,13 +245,13 @@ async fn calls(peer: &Peer) -> anyhow::Result<()> {
     assert_eq!(peer.ask(&["call", "kvand", "", "put", "c", "1"]).await?, ok(""));
     let nested = peer.ask(&["call", "kvand", "", "call", "asset", "", "empty"]).await?;
     assert_eq!(nested, ok(&ok("").to_string()));
-    assert_eq!(peer.ask(&["call", "asset", GOLDEN_CHANNEL, "empty"]).await?, ok(""));
-    let height = peer.ledger()?.chain_info()?.height;
-    assert_eq!(peer.ask(&["call", "asset", "", "height", GOLDEN_CHANNEL]).await?, ok(&height.to_string()));
+    assert_eq!(peer.ask(&["call", "asset", CHANNEL, "empty"]).await?, ok(""));
+    let height = peer.height()?;
+    assert_eq!(peer.ask(&["call", "asset", "", "height", CHANNEL]).await?, ok(&height.to_string()));
     let failed = peer.ask(&["call", "kvand", "", "fail", "callee says no"]).await?;
     assert_eq!(failed, json!({"status": 500, "message": "callee says no", "payload": ""}));
     let itself = peer.refused(&["call", "kv", "", "get", "a"]).await?;
-    assert!(itself.contains("txid: ") && itself.contains("(goldchan) exists"), "{itself}");
+    assert!(itself.contains("txid: ") && itself.contains("(mychannel) exists"), "{itself}");
     let nobody = peer.refused(&["call", "nobody", "", "get", "a"]).await?;
     assert!(nobody.contains("chaincode nobody not found"), "{nobody}");
     Ok(())

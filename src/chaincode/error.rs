@@ -267,6 +267,15 @@ pub enum RequestError {
     /// QUERY_STATE_NEXT after the end.
     #[error("query iterator not found")]
     NoIterator,
+    /// A query by an execution that has too many others open. Fabric knows no limit, so an endorser of another make may not
+    /// see it.
+    #[error(
+        "{limit} query iterators are open, the most that one execution may have: close those that are no longer read"
+    )]
+    OpenIterators {
+        /// The most there may be.
+        limit: usize,
+    },
     /// INVOKE_CHAINCODE whose specification has no `ChaincodeID`.
     #[error("chaincode invocation spec did not contain a chaincode ID")]
     NoChaincodeId,
@@ -300,7 +309,7 @@ impl RequestError {
     /// Whether another endorser might not meet this failure, so that the whole transaction must fail with it.
     pub(super) fn is_local(&self) -> bool {
         match self {
-            Self::Panic => true,
+            Self::Panic | Self::OpenIterators { .. } => true,
             Self::Ledger(LedgerError::Query(error)) => error.is_local(),
             Self::Ledger(error) => error.is_fault(),
             Self::Invoke(error) => error.is_local(),

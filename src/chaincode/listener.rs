@@ -2,7 +2,8 @@
 //!
 //! How a stream is read is [`crate::container::grpc`]'s. Invariants: no process registers as a system chaincode, not even
 //! while that one is between two launches; with TLS, no message reaches the Handler before the stream's certificate has
-//! proved to be that of the name which it registers.
+//! proved to be that of the name which it registers, and no other name is registered on that stream. (Fabric looks at the
+//! first message only, and one that it refuses silently may be followed by another.)
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::error;
 
+use super::message::Type;
 use super::{Authenticator, SystemChaincodes};
 use crate::container::StreamAcceptor;
 use crate::container::grpc::{Admission, Messages, Reader, outbox, registers};
@@ -62,6 +64,7 @@ impl ChaincodeSupport for ChaincodeListener {
             authentication: self.authenticator.clone().map(|authenticator| Authentication {
                 authenticator,
                 certificate: TlsInfo::client_cert_hash_of(&request),
+                passed: false,
             }),
         };
         let reader = Reader::new(peer, admission);
@@ -78,21 +81,35 @@ impl ChaincodeSupport for ChaincodeListener {
 /// Who may register here.
 struct OfThisPeer {
     system_chaincodes: Arc<dyn SystemChaincodes>,
-    /// What the first message has to pass yet.
+    /// With TLS.
     authentication: Option<Authentication>,
 }
 
 struct Authentication {
     authenticator: Arc<Authenticator>,
     certificate: Option<CertHash>,
+    /// Whether the first message has.
+    passed: bool,
+}
+
+impl Authentication {
+    /// The first message has to pass, and every REGISTER after it.
+    fn refusal(&mut self, message: &ChaincodeMessage) -> Option<Status> {
+        if self.passed && message.r#type() != Type::Register {
+            return None;
+        }
+        let refused = self.authenticator.authenticate(message, self.certificate).err()?;
+        Some(Status::unknown(refused.to_string()))
+    }
 }
 
 impl Admission for OfThisPeer {
     fn refusal(&mut self, message: &ChaincodeMessage) -> Option<Status> {
-        if let Some(Authentication { authenticator, certificate }) = self.authentication.take()
-            && let Err(refused) = authenticator.authenticate(message, certificate)
-        {
-            return Some(Status::unknown(refused.to_string()));
+        if let Some(authentication) = &mut self.authentication {
+            if let Some(refused) = authentication.refusal(message) {
+                return Some(refused);
+            }
+            authentication.passed = true;
         }
         let id = registers(message)?;
         let name = id.split_once(':').map_or(&*id, |(name, _)| name);
@@ -102,6 +119,9 @@ impl Admission for OfThisPeer {
         })
     }
 }
+
+#[cfg(test)]
+mod tls_tests;
 
 #[cfg(test)]
 mod tests {
@@ -116,7 +136,7 @@ mod tests {
     use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
     use tonic::transport::{Endpoint, Server};
 
-    use super::super::message::{self, Type};
+    use super::super::message;
     use super::super::testing::{CHANNEL, Rules, TestPeer, like, outcome};
     use super::*;
     use crate::container::{ChaincodeStream, EndStream, PeerEnd, Pending};

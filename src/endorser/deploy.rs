@@ -12,7 +12,7 @@ use super::{EndorserError, decode};
 use crate::chaincode::TransactionParams;
 use crate::container::Ccid;
 use crate::ledger::collections::LSCC;
-use crate::platforms::Platform;
+use crate::platforms::{Platform, PlatformError, validate_code_package};
 
 /// A chaincode that lscc was asked to deploy.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Deployment {
 
     /// Runs the chaincode's Init, under the version that is to be, with the client's input.
     pub(super) async fn init(self, parts: &EndorserParts, params: &TransactionParams) -> Result<(), EndorserError> {
-        let (ccid, input) = self.read()?;
+        let (ccid, input) = self.read().await?;
         let installed = parts.definitions.installed(&ccid).await;
         let info = installed.map_err(EndorserError::NotInstalled)?;
         if parts.system_chaincodes.is_sys_cc(&info.ccid.name) {
@@ -48,13 +48,17 @@ impl Deployment {
         Ok(())
     }
 
-    /// Name, version and input in the arguments. What code there may be is not looked at: it is not what runs. Where Fabric
-    /// 1.4 ends its process on a missing part, that is an error.
-    fn read(self) -> Result<(Ccid, ChaincodeInput), EndorserError> {
+    /// Name, version and input in the arguments. Code that there may be is checked, because the commit will; it is not what
+    /// runs. Where Fabric 1.4 ends its process on a missing part, that is an error.
+    async fn read(self) -> Result<(Ccid, ChaincodeInput), EndorserError> {
         let spec: ChaincodeDeploymentSpec =
             decode("ChaincodeDeploymentSpec", &self.spec).map_err(EndorserError::Payload)?;
-        let spec = spec.chaincode_spec.unwrap_or_default();
-        Platform::of_spec(spec.r#type)?;
+        let (spec, code) = (spec.chaincode_spec.unwrap_or_default(), spec.code_package);
+        let platform = Platform::of_spec(spec.r#type).map_err(PlatformError::from)?;
+        if !code.is_empty() {
+            let checked = tokio::task::spawn_blocking(move || validate_code_package(platform, &code)).await;
+            checked.map_err(|_| EndorserError::NoInput("checking the code of the deployment spec panicked"))??;
+        }
         let id = spec.chaincode_id.ok_or(EndorserError::NoInput("the deployment spec names no chaincode"))?;
         // Decorations are the endorser's to give.
         let input = ChaincodeInput { decorations: Default::default(), ..spec.input.unwrap_or_default() };

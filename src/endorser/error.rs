@@ -7,7 +7,7 @@ use crate::channel::AclError;
 use crate::decode::Undecodable;
 use crate::ledger::LedgerError;
 use crate::msp::MspError;
-use crate::platforms::UnknownPlatform;
+use crate::platforms::PlatformError;
 use crate::private_data::DistributionError;
 
 /// Where a client finds an error.
@@ -119,9 +119,9 @@ pub enum EndorserError {
     /// The chaincode gave no answer.
     #[error(transparent)]
     Execute(#[from] ExecuteError),
-    /// The chaincode that lscc deployed is written for nothing that this peer has.
+    /// What lscc was asked to deploy is for no platform of this peer, or its code is no package of its platform.
     #[error(transparent)]
-    Platform(#[from] UnknownPlatform),
+    Platform(#[from] PlatformError),
     /// The package of the chaincode that lscc deployed cannot be read.
     #[error("cannot deploy a chaincode which is not installed: could not get chaincode from fs: {0}")]
     NotInstalled(String),

@@ -74,6 +74,7 @@ impl ChaincodeProcess {
         self.lines.try_iter().map(|line| line + "\n").collect()
     }
 
+    /// Sends it SIGKILL.
     pub(super) fn kill(&mut self) -> std::io::Result<()> {
         self.process.kill()
     }

@@ -10,7 +10,6 @@ use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::common::HeaderType;
 use selvedge_proto::protos::endorser_client::EndorserClient;
 use selvedge_proto::protos::{ChannelQueryResponse, ProposalResponse, Response, SignedProposal};
-use tonic::transport::Endpoint;
 
 use super::{Boxed, Client, TestPeer};
 use crate::channel::genesis::{OrderingSettings, development_block};
@@ -18,6 +17,7 @@ use crate::client::NewProposal;
 use crate::msp::Signer;
 use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
+use crate::tls::connect;
 
 /// Block 0 of a channel of that development organisation.
 pub(super) fn genesis(made: &DevelopmentMsp, channel: &str) -> anyhow::Result<Bytes> {
@@ -38,7 +38,10 @@ impl TestPeer {
     /// # Errors
     /// When the connection fails, or the peer delivers nothing of the channel.
     pub fn client_on<'a>(&'a self, signer: Arc<dyn Signer>, channel: &'a str) -> Boxed<'a, anyhow::Result<Client>> {
-        Box::pin(async move { Client::connect(&self.node().peer_address().to_string(), signer, channel).await })
+        Box::pin(async move {
+            let address = self.node().peer_address().to_string();
+            Client::connect_with(&address, self.tls()?.as_ref(), signer, channel).await
+        })
     }
 
     /// Block 0 of a further channel of the development organisation, which orders it.
@@ -72,8 +75,7 @@ impl TestPeer {
     /// Its refusal.
     pub fn endorse(&self, proposal: SignedProposal) -> Boxed<'_, anyhow::Result<ProposalResponse>> {
         Box::pin(async move {
-            let address = format!("http://{}", self.node().peer_address());
-            let connection = Endpoint::from_shared(address)?.connect().await?;
+            let connection = connect(&self.node().peer_address().to_string(), self.tls()?.as_ref()).await?;
             let mut endorser = EndorserClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
             let answer = endorser.process_proposal(proposal).await;
             Ok(answer.map_err(|status| anyhow!("{}", status.message()))?.into_inner())

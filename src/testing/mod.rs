@@ -36,7 +36,7 @@ pub use launched::{Launched, ProcessVm, Program, tls_settings};
 pub use lifecycle::Deployment;
 pub use native_chaincode::{NativeChaincode, static_program};
 pub use node_chaincode::{NodeChaincode, node_chaincode_folder, node_with_packages_of};
-pub use package::{chaincode_package, targz, wasm_package};
+pub use package::{chaincode_package, service_package, targz, wasm_package};
 pub use peer::TestPeer;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};

@@ -9,7 +9,7 @@ use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_spec::Type;
 use selvedge_proto::protos::{ChaincodeDeploymentSpec, ChaincodeId, ChaincodeSpec};
 
-use crate::container::wasm::MODULE_FILE;
+use crate::platforms::{CONNECTION, WASM_MODULE};
 
 /// A gzipped tar of these files.
 ///
@@ -41,8 +41,17 @@ pub fn chaincode_package(name: &str, version: &str, files: &[(&str, &str)]) -> i
 /// # Errors
 /// As [`targz`].
 pub fn wasm_package(name: &str, version: &str, module: &[u8], files: &[(&str, &str)]) -> io::Result<Bytes> {
-    let files = files.iter().map(|(name, text)| (*name, text.as_bytes())).chain([(MODULE_FILE, module)]);
+    let files = files.iter().map(|(name, text)| (*name, text.as_bytes())).chain([(WASM_MODULE, module)]);
     package_of(name, version, Type::Wasm, targz(&files.collect::<Vec<_>>())?)
+}
+
+/// A package of a chaincode that runs as a service, with this `connection.json`, and these files beside it.
+///
+/// # Errors
+/// As [`targz`].
+pub fn service_package(name: &str, version: &str, connection: &str, files: &[(&str, &str)]) -> io::Result<Bytes> {
+    let files = [&[(CONNECTION, connection)], files].concat();
+    package_of(name, version, Type::Ccaas, targz(&files)?)
 }
 
 fn package_of(name: &str, version: &str, kind: Type, code: Vec<u8>) -> io::Result<Bytes> {

@@ -93,18 +93,22 @@ impl TestPeer {
 
     async fn connect(&self, signer: Arc<dyn Signer>) -> anyhow::Result<Client> {
         let channel = self.config.development.channel.as_deref().context("there is no development channel")?;
-        let tls = match &self.config.peer.tls {
-            tls if tls.enabled => {
-                let file = tls.rootcert_file.as_ref().context("peer.tls.rootcert.file")?;
-                let roots = Roots::load("", &[NamedFile::new("peer.tls.rootcert.file", file)])?;
-                Some(ClientTls::new(roots, None)?)
-            }
-            _ => None,
-        };
-        Client::connect_with(&self.node.peer_address().to_string(), tls.as_ref(), signer, channel).await
+        self.client_on(signer, channel).await
     }
 
-    /// What a launch would give to a chaincode that registers as `id`, with its files below `folder`.
+    /// What the node is to be spoken to with.
+    pub(super) fn tls(&self) -> anyhow::Result<Option<ClientTls>> {
+        let tls = &self.config.peer.tls;
+        if !tls.enabled {
+            return Ok(None);
+        }
+        let file = tls.rootcert_file.as_ref().context("peer.tls.rootcert.file")?;
+        let roots = Roots::load("", &[NamedFile::new("peer.tls.rootcert.file", file)])?;
+        Ok(Some(ClientTls::new(roots, None)?))
+    }
+
+    /// What a launch would give to a chaincode that registers as `id`, with its files below `folder`. (A
+    /// [`super::NativeChaincode`] says that it has registered with `CHAINCODE_LOGGING_SHIM` at `info` only.)
     ///
     /// # Errors
     /// When a file cannot be written.

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 
 use super::targz;
-use crate::platforms::{CodePackage, Platform};
+use crate::platforms::{CONNECTION, CodePackage, Platform};
 
 /// The program of `tests/chaincode/rust-shim`.
 const PROGRAM: &str = "rust-shim";
@@ -60,6 +60,6 @@ impl Drop for RustShim {
 /// # Errors
 /// None that can be had.
 pub fn connection_package(connection_json: &str) -> anyhow::Result<CodePackage> {
-    let bytes = Bytes::from(targz(&[("connection.json", connection_json)])?);
+    let bytes = Bytes::from(targz(&[(CONNECTION, connection_json)])?);
     Ok(CodePackage { platform: Platform::Ccaas, path: String::new(), bytes })
 }

@@ -163,13 +163,23 @@ impl Connected for TlsConnection {
     }
 }
 
+/// A client that was killed sends no farewell. The library says so with a page of its manual.
+fn plain(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            io::Error::new(error.kind(), "the client closed the connection without TLS's farewell")
+        }
+        _ => error,
+    }
+}
+
 impl AsyncRead for TlsConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer).map_err(plain)
     }
 }
 

@@ -4,8 +4,8 @@
 //! is that of any system chaincode, so these rules are what keeps a definition from being forged: it must be what the
 //! arguments say, and whoever sent the transaction must satisfy the chaincode's instantiation policy.
 //!
-//! Where Fabric looks into the code package of the arguments, if there is one, this does not: clients send none, and
-//! endorsers take no broken one. Where Fabric's peer would stop on a nil pointer, the transaction is invalid.
+//! Clients send no code in the arguments; where there is some, it must be a code package of its platform, as in Fabric.
+//! Where Fabric's peer would stop on a nil pointer, the transaction is invalid.
 
 use bytes::Bytes;
 use selvedge_proto::DecodeAsGo;
@@ -23,6 +23,7 @@ use super::state::State;
 use super::transaction::Rules;
 use super::verdict::{Invalid, Objection};
 use crate::chaincode::{is_chaincode_name, is_chaincode_version};
+use crate::platforms::{Platform, validate_code_package};
 
 /// Names that no chaincode of users may have, whatever system chaincodes this node runs.
 const RESERVED: [&str; 5] = ["cscc", "escc", "lscc", "qscc", "vscc"];
@@ -144,13 +145,18 @@ impl Call {
             _ => return Err(Invalid::policy(format!("Wrong number of arguments for lscc: received {count}"))),
         };
         let spec = ChaincodeDeploymentSpec::decode_as_go(spec).map_err(undecodable("the deployment spec"))?;
-        let spec = spec.chaincode_spec.unwrap_or_default();
+        let (spec, code) = (spec.chaincode_spec.unwrap_or_default(), spec.code_package);
         let kind = match Type::try_from(spec.r#type) {
             Ok(Type::Undefined) | Err(_) => {
                 return Err(Invalid::policy(format!("Unknown chaincodeType: {}", spec.r#type)));
             }
             Ok(kind) => kind,
         };
+        // Of CAR, Fabric looks at nothing.
+        if let Ok(platform) = Platform::of_spec(spec.r#type) {
+            validate_code_package(platform, &code)
+                .map_err(|cause| Invalid::policy(format!("GetChaincodeDeploymentSpec error {cause}")))?;
+        }
         let id = spec.chaincode_id.ok_or_else(|| Invalid::policy("the deployment spec names no chaincode"))?;
         if !is_chaincode_name(&id.name) || RESERVED.contains(&id.name.as_str()) {
             return Err(Invalid::policy(format!("invalid chaincode name '{}'", id.name)));

@@ -19,7 +19,7 @@ fn resident() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_messages_is_worked_off_and_nobody_waits_for_it() -> anyhow::Result<()> {
-    const MANY: usize = 100_000;
+    const MANY: usize = 20_000;
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
     let mut good = Process::registered(&peer, "cc:1.0").await?;
@@ -90,7 +90,7 @@ async fn iterators_left_open_by_the_thousand_go_with_their_transaction() -> anyh
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_comes_and_goes_without_end_leaves_nothing_behind() -> anyhow::Result<()> {
-    const STORM: usize = 300;
+    const STORM: usize = 120;
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
     let mut good = Process::registered(&peer, "cc:1.0").await?;
@@ -105,7 +105,7 @@ async fn who_comes_and_goes_without_end_leaves_nothing_behind() -> anyhow::Resul
             _ => {}
         }
         drop(process);
-        if number % 30 == 0 {
+        if number % 20 == 0 {
             good.serve(&peer, &format!("t{number}")).await?;
         }
     }

@@ -18,33 +18,33 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
-pub const CHANNEL: &str = "mychannel";
+pub(crate) const CHANNEL: &str = "mychannel";
 
 /// An open stream.
-pub struct Process {
-    pub to_peer: mpsc::UnboundedSender<ChaincodeMessage>,
-    pub from_peer: Streaming<ChaincodeMessage>,
+pub(crate) struct Process {
+    pub(crate) to_peer: mpsc::UnboundedSender<ChaincodeMessage>,
+    pub(crate) from_peer: Streaming<ChaincodeMessage>,
 }
 
-pub fn message(kind: Type, txid: &str, payload: impl Into<Bytes>) -> ChaincodeMessage {
+pub(crate) fn message(kind: Type, txid: &str, payload: impl Into<Bytes>) -> ChaincodeMessage {
     let (txid, channel_id) = (txid.to_owned(), CHANNEL.to_owned());
     ChaincodeMessage { r#type: kind.into(), payload: payload.into(), txid, channel_id, ..Default::default() }
 }
 
 impl Process {
-    pub async fn dial(peer: &TestPeer) -> anyhow::Result<Self> {
+    pub(crate) async fn dial(peer: &TestPeer) -> anyhow::Result<Self> {
         Self::open(connect(peer).await?).await
     }
 
     /// A further stream of a connection.
-    pub async fn open(connection: Channel) -> anyhow::Result<Self> {
+    pub(crate) async fn open(connection: Channel) -> anyhow::Result<Self> {
         let (to_peer, messages) = mpsc::unbounded_channel();
         let mut client = ChaincodeSupportClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let stream = client.register(UnboundedReceiverStream::new(messages)).await?;
         Ok(Self { to_peer, from_peer: stream.into_inner() })
     }
 
-    pub async fn registered(peer: &TestPeer, id: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn registered(peer: &TestPeer, id: &str) -> anyhow::Result<Self> {
         let mut process = Self::dial(peer).await?;
         process.register(id)?;
         process.expect(Type::Registered).await?;
@@ -52,40 +52,40 @@ impl Process {
         Ok(process)
     }
 
-    pub fn register(&self, id: &str) -> anyhow::Result<()> {
+    pub(crate) fn register(&self, id: &str) -> anyhow::Result<()> {
         let id = ChaincodeId { name: id.to_owned(), ..Default::default() };
         self.send(message(Type::Register, "", id.encode_to_vec()))
     }
 
-    pub fn send(&self, message: ChaincodeMessage) -> anyhow::Result<()> {
+    pub(crate) fn send(&self, message: ChaincodeMessage) -> anyhow::Result<()> {
         Ok(self.to_peer.send(message)?)
     }
 
-    pub async fn next(&mut self) -> anyhow::Result<Result<Option<ChaincodeMessage>, Status>> {
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Result<Option<ChaincodeMessage>, Status>> {
         Ok(tokio::time::timeout(Duration::from_secs(10), self.from_peer.message()).await?)
     }
 
-    pub async fn expect(&mut self, kind: Type) -> anyhow::Result<ChaincodeMessage> {
+    pub(crate) async fn expect(&mut self, kind: Type) -> anyhow::Result<ChaincodeMessage> {
         let message = self.next().await??.context("the peer ended the stream")?;
         assert_eq!(message.r#type(), kind, "{message:?}");
         Ok(message)
     }
 
     /// Nothing has come, and the stream is open.
-    pub async fn assert_silent(&mut self) {
+    pub(crate) async fn assert_silent(&mut self) {
         let next = tokio::time::timeout(Duration::from_millis(200), self.from_peer.message()).await;
         assert!(next.is_err(), "{next:?}");
     }
 
     /// The status with which the peer ends the stream.
-    pub async fn end(&mut self) -> anyhow::Result<Status> {
+    pub(crate) async fn end(&mut self) -> anyhow::Result<Status> {
         let end = self.next().await?.expect_err("the stream ends");
         assert_eq!(end.code(), tonic::Code::Unknown, "{end:?}");
         Ok(end)
     }
 
     /// Serves one transaction, as a good chaincode does.
-    pub async fn serve(&mut self, peer: &TestPeer, txid: &str) -> anyhow::Result<()> {
+    pub(crate) async fn serve(&mut self, peer: &TestPeer, txid: &str) -> anyhow::Result<()> {
         let execution = execute(peer, txid)?;
         let transaction = self.expect(Type::Transaction).await?;
         self.complete(&transaction)?;
@@ -93,25 +93,29 @@ impl Process {
         Ok(())
     }
 
-    pub fn complete(&self, transaction: &ChaincodeMessage) -> anyhow::Result<()> {
+    pub(crate) fn complete(&self, transaction: &ChaincodeMessage) -> anyhow::Result<()> {
         let response = Response { status: 200, payload: "served".into(), ..Default::default() };
         self.send(message(Type::Completed, &transaction.txid, response.encode_to_vec()))
     }
 }
 
 /// A connection to the listener of chaincodes.
-pub async fn connect(peer: &TestPeer) -> anyhow::Result<Channel> {
+pub(crate) async fn connect(peer: &TestPeer) -> anyhow::Result<Channel> {
     let address = format!("http://{}", peer.node().chaincode_address());
     Ok(Endpoint::from_shared(address)?.connect().await?)
 }
 
 /// A transaction of `cc`; see [`execute_of`].
-pub fn execute(peer: &TestPeer, txid: &str) -> anyhow::Result<JoinHandle<anyhow::Result<String>>> {
+pub(crate) fn execute(peer: &TestPeer, txid: &str) -> anyhow::Result<JoinHandle<anyhow::Result<String>>> {
     execute_of(peer, "cc", txid)
 }
 
 /// A transaction with a simulator; resolves with the response's payload.
-pub fn execute_of(peer: &TestPeer, name: &str, txid: &str) -> anyhow::Result<JoinHandle<anyhow::Result<String>>> {
+pub(crate) fn execute_of(
+    peer: &TestPeer,
+    name: &str,
+    txid: &str,
+) -> anyhow::Result<JoinHandle<anyhow::Result<String>>> {
     let ledger = peer.node().ledgers().get(CHANNEL).context("the channel")?;
     let params = TransactionParams {
         txid: txid.to_owned(),
@@ -127,12 +131,12 @@ pub fn execute_of(peer: &TestPeer, name: &str, txid: &str) -> anyhow::Result<Joi
 }
 
 /// A node in development mode.
-pub async fn dev_peer(folder: &tempfile::TempDir) -> anyhow::Result<TestPeer> {
+pub(crate) async fn dev_peer(folder: &tempfile::TempDir) -> anyhow::Result<TestPeer> {
     patient_peer(folder, "30s").await
 }
 
 /// The same, where a transaction may take this long.
-pub async fn patient_peer(folder: &tempfile::TempDir, patience: &str) -> anyhow::Result<TestPeer> {
+pub(crate) async fn patient_peer(folder: &tempfile::TempDir, patience: &str) -> anyhow::Result<TestPeer> {
     let plugins = [Plugin::guest("mischief", "mischief")?];
     let settings = [("CHAINCODE_MODE", "dev"), ("CHAINCODE_EXECUTETIMEOUT", patience)];
     TestPeer::start(folder.path(), &plugins, &settings).await

@@ -7,17 +7,17 @@
 use super::network::{CALLEE, Shim};
 
 /// One call.
-pub struct Call {
-    pub title: String,
-    pub how: How,
+pub(crate) struct Call {
+    pub(crate) title: String,
+    pub(crate) how: How,
     /// The chaincode that the client calls.
-    pub chaincode: &'static str,
-    pub args: Vec<String>,
-    pub wanted: String,
+    pub(crate) chaincode: &'static str,
+    pub(crate) args: Vec<String>,
+    pub(crate) wanted: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     /// The response and the event.
     Ask,
     /// The same, with what was read and written, also in the namespace of whom the cells call.
@@ -38,7 +38,7 @@ impl Call {
     }
 
     /// What has to come of it on this shim.
-    pub fn wanted(&self, shim: Shim) -> String {
+    pub(crate) fn wanted(&self, shim: Shim) -> String {
         match (self.wanted.strip_prefix("! "), self.wanted.strip_prefix("!! "), shim) {
             (Some(text), None, Shim::V2_2) => format!("! transaction returned with failure: {text}"),
             (None, Some(text), _) => format!("! {text}"),
@@ -64,8 +64,8 @@ fn refused(args: &[&str], request: &str, cause: &str) -> Call {
     ask(args, &format!("! EX: {request} failed: transaction ID: TXID: {cause}"))
 }
 
-pub fn all(shim: Shim) -> Vec<Call> {
-    let parts = [state(), ranges(), pages(), queries(), private_data(shim), policies(), calls(), messages()];
+pub(crate) fn all(shim: Shim) -> Vec<Call> {
+    let parts = [state(), ranges(), pages(shim), queries(), private_data(shim), policies(), calls(shim), messages()];
     parts.into_iter().flatten().collect()
 }
 
@@ -74,14 +74,14 @@ fn state() -> Vec<Call> {
         submit(&["seed"], "VALID"),
         submit(&["put", "old", "2"], "VALID"),
         submit(&["delete", "old"], "VALID"),
-        sets(&["get", "kept"], r#""1" | r[kept] | nothing"#),
-        sets(&["get", "never"], r#""" | r[never] | nothing"#),
-        sets(&["put", "k", "v"], " | w[k=v] | nothing"),
-        sets(&["put", "k", ""], " | w[k deleted] | nothing"),
-        sets(&["delete", "never"], " | w[never deleted] | nothing"),
-        sets(&["getThenPutThenGet", "kept", "2"], r#"["1","1"] | r[kept] w[kept=2] | nothing"#),
-        sets(&["getManyAtOnce", "row", "5"], r#""v0 v1 v2 v3 v4" | r[row000 row001 row002 row003 row004] | nothing"#),
-        sets(&["putMany", "p", "5000"], "5000 | w[5000: p000=v0..p999=v999] | nothing"),
+        sets(&["get", "kept"], r#""1" | r[kept]"#),
+        sets(&["get", "never"], r#""" | r[never]"#),
+        sets(&["put", "k", "v"], " | w[k=v]"),
+        sets(&["put", "k", ""], " | w[k deleted]"),
+        sets(&["delete", "never"], " | w[never deleted]"),
+        sets(&["getThenPutThenGet", "kept", "2"], r#"["1","1"] | r[kept] w[kept=2]"#),
+        sets(&["getManyAtOnce", "row", "5"], r#""v0 v1 v2 v3 v4" | r[row000 row001 row002 row003 row004]"#),
+        sets(&["putMany", "p", "5000"], "5000 | w[5000: p000=v0..p999=v999]"),
         submit(&["putMebibyte", "m"], "VALID"),
         ask(&["getMebibyte", "m"], r#"[1048576,"a00d1a356de13b72a2b0ac1338e5cd6f2fd0c02dcb37bcfd06160c85a69c33bb"]"#),
     ]
@@ -98,14 +98,14 @@ fn ranges() -> Vec<Call> {
             let fetched = fetched(read);
             let (last, whole) = if fetched > read.div_ceil(100) * 100 { (fetched - 1, "part") } else { (rows, "all") };
             let kind = if fetched > 50 { hashed(fetched) } else { format!("{fetched} listed") };
-            format!("q[row000..{} {kind} {whole}] | nothing", end(last))
+            format!("q[row000..{} {kind} {whole}]", end(last))
         };
         let rows_of = |read: usize| format!(r#"[{read},"row000","{}"]"#, end(read - 1));
         let to = end(rows);
         let half = rows / 2;
         // Read to the end, there is nothing ahead.
         let kind = if rows > 50 { hashed(rows) } else { format!("{rows} listed") };
-        let whole = format!("{} | q[row000..{to} {kind} all] | nothing", rows_of(rows));
+        let whole = format!("{} | q[row000..{to} {kind} all]", rows_of(rows));
         calls.push(sets(&["range", "row000", &to], &whole));
         for end in ["close", "open"] {
             let wanted = format!("{} | {}", rows_of(half), set(half));
@@ -113,8 +113,8 @@ fn ranges() -> Vec<Call> {
         }
     }
     calls.extend([
-        sets(&["range", "x", "y"], "[0,null,null] | q[x..y none all] | nothing"),
-        ask(&["range", "", "l"], r#"[2,"foreign","kept"]"#),
+        sets(&["range", "x", "y"], "[0,null,null] | q[x..y none all]"),
+        ask(&["range", "", "l"], r#"[3,"foreign","kept"]"#),
         ask(&["rangeOfAwait", "row000", "row101"], "101"),
         ask(&["interleaved", "row000", "row150"], "150"),
         submit(&["rangeThenPut", "row000", "row051", "counted"], "VALID"),
@@ -129,26 +129,28 @@ fn hashed(rows: usize) -> String {
     format!("1x{} hashed", rows.div_ceil(51))
 }
 
-fn pages() -> Vec<Call> {
+fn pages(shim: Shim) -> Vec<Call> {
+    // A page without rows and bookmark is described by no bytes at all, which 2.5 takes for no description.
+    let none = if shim == Shim::V2_5 { "[0,null,null]" } else { r#"[0,null,null,0,""]"# };
     vec![
         ask(&["page", "row000", "row250", "100", ""], r#"[100,"row000","row099",100,"row100"]"#),
         ask(&["page", "row000", "row250", "101", "row100"], r#"[101,"row100","row200",101,"row201"]"#),
         ask(&["page", "row000", "row250", "100", "row201"], r#"[49,"row201","row249",49,""]"#),
         ask(&["page", "row000", "row250", "250", ""], r#"[250,"row000","row249",250,""]"#),
-        ask(&["page", "x", "y", "10", ""], r#"[0,null,null,0,""]"#),
+        ask(&["page", "x", "y", "10", ""], none),
         refused(
             &["pageThenPut", "row000", "row250", "10", "k"],
             "PUT_STATE",
-            "Transaction has already performed a paginated query. Writes are not allowed",
+            "txid [TXID]: Transaction has already performed a paginated query. Writes are not allowed",
         ),
-        sets(&["putComposite", "pair", "z", "9"], " | w[~pair~z~9~=c] | nothing"),
+        sets(&["putComposite", "pair", "z", "9"], " | w[~pair~z~9~=c]"),
         ask(
             &["composite", "pair"],
             r#"[["pair","a","0"],["pair","a","2"],["pair","a","4"],["pair","b","1"],["pair","b","3"],["pair","b","5"]]"#,
         ),
         sets(
             &["composite", "pair", "b"],
-            r#"[["pair","b","1"],["pair","b","3"],["pair","b","5"]] | q[~pair~b~..~pair~b~^ 3 listed all] | nothing"#,
+            r#"[["pair","b","1"],["pair","b","3"],["pair","b","5"]] | q[~pair~b~..~pair~b~^ 3 listed all]"#,
         ),
         ask(&["compositePage", "2", "", "pair"], r#"[["a-0","a-2"],2,["","pair","a","4",""]]"#),
         ask(&["compositePage", "9", "\0pair\0a\04\0", "pair"], r#"[["a-4","b-1","b-3","b-5"],4,[""]]"#),
@@ -159,9 +161,14 @@ fn queries() -> Vec<Call> {
     vec![
         sets(
             &["rich", r#"{"selector":{"owner":"Ada","size":{"$gt":1}}}"#],
-            r#"[["marble3","{\"docType\":\"marble\",\"owner\":\"Ada\",\"size\":3}"],["marble5","{\"docType\":\"marble\",\"owner\":\"Ada\",\"size\":5}"]] | r[marble3 marble5] | nothing"#,
+            r#"[["marble3","{\"docType\":\"marble\",\"owner\":\"Ada\",\"size\":3}"],["marble5","{\"docType\":\"marble\",\"owner\":\"Ada\",\"size\":5}"]] | r[marble3 marble5]"#,
         ),
         ask(&["richPages", r#"{"selector":{"owner":"Ada"}}"#, "2"], r#"[["marble1","marble3"],["marble5"]]"#),
+        // With the index of the package.
+        ask(
+            &["richPages", r#"{"selector":{"owner":"Bob"},"sort":[{"owner":"desc"},{"size":"desc"}]}"#, "2"],
+            r#"[["marble4","marble2"],["marble0"]]"#,
+        ),
         ask(&["rich", r#"{"selector":{"owner":"Eve"}}"#], "[]"),
         ask(
             &["rich", r#"{"selector":{"size":{"$like":1}}}"#],
@@ -184,22 +191,36 @@ fn private_data(shim: Shim) -> Vec<Call> {
         }
         Shim::V2_2 => "! EX: stub.purgePrivateData is not a function",
     };
+    let in_init = [
+        "GET_STATE",
+        "GET_PRIVATE_DATA_HASH",
+        "PUT_STATE",
+        "DEL_STATE",
+        "GET_STATE_BY_RANGE",
+        "GET_QUERY_RESULT",
+        "GET_STATE_METADATA",
+        "PUT_STATE_METADATA",
+    ]
+    .map(|request| {
+        format!("{request} failed: transaction ID: TX: private data APIs are not allowed in chaincode Init()")
+    });
     vec![
-        sets(&["privateGet", "ours", "secret0"], &format!("{secret} | ours(r1 w0 m0) | nothing")),
+        ask(&["get", "said in Init"], &format!("\"{}\"", in_init.join(" "))),
+        sets(&["privateGet", "ours", "secret0"], &format!("{secret} | ours(r1 w0 m0)")),
         ask(&["privateGet", "ours", "never"], r#""""#),
         refused(&["privateGet", "theirs", "secret"], "GET_STATE", reader),
         ask(
             &["privateHash", "theirs", "secret"],
             r#""f53e196bec3a1c8e36e1bedaf4761b75f1f5dd400b7f3301f906a7a04ce39d98""#,
         ),
-        sets(&["privateDelete", "ours", "secret0"], " | ours(r0 w1 m0) | nothing"),
+        sets(&["privateDelete", "ours", "secret0"], " | ours(r0 w1 m0)"),
         ask(&["privatePurge", "ours", "secret0"], purged),
         ask(&["privateRange", "ours", "secret1", "secret4"], r#"[3,"secret1","secret3"]"#),
         refused(&["privateRange", "theirs", "", ""], "GET_STATE_BY_RANGE", reader),
         refused(
             &["privateRangeThenPut", "ours", "k"],
             "PUT_STATE",
-            "Transaction has already performed queries on pvt data. Writes are not allowed",
+            "txid [TXID]: Transaction has already performed queries on pvt data. Writes are not allowed",
         ),
         ask(&["privateComposite", "ours", "pair", "a"], r#"[["a","0"],["a","2"],["a","4"]]"#),
         ask(
@@ -217,19 +238,22 @@ fn private_data(shim: Shim) -> Vec<Call> {
 
 fn policies() -> Vec<Call> {
     vec![
-        sets(&["policy", "kept"], r#"["SampleOrg"] | r[kept] | nothing"#),
+        sets(&["policy", "kept"], r#"["SampleOrg"] | r[kept]"#),
         ask(&["policy", "row000"], "null"),
-        sets(&["setPolicy", "row000", "PEER", "SampleOrg"], " | m[row000] | nothing"),
+        sets(&["setPolicy", "row000", "PEER", "SampleOrg"], " | m[row000]"),
         submit(&["put", "kept", "2"], "VALID"),
         submit(&["put", "foreign", "2"], "ENDORSEMENT_POLICY_FAILURE"),
         ask(&["get", "foreign"], r#""1""#),
         ask(&["privatePolicy", "ours", "secret0"], r#"["SampleOrg"]"#),
-        sets(&["setPrivatePolicy", "ours", "secret1", "SampleOrg"], " | ours(r0 w0 m1) | nothing"),
+        sets(&["setPrivatePolicy", "ours", "secret1", "SampleOrg"], " | ours(r0 w0 m1)"),
     ]
 }
 
-fn calls() -> Vec<Call> {
-    let exists = "execute failed: failed to execute transaction TXID: error sending: txid: TXID(mychannel) exists";
+fn calls(shim: Shim) -> Vec<Call> {
+    // An ERROR is no answer of the callee's: it fails the call.
+    let swallowed = if shim == Shim::V2_5 { "swallowed status 500: no" } else { "swallowed: no" };
+    let exists = "execute failed: error sending: txid: TXID(mychannel) exists";
+    let refused_self = format!("failed: transaction ID: TXID: {exists}");
     let called = |answer: &str| format!(r#"{{"status":200,"message":"","payload":{answer}}}"#);
     let empty = called(r#""""#);
     vec![
@@ -240,27 +264,40 @@ fn calls() -> Vec<Call> {
         ask(&["call", CALLEE, "", "status", "404", "none"], r#"{"status":404,"message":"none","payload":"body"}"#),
         ask(&["call", CALLEE, "", "error", "no"], r#"{"status":500,"message":"no","payload":""}"#),
         // On another: what it writes is lost.
-        sets(&["call", CALLEE, "other", "put", "k", "v"], &format!("{empty} | nothing | nothing")),
-        sets(&["call", "SELF", "other", "get", "kept"], &format!("{} | nothing | nothing", called(r#""\"\"""#))),
-        refused(&["call", CALLEE, "nochannel", "empty"], "INVOKE_CHAINCODE", "NOCHANNEL"),
-        refused(&["call", "nobody", "", "empty"], "INVOKE_CHAINCODE", "NOBODY"),
+        sets(&["call", CALLEE, "other", "put", "k", "v"], &format!("{empty} | nothing")),
+        sets(&["call", "SELF", "other", "get", "kept"], &format!("{} | nothing", called(r#""\"\"""#))),
+        refused(
+            &["call", CALLEE, "nochannel", "empty"],
+            "INVOKE_CHAINCODE",
+            "Failed to get policy manager for channel [nochannel]",
+        ),
+        refused(&["call", "nobody", "", "empty"], "INVOKE_CHAINCODE", "chaincode nobody not found"),
         refused(&["call", "SELF", "", "empty"], "INVOKE_CHAINCODE", exists),
         // Back to the caller, by way of another.
-        ask(&["call", CALLEE, "", "call", "SELF", "", "empty"], r#"{"status":500,"message":"BACK","payload":""}"#),
+        ask(
+            &["call", CALLEE, "", "call", "SELF", "", "empty"],
+            &format!(r#"{{"status":500,"message":"EX: INVOKE_CHAINCODE {refused_self}","payload":""}}"#),
+        ),
         // To the sandbox, and from it.
         ask(&["height", "mychannel"], "[200,true]"),
         ask(&["height", "other"], "[200,true]"),
         ask(&["call", "asset", "", "list", "a", "b"], &called(r#""[]""#)),
-        ask(&["call", "asset", "", "read", "a1"], r#"{"status":500,"message":"ASSET","payload":""}"#),
+        ask(&["call", "asset", "", "read", "a1"], r#"{"status":500,"message":"asset a1 does not exist","payload":""}"#),
         refused(
             &["call", "cscc", "", "GetChannels"],
             "INVOKE_CHAINCODE",
             "system chaincode cscc cannot be invoked with a cc2cc invocation",
         ),
-        sets(&["repeat", "3", "SELF", "put", "k", "v"], "3 | w[k=v] | nothing").of("mischief"),
-        ask(&["swallow", "SELF", "error", "no"], "SWALLOW").of("mischief"),
-        ask(&["call", "mischief", "", "swallow", "SELF", "empty"], &called(&format!(r#""swallowed: {exists}""#))),
-        sets(&["call", "mischief", "", "swallow", CALLEE, "put", "k", "v"], "DEEP"),
+        sets(&["repeat", "3", "SELF", "put", "k", "v"], "3 | w[k=v]").of("mischief"),
+        ask(&["swallow", "SELF", "error", "no"], swallowed).of("mischief"),
+        ask(
+            &["call", "mischief", "", "swallow", "SELF", "empty"],
+            &called(&format!(r#""swallowed: INVOKE_CHAINCODE {refused_self}""#)),
+        ),
+        sets(
+            &["call", "mischief", "", "swallow", CALLEE, "put", "k", "v"],
+            &format!("{} | nothing | callee: w[k=v]", called(r#""swallowed status 200: ""#)),
+        ),
     ]
 }
 

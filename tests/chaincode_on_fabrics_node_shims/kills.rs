@@ -2,14 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use selvedge::testing::{Client, NodeChaincode};
+use selvedge::testing::Client;
 
-use super::network::{Cell, Form, Network, Shim};
+use super::network::{Cell, Form, Network, Shim, Transport};
 
-const CELLS: [Cell; 2] =
-    [Cell::new("victim", Shim::V2_5, Form::Dials), Cell::new("bystander", Shim::V2_2, Form::Dials)];
-const SERVED: [Cell; 2] =
-    [Cell::new("victim", Shim::V2_2, Form::Serves), Cell::new("bystander", Shim::V2_5, Form::Serves)];
 /// Transactions of the victim when it is killed.
 const IN_FLIGHT: usize = 4;
 const KILLS: usize = 3;
@@ -25,7 +21,7 @@ async fn answer(client: &Client, chaincode: &str, args: &[&str]) -> anyhow::Resu
 }
 
 /// Kills the victim amid its transactions. Returns when the last of its clients had its answer.
-async fn kill(network: &Network, mut victim: NodeChaincode) -> anyhow::Result<Duration> {
+async fn kill(network: &mut Network, victim: &Cell) -> anyhow::Result<Duration> {
     let client = network.client().await?;
     let calls: Vec<_> = (0..IN_FLIGHT)
         .map(|_| {
@@ -42,7 +38,7 @@ async fn kill(network: &Network, mut victim: NodeChaincode) -> anyhow::Result<Du
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(calls.iter().all(|call| !call.is_finished()), "they are under way");
     let killed = Instant::now();
-    victim.kill()?;
+    network.kill(victim)?;
     let mut last = Duration::ZERO;
     for call in calls {
         let (answer, at) = call.await??;
@@ -56,44 +52,48 @@ async fn kill(network: &Network, mut victim: NodeChaincode) -> anyhow::Result<Du
     Ok(last)
 }
 
-async fn killed_and_started_again(cells: &[Cell; 2]) -> anyhow::Result<()> {
+async fn killed_and_started_again(transport: Transport, victim: Cell, bystander: Cell) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut network = Network::start(folder.path(), cells, &[]).await?;
+    let mut network = Network::start(folder.path(), transport, &[victim, bystander], &[]).await?;
     let client = network.client().await?;
     let mut times = Vec::new();
     for _ in 0..KILLS {
-        let victim = network.take(&cells[0]);
-        times.push(kill(&network, victim).await?);
-        network.start_again(&cells[0]).await?;
-        assert_eq!(answer(&client, "victim", &["empty"]).await?, Ok(String::new()));
+        times.push(kill(&mut network, &victim).await?);
+        if victim.form != Form::Launched {
+            network.start_again(&victim).await?;
+        }
+        assert_eq!(answer(&client, "victim", &["empty"]).await?, Ok(String::new()), "the next call finds it again");
     }
     times.sort();
-    println!("{:?}: {IN_FLIGHT} clients had their answer after {times:?}", cells[0].form);
-    network.stop().await;
-    Ok(())
+    println!("{:?} {transport:?}: {IN_FLIGHT} clients had their answer after {times:?}", victim.form);
+    network.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_chaincode_that_is_killed_learns_it_at_once() -> anyhow::Result<()> {
-    killed_and_started_again(&CELLS).await
+    let victim = Cell::new("victim", Shim::V2_5, Form::ByHand);
+    killed_and_started_again(Transport::Plain, victim, Cell::new("bystander", Shim::V2_2, Form::Service)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_a_service_that_is_killed_learns_it_at_once() -> anyhow::Result<()> {
-    killed_and_started_again(&SERVED).await
+async fn a_launched_chaincode_that_is_killed_is_launched_again() -> anyhow::Result<()> {
+    let victim = Cell::new("victim", Shim::V2_2, Form::Launched);
+    killed_and_started_again(Transport::Tls, victim, Cell::new("bystander", Shim::V2_5, Form::Launched)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_killed_is_dialled_again() -> anyhow::Result<()> {
+    let victim = Cell::new("victim", Shim::V2_2, Form::Service);
+    killed_and_started_again(Transport::Plain, victim, Cell::new("bystander", Shim::V2_5, Form::ByHand)).await
 }
 
 /// The shims answer nothing in place of a chaincode whose exception escapes, and go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exception_that_escapes_is_a_timeout_and_the_chaincode_lives_on() -> anyhow::Result<()> {
-    const CELLS: [Cell; 4] = [
-        Cell::new("dials25", Shim::V2_5, Form::Dials),
-        Cell::new("dials22", Shim::V2_2, Form::Dials),
-        Cell::new("serves25", Shim::V2_5, Form::Serves),
-        Cell::new("serves22", Shim::V2_2, Form::Serves),
-    ];
+    use super::PLAIN as CELLS;
     let folder = tempfile::tempdir()?;
-    let network = Network::start(folder.path(), &CELLS, &[("CHAINCODE_EXECUTETIMEOUT", "4s")]).await?;
+    let network =
+        Network::start(folder.path(), Transport::Plain, &CELLS, &[("CHAINCODE_EXECUTETIMEOUT", "4s")]).await?;
     let client = network.client().await?;
     let escaped = CELLS.map(|cell| {
         let client = client.clone();
@@ -108,6 +108,5 @@ async fn an_exception_that_escapes_is_a_timeout_and_the_chaincode_lives_on() -> 
         assert_eq!(escaped.await??, Err(text.to_owned()), "{}", cell.name);
         assert_eq!(answer(&client, cell.name, &["get", "escaped"]).await?, Ok(r#""""#.to_owned()));
     }
-    network.stop().await;
-    Ok(())
+    network.stop().await
 }

@@ -1,5 +1,5 @@
-//! All that a chaincode's stub can do, on npm's `fabric-shim` 2.5 and 2.2, with the chaincode dialling and being dialled:
-//! `tests/chaincode/matrix` is asked the same of every cell, and what comes of it is what Fabric gives, word for word.
+//! All that a chaincode's stub can do, on npm's `fabric-shim` 2.5 and 2.2, started by hand, launched and as a service, without and
+//! with TLS: `tests/chaincode/matrix` is asked the same of every cell, and what comes of it is what Fabric gives, word for word.
 
 mod calls;
 mod kills;
@@ -7,46 +7,60 @@ mod network;
 mod outcome;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
-use selvedge::chaincode::{ContainerInfo, TransactionParams};
 use selvedge::client::{CreatedProposal, create_chaincode_proposal};
-use selvedge::container::Ccid;
-use selvedge::testing::Client;
+use selvedge::testing::{Client, TestPeer};
 use selvedge_proto::Message;
-use selvedge_proto::common::{ChannelHeader, Header, SignatureHeader};
-use selvedge_proto::protos::{ChaincodeInput, Proposal};
+use selvedge_proto::common::{ChannelHeader, Header, SerializedIdentity, SignatureHeader};
+use selvedge_proto::protos::Proposal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use calls::{Call, How};
-use network::{CALLEE, CHANNEL, Cell, Form, Network, Shim};
+use network::{CALLEE, CHANNEL, Cell, Form, Network, Shim, Transport};
 use outcome::outcome;
 
 const PLAIN: [Cell; 4] = [
-    Cell::new("dials25", Shim::V2_5, Form::Dials),
-    Cell::new("dials22", Shim::V2_2, Form::Dials),
-    Cell::new("serves25", Shim::V2_5, Form::Serves),
-    Cell::new("serves22", Shim::V2_2, Form::Serves),
+    Cell::new("byhand25", Shim::V2_5, Form::ByHand),
+    Cell::new("byhand22", Shim::V2_2, Form::ByHand),
+    Cell::new("service25", Shim::V2_5, Form::Service),
+    Cell::new("service22", Shim::V2_2, Form::Service),
+];
+
+const TLS: [Cell; 4] = [
+    Cell::new("launched25", Shim::V2_5, Form::Launched),
+    Cell::new("launched22", Shim::V2_2, Form::Launched),
+    Cell::new("service25", Shim::V2_5, Form::Service),
+    Cell::new("service22", Shim::V2_2, Form::Service),
 ];
 
 /// What came of one call on one cell: nothing to say, or how it differs.
 type Verdict = (String, Option<String>);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_cell_comes_to_what_fabric_gives() -> anyhow::Result<()> {
+async fn every_cell_without_tls_comes_to_what_fabric_gives() -> anyhow::Result<()> {
+    run_all(Transport::Plain, &PLAIN).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_cell_with_tls_comes_to_what_fabric_gives() -> anyhow::Result<()> {
+    run_all(Transport::Tls, &TLS).await
+}
+
+async fn run_all(transport: Transport, cells: &[Cell]) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let network = Arc::new(Network::start(folder.path(), &PLAIN, &[]).await?);
-    let running: Vec<_> = PLAIN.iter().map(|cell| tokio::spawn(verdicts(Arc::clone(&network), cell.clone()))).collect();
+    let network = Network::start(folder.path(), transport, cells, &[]).await?;
+    let running: Vec<_> = cells.iter().map(|cell| tokio::spawn(verdicts(Arc::clone(&network.peer), *cell))).collect();
     let mut columns = Vec::new();
     for column in running {
         columns.push(column.await??);
     }
-    print(&PLAIN, &columns);
-    let differing: Vec<_> = PLAIN
+    print(transport, cells, &columns);
+    let differing: Vec<_> = cells
         .iter()
         .zip(&columns)
         .flat_map(|(cell, column)| {
@@ -54,34 +68,33 @@ async fn every_cell_comes_to_what_fabric_gives() -> anyhow::Result<()> {
         })
         .collect();
     assert!(differing.is_empty(), "{}", differing.join("\n"));
-    Arc::into_inner(network).context("nobody else has it")?.stop().await;
-    Ok(())
+    network.stop().await
 }
 
 /// The table, with a column for each cell.
-fn print(cells: &[Cell], columns: &[Vec<Verdict>]) {
-    let names: Vec<_> = cells.iter().map(|cell| format!("{:>9}", cell.name)).collect();
-    println!("{:72}{}", "", names.join(""));
+fn print(transport: Transport, cells: &[Cell], columns: &[Vec<Verdict>]) {
+    let names: Vec<_> = cells.iter().map(|cell| format!("{:>11}", cell.name)).collect();
+    println!("{:72}{}", format!("{transport:?}"), names.join(""));
     for (row, (title, _)) in columns[0].iter().enumerate() {
         let marks: Vec<_> =
             columns.iter().map(|column| if column[row].1.is_none() { "ok" } else { "DIFFERS" }).collect();
-        let marks: Vec<_> = marks.iter().map(|mark| format!("{mark:>9}")).collect();
+        let marks: Vec<_> = marks.iter().map(|mark| format!("{mark:>11}")).collect();
         println!("{:72}{}", title.chars().take(70).collect::<String>().replace('\0', "~"), marks.join(""));
     }
 }
 
-async fn verdicts(network: Arc<Network>, cell: Cell) -> anyhow::Result<Vec<Verdict>> {
-    let client = network.client().await?;
-    let init = init(&network, &cell).await?;
-    let mut verdicts = vec![("INIT: privateGet ours secret0".to_owned(), init)];
+async fn verdicts(peer: Arc<TestPeer>, cell: Cell) -> anyhow::Result<Vec<Verdict>> {
+    let client = peer.client().await?;
+    // The deployment would have failed otherwise.
+    let mut verdicts = vec![("Init that fails; Init that succeeds".to_owned(), None)];
     for call in calls::all(cell.shim) {
         let wanted = call.wanted(cell.shim).replace("SELF", cell.name);
         let found = run(&client, &cell, &call).await.with_context(|| format!("{}: {}", cell.name, call.title))?;
         let differs = (found != wanted).then(|| format!("  found  {found}\n  wanted {wanted}"));
         verdicts.push((call.title, differs));
     }
-    verdicts.push(("context".to_owned(), context(&network, &cell).await?));
-    verdicts.push(("privatePut of transient data".to_owned(), transient(&network, &cell).await?));
+    verdicts.push(("context".to_owned(), context(&peer, &cell).await?));
+    verdicts.push(("privatePut of transient data".to_owned(), transient(&peer, &cell).await?));
     verdicts.push(("wait: 20 at once".to_owned(), at_once(&client, &cell).await?));
     Ok(verdicts)
 }
@@ -103,46 +116,19 @@ fn without_ids(text: &str, proposal: &CreatedProposal) -> String {
     text.replace(&proposal.txid, "TXID").replace(&proposal.txid[..8], "TXID8")
 }
 
-/// An INIT, which has no private data.
-async fn init(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> {
-    let user = network.peer.user()?;
-    let ledger = network.peer.node().ledgers().get(CHANNEL).context("the channel")?;
-    let made = create_chaincode_proposal(CHANNEL, cell.name, Vec::new(), BTreeMap::new(), &*user)?;
-    let params = TransactionParams {
-        txid: made.txid.clone(),
-        channel_id: CHANNEL.to_owned(),
-        simulator: Some(Arc::new(Mutex::new(ledger.new_tx_simulator(&made.txid)?))),
-        ..Default::default()
-    };
-    let info = ContainerInfo { ccid: Ccid::new(cell.name, "1"), vm: selvedge::container::VmType::Docker };
-    let args = ["privateGet", "ours", "secret0"].map(|arg| Bytes::from_static(arg.as_bytes())).to_vec();
-    let input = ChaincodeInput { args, ..Default::default() };
-    let found = match network.peer.node().support().execute_init(&params, &info, input).await {
-        Ok(executed) => executed.response.message,
-        Err(error) => error.to_string(),
-    };
-    let refusal = "EX: GET_STATE failed: transaction ID: TXID: private data APIs are not allowed in chaincode Init()";
-    let wanted = match cell.shim {
-        Shim::V2_5 => refusal.to_owned(),
-        Shim::V2_2 => format!("transaction returned with failure: {refusal}"),
-    };
-    let found = found.replace(&made.txid, "TXID");
-    Ok((found != wanted).then(|| format!("  found  {found}\n  wanted {wanted}")))
-}
-
 /// What a chaincode knows of its transaction.
-async fn context(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> {
-    let user = network.peer.user()?;
+async fn context(peer: &TestPeer, cell: &Cell) -> anyhow::Result<Option<String>> {
+    let user = peer.user()?;
     let transient = BTreeMap::from([("one".to_owned(), "1".into()), ("two".to_owned(), Bytes::from_static(b"22"))]);
     let args = vec!["context".into(), "and".into(), "more".into()];
     let made = create_chaincode_proposal(CHANNEL, cell.name, args, transient, &*user)?;
-    let answer = network.peer.endorse(made.signed.clone()).await?.response.unwrap_or_default();
+    let answer = peer.endorse(made.signed.clone()).await?.response.unwrap_or_default();
     let found: Value = serde_json::from_slice(&answer.payload).with_context(|| answer.message.clone())?;
 
     let header = Header::decode(Proposal::decode(made.proposal.clone())?.header)?;
     let signature = SignatureHeader::decode(header.signature_header)?;
     let timestamp = ChannelHeader::decode(header.channel_header)?.timestamp.context("a time")?;
-    let creator = selvedge_proto::msp::SerializedIdentity::decode(signature.creator.clone())?;
+    let creator = SerializedIdentity::decode(signature.creator.clone())?;
     let binding = Sha256::digest([&signature.nonce[..], &signature.creator, &[0; 8]].concat());
     let wanted = json!({
         "txid": made.txid,
@@ -159,12 +145,12 @@ async fn context(network: &Network, cell: &Cell) -> anyhow::Result<Option<String
     Ok((found != wanted).then(|| format!("  found  {found}\n  wanted {wanted}")))
 }
 
-async fn transient(network: &Network, cell: &Cell) -> anyhow::Result<Option<String>> {
-    let user = network.peer.user()?;
+async fn transient(peer: &TestPeer, cell: &Cell) -> anyhow::Result<Option<String>> {
+    let user = peer.user()?;
     let transient = BTreeMap::from([("value".to_owned(), Bytes::from_static(b"hidden"))]);
     let args = ["privatePut", "ours", "secret9"].map(|arg| Bytes::from_static(arg.as_bytes())).to_vec();
     let made = create_chaincode_proposal(CHANNEL, cell.name, args, transient, &*user)?;
-    let answer = network.peer.endorse(made.signed.clone()).await?;
+    let answer = peer.endorse(made.signed.clone()).await?;
     let found = without_ids(&outcome(&answer, &[cell.name])?, &made);
     let wanted = " | ours(r0 w1 m0)";
     let told = answer.encode_to_vec().windows(6).any(|window| window == b"hidden");

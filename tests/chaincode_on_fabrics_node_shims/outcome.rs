@@ -15,7 +15,7 @@ const SHORT: usize = 40;
 
 /// `payload`, or `! message`; then the status where it is neither 200 nor 500, the event, and what was read and written in
 /// these namespaces.
-pub fn outcome(answer: &ProposalResponse, namespaces: &[&str]) -> anyhow::Result<String> {
+pub(crate) fn outcome(answer: &ProposalResponse, namespaces: &[&str]) -> anyhow::Result<String> {
     let response = answer.response.clone().unwrap_or_default();
     let payload = String::from_utf8_lossy(&response.payload);
     let mut line = if response.status < 400 { payload.into_owned() } else { format!("! {}", response.message) };
@@ -34,9 +34,12 @@ pub fn outcome(answer: &ProposalResponse, namespaces: &[&str]) -> anyhow::Result
     let sets = TxReadWriteSet::decode(action.results)?.ns_rwset;
     for (index, namespace) in namespaces.iter().enumerate() {
         let set = sets.iter().find(|set| set.namespace == *namespace);
-        let set = set.map(results).transpose()?.unwrap_or_else(|| " nothing".to_owned());
-        let name = if index == 0 { String::new() } else { format!(" {namespace}:") };
-        write!(line, " |{name}{set}")?;
+        match (set, index) {
+            (Some(set), 0) => write!(line, " |{}", results(set)?)?,
+            (None, 0) => line += " | nothing",
+            (Some(set), _) => write!(line, " | {namespace}:{}", results(set)?)?,
+            (None, _) => {}
+        }
     }
     Ok(line)
 }

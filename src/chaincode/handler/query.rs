@@ -38,6 +38,10 @@ enum Rows {
     History(HistoryIterator),
 }
 
+/// Iterators that one execution may have open: far more than anybody reads at a time. Fabric knows no limit; each is a view
+/// of the state and a row, a few KiB of the peer's memory, that a chaincode asks for with a message of some bytes.
+const OPEN: usize = 10_000;
+
 /// Whether a request may have to look at every row of the chaincode: that of a rich query, and its next batches.
 pub(super) fn may_scan(kind: Type, context: &TransactionContext, payload: &Bytes) -> bool {
     match kind {
@@ -55,6 +59,7 @@ pub(super) fn range(support: &ChaincodeSupport, context: &TransactionContext, pa
     let GetStateByRange { start_key, end_key, collection, metadata } = GetStateByRange::decode(payload)?;
     let page = QueryMetadata::decode(metadata)?;
     let limit = limit(support, &page);
+    room(context)?;
     let ns = &context.namespace;
     let (rows, batching) = if !collection.is_empty() {
         private_data::allowed(support, context, Access::Read, &collection)?;
@@ -74,6 +79,7 @@ pub(super) fn rich(support: &ChaincodeSupport, context: &TransactionContext, pay
     let GetQueryResult { query, collection, metadata } = GetQueryResult::decode(payload)?;
     let page = QueryMetadata::decode(metadata)?;
     let limit = limit(support, &page);
+    room(context)?;
     let ns = &context.namespace;
     let budget = context.budget.clone();
     context.simulator()?.stop_next_query_when(move || budget.is_over());
@@ -91,6 +97,7 @@ pub(super) fn rich(support: &ChaincodeSupport, context: &TransactionContext, pay
 /// GET_HISTORY_FOR_KEY: what was committed, oldest first.
 pub(super) fn history(support: &ChaincodeSupport, context: &TransactionContext, payload: Bytes) -> Answer {
     let GetHistoryForKey { key } = GetHistoryForKey::decode(payload)?;
+    room(context)?;
     let executor = context.params.history.as_ref().ok_or(RequestError::NoHistory)?;
     let rows = executor.get_history_for_key(&context.namespace, &key)?;
     first(context, Rows::History(rows), support.config().total_query_limit, Batching::Shim)
@@ -108,6 +115,11 @@ pub(super) fn close(context: &TransactionContext, payload: Bytes) -> Answer {
     let QueryStateClose { id } = QueryStateClose::decode(payload)?;
     lock(&context.queries).remove(&id);
     Ok(QueryResponse { id, ..QueryResponse::default() }.encode_to_vec().into())
+}
+
+/// Refuses a query, before anything of it is in the read set, where too many are open.
+fn room(context: &TransactionContext) -> Result<(), RequestError> {
+    if lock(&context.queries).len() < OPEN { Ok(()) } else { Err(RequestError::OpenIterators { limit: OPEN }) }
 }
 
 fn first(context: &TransactionContext, rows: Rows, limit: u32, batching: Batching) -> Answer {

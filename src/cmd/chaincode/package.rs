@@ -139,10 +139,10 @@ fn in_context(platform: Platform, error: PlatformError) -> anyhow::Error {
 }
 
 /// Whether a peer with this configuration could run the module: a wrong file is found here, and not when it is first called.
-fn check_module(config: &Config, spec: &CheckedSpec, path: &str) -> anyhow::Result<()> {
+fn check_module(node: &Config, spec: &CheckedSpec, path: &str) -> anyhow::Result<()> {
     let bar = Progress::new();
     bar.waiting("checking the module");
-    let settings = WasmConfig { cache_path: None, ..crate::node::wasm_config(config) };
+    let settings = WasmConfig { cache_path: None, ..crate::node::wasm_config(node) };
     // Nothing runs, so a runtime without threads will do.
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start the client's thread")?;
     let vm = WasmVm::new(&settings, Vec::new(), runtime.handle().clone()).context("the wasm VM cannot start")?;

@@ -16,6 +16,7 @@ use tracing::{Level, info, warn};
 
 use super::builder::Build;
 use super::output::{ContainerLog, Tail};
+use super::owner::Role;
 use super::{DockerConfig, DockerError, DockerMetrics, Pull, archive};
 use crate::container::Ccid;
 use crate::platforms::{CodePackage, Packaging};
@@ -86,7 +87,7 @@ impl Image<'_> {
                     env,
                     code: code.bytes.clone(),
                     host: self.config.host.clone(),
-                    labels: self.config.owner.labels(&self.config.names, self.ccid),
+                    labels: self.config.owner.labels(&self.config.names, self.ccid, Role::Builder),
                     container: &container,
                 };
                 build.run().await?

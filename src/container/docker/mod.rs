@@ -8,6 +8,7 @@
 //! | `image`, `builder` | turn a code package into an image |
 //! | `owned` | a container that is removed unless somebody keeps it |
 //! | `output` | what containers write: into the log, and into errors |
+//! | `status` | what the engine knows of this peer's containers |
 //!
 //! A connection is made for each request, so an engine may die and come back at any time. What is to be built is planned by
 //! the composition root's [`Planner`]; nothing here knows a platform.
@@ -26,6 +27,7 @@ mod output;
 mod owned;
 mod owner;
 mod start;
+mod status;
 mod stop;
 mod vm;
 

@@ -5,12 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::Docker;
-use bollard::query_parameters::LogsOptions;
-use tokio_stream::StreamExt;
 use tracing::Level;
-
-use super::DockerError;
 
 /// A longer line is cut; as for wasm chaincode (`chaincode.wasm.limits.logLine`).
 const MAX_LINE: usize = 8 << 10;
@@ -27,9 +22,9 @@ pub(super) const TAIL_LINES: usize = 20;
 pub(super) struct ContainerLog {
     container: String,
     level: Level,
-    line: Vec<u8>,
+    lines: Lines,
     window: Instant,
-    lines: u32,
+    logged: u32,
     dropped: u64,
 }
 
@@ -37,44 +32,35 @@ impl ContainerLog {
     /// Logs at `level`, which is INFO or DEBUG.
     pub(super) fn new(container: &str, level: Level) -> Self {
         let container = container.to_owned();
-        Self { container, level, line: Vec::new(), window: Instant::now(), lines: 0, dropped: 0 }
+        Self { container, level, lines: Lines::default(), window: Instant::now(), logged: 0, dropped: 0 }
     }
 
     /// Takes a piece of output and logs the lines that it ends.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.keep(&bytes[..end]);
-            self.end_line();
-            bytes = &bytes[end + 1..];
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        for line in self.lines.split(bytes) {
+            self.log(&line);
         }
-        self.keep(bytes);
     }
 
     /// The container writes no more: logs what has no end of line.
     pub(super) fn close(mut self) {
-        if !self.line.is_empty() {
-            self.end_line();
+        if let Some(rest) = std::mem::take(&mut self.lines).rest() {
+            self.log(&rest);
         }
         self.tell_dropped();
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = MAX_LINE - self.line.len();
-        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    fn end_line(&mut self) {
+    fn log(&mut self, line: &[u8]) {
         if self.window.elapsed() >= WINDOW {
             self.tell_dropped();
-            (self.window, self.lines) = (Instant::now(), 0);
+            (self.window, self.logged) = (Instant::now(), 0);
         }
-        let line = std::mem::take(&mut self.line);
-        if self.lines == MAX_LINES {
+        if self.logged == MAX_LINES {
             self.dropped += 1;
             return;
         }
-        self.lines += 1;
-        let (container, line) = (self.container.as_str(), plain(&String::from_utf8_lossy(&line)));
+        self.logged += 1;
+        let (container, line) = (self.container.as_str(), plain(&String::from_utf8_lossy(line)));
         match self.level {
             Level::INFO => tracing::info!(target: "peer::chaincode", container, "{line}"),
             _ => tracing::debug!(target: "peer::chaincode", container, "{line}"),
@@ -90,6 +76,34 @@ impl ContainerLog {
                 "{dropped} lines dropped: it wrote more than {MAX_LINES} in {seconds} s"
             );
         }
+    }
+}
+
+/// Output that becomes lines.
+#[derive(Default)]
+pub(super) struct Lines(Vec<u8>);
+
+impl Lines {
+    /// The lines that this piece ends, each with at most [`MAX_LINE`] bytes.
+    pub(super) fn split(&mut self, mut bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.keep(&bytes[..end]);
+            lines.push(std::mem::take(&mut self.0));
+            bytes = &bytes[end + 1..];
+        }
+        self.keep(bytes);
+        lines
+    }
+
+    /// What has no end of line; none if nothing.
+    pub(super) fn rest(self) -> Option<Vec<u8>> {
+        Some(self.0).filter(|rest| !rest.is_empty())
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = MAX_LINE - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
 
@@ -113,21 +127,8 @@ impl Tail {
     }
 }
 
-/// The last of what a container wrote, from the engine's log of it.
-///
-/// # Errors
-/// The engine's, for instance when its logging driver cannot be read.
-pub(super) async fn last_of(engine: &Docker, container: &str) -> Result<String, DockerError> {
-    let options = LogsOptions { stdout: true, stderr: true, tail: TAIL_LINES.to_string(), ..LogsOptions::default() };
-    let (mut tail, mut pieces) = (Tail::default(), engine.logs(container, Some(options)));
-    while let Some(piece) = pieces.next().await {
-        tail.write(&piece?.into_bytes());
-    }
-    Ok(tail.text())
-}
-
 /// A line without colours; any other control character becomes a question mark.
-fn plain(line: &str) -> String {
+pub(super) fn plain(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line.trim_end_matches('\r');
     while let Some(c) = rest.chars().next() {

@@ -4,7 +4,9 @@
 //! of its own, made once and kept with its data; who starts over with an empty directory is another peer.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Names;
@@ -14,10 +16,21 @@ const KEY: &str = "org.selvedge.owner";
 const PEER: &str = "org.selvedge.peer";
 const NETWORK: &str = "org.selvedge.network";
 const CHAINCODE: &str = "org.selvedge.chaincode";
+const ROLE: &str = "org.selvedge.role";
+const BUILDER: &str = "builder";
 /// The file with the key, in the peer's data directory.
 const FILE: &str = "docker-owner";
 
 type Labels = HashMap<String, String>;
+
+/// What a container is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It runs a chaincode.
+    Chaincode,
+    /// It builds one.
+    Builder,
+}
 
 /// The key that the containers of one peer carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +53,16 @@ impl Owner {
 
     fn make(path: &Path) -> io::Result<Self> {
         let key = uuid::Uuid::new_v4().to_string();
-        std::fs::write(path, &key)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(key.as_bytes())?;
         Ok(Self(key))
     }
 
     /// The labels of a container of this peer.
-    pub(super) fn labels(&self, names: &Names, ccid: &Ccid) -> Labels {
+    pub(super) fn labels(&self, names: &Names, ccid: &Ccid, role: Role) -> Labels {
+        let role = if role == Role::Builder { BUILDER } else { "chaincode" };
         let labels = [
+            (ROLE, role.to_owned()),
             (KEY, self.0.clone()),
             (PEER, names.peer_id.clone()),
             (NETWORK, names.network_id.clone()),
@@ -58,6 +74,14 @@ impl Owner {
     /// What finds the containers of this peer in a list.
     pub(super) fn filter(&self) -> HashMap<String, Vec<String>> {
         HashMap::from([("label".to_owned(), vec![format!("{KEY}={}", self.0)])])
+    }
+
+    /// Whose container has these labels, and what it is for; none where the labels are not a peer's.
+    pub(super) fn chaincode(labels: &Labels) -> Option<(Ccid, Role)> {
+        let id = labels.get(CHAINCODE)?;
+        let (name, version) = id.rsplit_once(':').unwrap_or((id, ""));
+        let builds = labels.get(ROLE).is_some_and(|role| role == BUILDER);
+        Some((Ccid::new(name, version), if builds { Role::Builder } else { Role::Chaincode }))
     }
 
     /// The peer and the network of whoever made a container with these labels; none where it is this peer, or Fabric.
@@ -80,7 +104,8 @@ mod tests {
         assert_ne!(owner, other);
 
         let names = Names { network_id: "dev".into(), peer_id: "peer0".into() };
-        let labels = owner.labels(&names, &Ccid::new("mycc", "1.0"));
+        let labels = owner.labels(&names, &Ccid::new("mycc", "1.0"), Role::Builder);
+        assert_eq!(Owner::chaincode(&labels), Some((Ccid::new("mycc", "1.0"), Role::Builder)));
         assert_eq!(owner.other(&labels), None);
         assert_eq!(other.other(&labels), Some(("peer0".into(), "dev".into())));
         assert_eq!(other.other(&Labels::new()), None, "Fabric's containers have no owner");

@@ -12,6 +12,7 @@ use tracing::{Level, debug, error};
 use super::image::Image;
 use super::output::ContainerLog;
 use super::owned::OwnedContainer;
+use super::owner::Role;
 use super::stop::{self, Leftover};
 use super::{AttachStdout, DockerConfig, DockerError, DockerMetrics, archive};
 use crate::container::{Ccid, StartContainer, StopContainer};
@@ -89,7 +90,7 @@ impl Start<'_> {
             env: Some(request.env.clone()),
             attach_stdout: attach,
             attach_stderr: attach,
-            labels: Some(self.config.owner.labels(&self.config.names, self.ccid)),
+            labels: Some(self.config.owner.labels(&self.config.names, self.ccid, Role::Chaincode)),
             host_config: Some(self.config.host.clone()),
             ..ContainerCreateBody::default()
         };

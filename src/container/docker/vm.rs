@@ -6,14 +6,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bollard::query_parameters::InspectContainerOptions;
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, RwLock, watch};
+use tokio::sync::{OnceCell, RwLock, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::start::Start;
 use super::stop::{self, Leftover};
-use super::{DockerConfig, DockerError, DockerMetrics, builder, output};
-use crate::container::{Ccid, StartContainer, StopContainer, Vm, VmError};
+use super::{DockerConfig, DockerError, DockerMetrics, builder, status};
+use crate::container::{Ccid, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, Vm, VmError};
+
+/// Lines of a log that wait for whoever asked for them.
+const LINES: usize = 256;
 
 /// Runs chaincode in containers of a Docker engine.
 pub struct DockerVm {
@@ -146,8 +151,55 @@ impl Vm for DockerVm {
         let container = self.shared.config.names.container(ccid);
         let read = self.run(|shared| async move {
             let engine = shared.config.endpoint.client().await?;
-            output::last_of(&engine, &container).await
+            status::last_words(&engine, &container).await
         });
         read.await.unwrap_or_default()
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        let listed = self.run(|shared| async move {
+            match shared.config.endpoint.client().await {
+                Ok(engine) => status::containers(&engine, &shared.config.owner).await,
+                // Without an engine there are none.
+                Err(DockerError::Off | DockerError::Connect { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            }
+        });
+        Ok(listed.await?)
+    }
+
+    async fn remove(&self, ccid: &Ccid) -> Result<(), VmError> {
+        let (container, image) = (self.shared.config.names.container(ccid), self.shared.config.names.image(ccid)?);
+        let removed = self.run(|shared| async move {
+            let engine = shared.config.endpoint.client().await?;
+            match stop::leftover(&engine, &shared.config.owner, &container).await? {
+                Leftover::Foreign(error) => return Err(error),
+                Leftover::Nothing => {}
+                Leftover::Removable => stop::stop(&engine, &container, StopContainer::default()).await?,
+            }
+            status::remove_image(&engine, &image).await
+        });
+        match removed.await {
+            Err(error) if error.is_not_found() => Err(VmError::NotFound(ccid.container_name())),
+            removed => Ok(removed?),
+        }
+    }
+
+    async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
+        let container = self.shared.config.names.container(ccid);
+        let name = ccid.container_name();
+        let (lines, taken) = mpsc::channel(LINES);
+        let begun = self.run(|shared| async move {
+            let engine = shared.config.endpoint.client().await?;
+            let found = engine.inspect_container(&container, None::<InspectContainerOptions>).await;
+            found.map_err(DockerError::from)?;
+            tokio::spawn(status::logs(engine, container, request, lines));
+            Ok(())
+        });
+        match begun.await {
+            Ok(()) => Ok(Box::pin(ReceiverStream::new(taken))),
+            Err(error) if error.is_not_found() => Err(VmError::NotFound(name)),
+            Err(error) => Err(error.into()),
+        }
     }
 }

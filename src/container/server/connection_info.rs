@@ -10,10 +10,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::config::parse_duration;
+use crate::platforms::CONNECTION as FILE;
 use crate::tls::{ClientTls, Identity, NamedFile, Roots};
 
-/// The file, as errors name it.
-const FILE: &str = "connection.json";
 /// How long dialling may take where the file does not say.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// No peer waits for longer: transactions do while a service is dialled.

@@ -12,12 +12,11 @@
 mod backoff;
 mod connection;
 mod connection_info;
-mod package;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,7 +24,11 @@ use tokio::runtime::Handle;
 
 use self::connection::Connection;
 use self::connection_info::ChaincodeServerInfo;
-use super::{Ccid, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use super::{
+    Ccid, ContainerState, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, StreamAcceptor, Vm,
+    VmError,
+};
+use crate::platforms::{CONNECTION, MAX_CONNECTION, read_file};
 
 /// How services are dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,23 +67,27 @@ pub struct ServerVm {
     config: ServerConfig,
     sockets: Handle,
     work: Handle,
-    acceptor: OnceLock<Arc<dyn StreamAcceptor>>,
+    /// None before [`Self::set_acceptor`] and after [`Self::close`].
+    acceptor: Mutex<Option<Arc<dyn StreamAcceptor>>>,
     connections: Mutex<HashMap<Ccid, Arc<Connection>>>,
 }
 
 impl ServerVm {
     /// A VM that polls its sockets at `sockets`, and works on what chaincode asks for at `work`.
     pub fn new(config: ServerConfig, sockets: Handle, work: Handle) -> Self {
-        Self { config, sockets, work, acceptor: OnceLock::new(), connections: Mutex::default() }
+        Self { config, sockets, work, acceptor: Mutex::default(), connections: Mutex::default() }
     }
 
-    /// Who takes the streams. The first one stays.
+    /// Names who takes the streams. Once, before the first start.
     pub fn set_acceptor(&self, acceptor: Arc<dyn StreamAcceptor>) {
-        let _ = self.acceptor.set(acceptor);
+        *self.acceptor() = Some(acceptor);
     }
 
-    /// Closes every connection. What runs there is cut off.
+    /// Closes every connection, and makes none any more. What runs there is cut off. Whoever takes the streams holds this VM
+    /// in its turn, so one that is not closed is never dropped, nor are the ledgers.
     pub fn close(&self) {
+        let acceptor = self.acceptor().take();
+        drop(acceptor);
         let connections = std::mem::take(&mut *self.connections());
         connections.values().for_each(|connection| connection.close());
     }
@@ -88,6 +95,10 @@ impl ServerVm {
     fn connection(&self, ccid: &Ccid) -> Result<Arc<Connection>, VmError> {
         let connection = self.connections().get(ccid).cloned();
         connection.ok_or_else(|| VmError::NotFound(ccid.container_name()))
+    }
+
+    fn acceptor(&self) -> MutexGuard<'_, Option<Arc<dyn StreamAcceptor>>> {
+        self.acceptor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<Ccid, Arc<Connection>>> {
@@ -101,7 +112,10 @@ impl ServerVm {
         })?;
         let values = self.config.values.clone();
         let read = tokio::task::spawn_blocking(move || {
-            ChaincodeServerInfo::read(&package::connection_json(&code.bytes)?, &values)
+            let file = read_file(&code.bytes, CONNECTION, MAX_CONNECTION).map_err(|error| error.to_string())?;
+            let file =
+                file.ok_or("connection.json not found in source folder: the chaincode package does not hold it")?;
+            ChaincodeServerInfo::read(&file, &values)
         });
         let read = read.await.unwrap_or_else(|_| Err("reading the chaincode package panicked".to_owned()));
         read.map_err(VmError::Other)
@@ -112,8 +126,8 @@ impl ServerVm {
 impl Vm for ServerVm {
     /// Returns when there is a connection. One that was lost, and would be dialled after a pause, is dialled at once.
     async fn start(&self, ccid: &Ccid, request: StartContainer) -> Result<(), VmError> {
-        let acceptor = self.acceptor.get().cloned();
-        let acceptor = acceptor.ok_or_else(|| VmError::Other("nothing takes chaincode streams yet".to_owned()))?;
+        let acceptor = self.acceptor().clone();
+        let acceptor = acceptor.ok_or_else(|| VmError::Other("nothing takes chaincode streams now".to_owned()))?;
         let info = self.server_info(request).await?;
         let running = self.connections().get(ccid).cloned();
         if let Some(running) = running
@@ -143,5 +157,22 @@ impl Vm for ServerVm {
     /// A service that is gone is not this peer's illness.
     async fn health_check(&self) -> Result<(), VmError> {
         Ok(())
+    }
+
+    /// One that has no connection now is being dialled.
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        let connections = self.connections();
+        let status = |(ccid, connection): (&Ccid, &Arc<Connection>)| ContainerStatus {
+            ccid: ccid.clone(),
+            state: ContainerState::Starting,
+            since: connection.since(),
+            memory: None,
+        };
+        Ok(connections.iter().map(status).collect())
+    }
+
+    async fn logs(&self, ccid: &Ccid, _: LogRequest) -> Result<LogLines, VmError> {
+        self.connection(ccid)?;
+        Err(VmError::Other(format!("chaincode {ccid} is a service: its log is where it runs")))
     }
 }

@@ -15,8 +15,9 @@ use super::cache::ModuleCache;
 use super::capability::{self, Capability, Import};
 use super::componentize::{self, ComponentizeError};
 use super::instance::InstanceState;
-use super::package::{MODULE_FILE, PackagedModuleError, packaged_module};
+use super::recent::RecentLines;
 use crate::container::Ccid;
+use crate::platforms::{MAX_WASM_MODULE, PlatformError, WASM_MODULE, read_file};
 
 /// What a node has to know of a chaincode to load it.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ impl ModuleSpec {
     /// That of a chaincode of users: no capabilities, no settings.
     pub(super) fn of_users(ccid: Ccid) -> Self {
         let (capabilities, config) = Default::default();
-        Self { ccid, path: PathBuf::from(MODULE_FILE), capabilities, config, owner: ModuleOwner::Users }
+        Self { ccid, path: PathBuf::from(WASM_MODULE), capabilities, config, owner: ModuleOwner::Users }
     }
 }
 
@@ -56,6 +57,7 @@ pub struct WasmModule {
     digest: [u8; 32],
     config: BTreeMap<String, String>,
     pre: SystemChaincodePre<InstanceState>,
+    log: RecentLines,
 }
 
 /// Why a module cannot be loaded. The text is complete: a chain of sources would say it twice.
@@ -72,13 +74,13 @@ pub enum LoadError {
         /// The system's error.
         cause: std::io::Error,
     },
-    /// The package of a chaincode of users has no module.
+    /// The module of a chaincode of users cannot be read.
     #[error("chaincode {ccid}: {cause}")]
     Package {
         /// The chaincode.
         ccid: Ccid,
-        /// Why not.
-        cause: PackagedModuleError,
+        /// What is wrong with its package.
+        cause: PlatformError,
     },
     /// The file is no chaincode.
     #[error("chaincode {ccid} ({}): {cause}", .path.display())]
@@ -140,7 +142,10 @@ impl WasmModule {
         ccid: &Ccid,
         code: &[u8],
     ) -> Result<Self, LoadError> {
-        let source = packaged_module(code).map_err(|cause| LoadError::Package { ccid: ccid.clone(), cause })?;
+        let missing =
+            PlatformError::Missing { name: WASM_MODULE, advice: "a package of type WASM holds one module there" };
+        let source = read_file(code, WASM_MODULE, MAX_WASM_MODULE).and_then(|found| found.ok_or(missing));
+        let source = source.map_err(|cause| LoadError::Package { ccid: ccid.clone(), cause })?;
         Self::of(engine, cache, known, ModuleSpec::of_users(ccid.clone()), &source)
     }
 
@@ -163,12 +168,17 @@ impl WasmModule {
         let linker = link(engine, &granted).map_err(wasmtime)?;
         let pre: InstancePre<InstanceState> = linker.instantiate_pre(&component).map_err(wasmtime)?;
         let pre = SystemChaincodePre::new(pre).map_err(wasmtime)?;
-        Ok(Self { digest, ccid: spec.ccid, config: spec.config, pre })
+        Ok(Self { digest, ccid: spec.ccid, config: spec.config, pre, log: RecentLines::default() })
     }
 
     /// Name and version.
     pub fn ccid(&self) -> &Ccid {
         &self.ccid
+    }
+
+    /// What its instances wrote last.
+    pub(super) fn log(&self) -> &RecentLines {
+        &self.log
     }
 
     /// SHA-256 of the file.

@@ -5,7 +5,7 @@ use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
 
 use super::*;
 use crate::container::{EndStream, PeerEnd, Pending, VmController, VmType};
-use crate::platforms::Platform;
+use crate::platforms::{Platform, WASM_MODULE};
 use crate::testing::{SmallGuest, targz};
 
 /// The names that were registered.
@@ -72,7 +72,7 @@ impl Setting {
     }
 
     async fn start(&self, ccid: &Ccid, module: &[u8]) -> Result<(), String> {
-        let bytes = targz(&[(MODULE_FILE, module)]).unwrap().into();
+        let bytes = targz(&[(WASM_MODULE, module)]).unwrap().into();
         let code = Some(CodePackage { platform: Platform::Wasm, path: String::new(), bytes });
         let request = StartContainer { code, ..StartContainer::default() };
         self.controller.start(VmType::System, ccid, request).await.map_err(|error| error.to_string())
@@ -138,6 +138,15 @@ async fn a_module_that_cannot_run_says_why_and_nothing_is_started() {
         let reason = format!("imports {interface}, which is for system chaincode alone");
         assert_eq!(refused, format!("{failed} (src/chaincode.wasm): {reason}"));
     }
+    let code = CodePackage {
+        platform: Platform::Wasm,
+        path: String::new(),
+        bytes: targz(&[("src/a.wasm", "")]).unwrap().into(),
+    };
+    let empty = StartContainer { code: Some(code), ..StartContainer::default() };
+    let refused = setting.controller.start(VmType::System, &ccid, empty).await.unwrap_err().to_string();
+    let reason = "no src/chaincode.wasm found in the chaincode package; a package of type WASM holds one module there";
+    assert_eq!(refused, format!("{failed}: {reason}"));
     assert!(lock(&setting.vm.containers).is_empty());
     setting.start(&ccid, &module()).await.unwrap();
     setting.registered.wait_for(&["cc:1"]).await;

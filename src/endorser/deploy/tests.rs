@@ -167,6 +167,11 @@ async fn what_keeps_a_chaincode_from_being_deployed_is_told_as_fabric_tells_it()
     let system = refusal(Init::Writes, deploy(&spec("cscc", Type::Node))).await;
     assert_eq!(system, "attempting to deploy a system chaincode cscc/mychannel");
     assert_eq!(refusal(Init::Writes, deploy(&spec("mycc", Type::Car))).await, "Unknown chaincodeType: CAR");
+    let code = crate::testing::targz(&[("bin/sh", "")]).expect("an archive").into();
+    let illegal = ChaincodeDeploymentSpec::decode(spec("mycc", Type::Golang)).expect("a spec");
+    let illegal = ChaincodeDeploymentSpec { code_package: code, ..illegal }.encode_to_vec().into();
+    let illegal = refusal(Init::Writes, deploy(&illegal)).await;
+    assert_eq!(illegal, "illegal file detected in payload: \"bin/sh\"");
     let garbage = refusal(Init::Writes, deploy(&Bytes::from_static(b"\xff"))).await;
     assert_eq!(garbage, "error unmarshaling ChaincodeDeploymentSpec: unexpected EOF");
 

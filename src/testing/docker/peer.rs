@@ -145,9 +145,10 @@ impl DockerPeer {
                 Code::Node(path) => ("node", path),
                 Code::Rust(path) => ("rust", path),
             };
+            let brings_modules = path.join("node_modules").is_dir();
             let path = path.to_str().context("a path of a test is text")?;
             let mut arguments = vec!["chaincode", "install", "-n", name, "-v", version, "-l", language, "-p", path];
-            if language == "node" {
+            if brings_modules {
                 arguments.push("--node-modules");
             }
             self.tool.done(&arguments).await.map(drop)

@@ -51,6 +51,7 @@ impl PrivateEngine {
             let place = |name: &str| self.folder.join(name).display().to_string();
             // Of one that was killed: its number may be somebody else's by now.
             let _ = fs::remove_file(place("pid"));
+            let _ = fs::remove_file(place("exec/containerd/containerd.pid"));
             let name = self.folder.file_name().unwrap_or_default().to_string_lossy().replace('.', "");
             let mut dockerd = Command::new("dockerd");
             dockerd

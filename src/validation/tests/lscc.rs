@@ -7,14 +7,15 @@ use selvedge_proto::protos::chaincode_spec::Type;
 use selvedge_proto::protos::collection_config::Payload;
 use selvedge_proto::protos::collection_policy_config::Payload as MemberPolicy;
 use selvedge_proto::protos::{
-    ChaincodeData, ChaincodeId, CollectionConfig, CollectionConfigPackage, CollectionPolicyConfig,
-    StaticCollectionConfig, TxValidationCode as Code,
+    ChaincodeData, ChaincodeDeploymentSpec, ChaincodeId, CollectionConfig, CollectionConfigPackage,
+    CollectionPolicyConfig, StaticCollectionConfig, TxValidationCode as Code,
 };
 
 use super::fixture::{
     ALPHA, ALPHA_ADMIN, ALPHA_USER, BETA_ADMIN, CHANNEL, Channel, Memory, ORDERER, Tx, definition, deployment_spec,
     lscc, metadata, policy, private_set, set, write,
 };
+use crate::testing::targz;
 use Code::{ChaincodeVersionConflict, DuplicateTxid, EndorsementPolicyFailure as Refused, Valid};
 
 fn new() -> ChaincodeData {
@@ -75,6 +76,12 @@ fn of_lsccs_functions_only_deploy_and_upgrade_are_committed() {
     let deploy = || lscc("deploy", &new(), None);
     let spec =
         |kind, name: &str, version: &str| asking(vec![CHANNEL.into(), deployment_spec(kind, named(name, version))]);
+    let code = |kind, file: &str| {
+        let empty = ChaincodeDeploymentSpec::decode(deployment_spec(kind, named("new", "1"))).expect("a spec");
+        let code_package = targz(&[(file, "")]).expect("an archive").into();
+        let spec = ChaincodeDeploymentSpec { code_package, ..empty };
+        asking(vec![CHANNEL.into(), spec.encode_to_vec().into()])
+    };
     let function = |function: &'static str| Tx { args: vec![Bytes::from_static(function.as_bytes())], ..deploy() };
     let with_args = |count: usize| {
         let mut transaction = deploy();
@@ -96,6 +103,9 @@ fn of_lsccs_functions_only_deploy_and_upgrade_are_committed() {
             ("an empty deployment spec", asking(vec![CHANNEL.into(), Bytes::new()]), Refused),
             ("no language", spec(Type::Undefined, "new", "1"), Refused),
             ("another language", spec(Type::Node, "new", "1"), Valid),
+            ("code of that language", code(Type::Golang, "src/main.go"), Valid),
+            ("code that is none", code(Type::Golang, "bin/main"), Refused),
+            ("code that nobody looks at", code(Type::Car, "bin/main"), Valid),
             ("a name that is none", spec(Type::Golang, "new-", "1"), Refused),
             ("another name", spec(Type::Golang, "newer", "1"), Refused),
             ("another version", spec(Type::Golang, "new", "2"), Refused),

@@ -155,7 +155,8 @@ const functions = {
         return Buffer.from(await stub.getPrivateDataHash(collection, key)).toString('hex');
     },
     async privateRange(stub, collection, start, end) {
-        return ends(await rows(await stub.getPrivateDataByRange(collection, start, end)));
+        const { found } = await rows(await stub.getPrivateDataByRange(collection, start, end));
+        return ends({ found });
     },
     async privateRangeThenPut(stub, collection, key) {
         await rows(await stub.getPrivateDataByRange(collection, '', ''));
@@ -248,6 +249,24 @@ const functions = {
     async escape(stub, message) {
         await stub.putState('escaped', Buffer.from('x'));
         throw Object.assign(new Error(message), { escapes: true });
+    },
+
+    /** What private data comes to in an Init: in each case an error, which is kept. */
+    async privateInInit(stub, collection) {
+        const said = [];
+        for (const attempt of [
+            () => stub.getPrivateData(collection, 'k'),
+            () => stub.getPrivateDataHash(collection, 'k'),
+            () => stub.putPrivateData(collection, 'k', Buffer.from('v')),
+            () => stub.deletePrivateData(collection, 'k'),
+            () => stub.getPrivateDataByRange(collection, 'a', 'b'),
+            () => stub.getPrivateDataQueryResult(collection, '{"selector":{}}'),
+            () => stub.getPrivateDataValidationParameter(collection, 'k'),
+            () => stub.setPrivateDataValidationParameter(collection, 'k', Buffer.from('p')),
+        ]) {
+            await attempt().then(() => said.push('nothing'), ({ message }) => said.push(message.replace(stub.getTxID(), 'TX')));
+        }
+        await stub.putState('said in Init', Buffer.from(said.join(' ')));
     },
 
     /** All that the calls of the test find. */

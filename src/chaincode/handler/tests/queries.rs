@@ -91,6 +91,30 @@ async fn a_range_read_fully_and_one_read_half() {
 }
 
 #[tokio::test]
+async fn iterators_that_nobody_closes_are_bounded_and_the_transaction_ends_there() {
+    let (peer, mut cc) = with_rows(101).await;
+    let open = range(&QueryMetadata::default());
+    let params = peer.params("open", CHANNEL);
+    let execution = peer.execute(params, "cc");
+    let tx = cc.next().await;
+    let first = query(&mut cc, &tx, Type::GetStateByRange, &open).await.unwrap();
+    for _ in 1..10_000 {
+        assert!(query(&mut cc, &tx, Type::GetStateByRange, &open).await.unwrap().has_more);
+    }
+    // One that is closed makes room for one.
+    query(&mut cc, &tx, Type::QueryStateClose, &QueryStateClose { id: first.id }).await.unwrap();
+    query(&mut cc, &tx, Type::GetStateByRange, &open).await.unwrap();
+    let refused = query(&mut cc, &tx, Type::GetHistoryForKey, &GetHistoryForKey { key: "k".into() }).await.unwrap_err();
+    let reason =
+        "10000 query iterators are open, the most that one execution may have: close those that are no longer read";
+    assert_eq!(refused, format!("GET_HISTORY_FOR_KEY failed: transaction ID: open: {reason}"));
+    // No endorser of another make fails there, so nothing may come of it.
+    cc.complete(&tx, "all is well");
+    let failed = outcome(execution).await.unwrap_err();
+    assert!(failed.ends_with(reason), "{failed}");
+}
+
+#[tokio::test]
 async fn a_page_comes_in_one_answer_with_the_bookmark_of_the_next() {
     let (peer, mut cc) = with_rows(250).await;
     let execution = peer.execute(peer.params("t1", CHANNEL), "cc");

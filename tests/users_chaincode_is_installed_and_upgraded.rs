@@ -1,5 +1,6 @@
-//! Chaincode of users in WebAssembly, from its installation to its end: installed, instantiated, called, upgraded and stopped
-//! through lscc, on a node that is restarted in between; and what a client is told when it cannot run.
+//! Chaincode of users from its installation to its end, in WebAssembly and as a service: installed, instantiated, called,
+//! upgraded and stopped through lscc, on a node that is restarted in between, with what a system chaincode of the same source
+//! answers; and what a client is told when it cannot run.
 
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use anyhow::Context;
 use bytes::Bytes;
 use selvedge::container::{Ccid, VmType};
 use selvedge::policies::parse;
-use selvedge::testing::{Client, Deployment, Plugin, SmallGuest, TestPeer, guest_path, wasm_package};
+use selvedge::testing::{
+    Client, Deployment, NativeChaincode, Plugin, SmallGuest, TestPeer, guest_path, service_package, wasm_package,
+};
 use selvedge_proto::kvrwset::KvrwSet;
 use selvedge_proto::protos::collection_config::Payload as Collection;
 use selvedge_proto::protos::collection_policy_config::Payload as Members;
@@ -29,9 +32,26 @@ const VALID: TxValidationCode = TxValidationCode::Valid;
 /// How long what must happen may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const CALLS: [&[&str]; 9] = [
+    &["read", "a1"],
+    &["read", "none"],
+    &["create", "a3", "Ada", "3"],
+    &["transfer", "a1", "Bob"],
+    &["list", "a", "b"],
+    &["ownedBy", "Bob"],
+    &["find", r#"{"selector":{"owner":"Bob"}}"#],
+    &["height", CHANNEL],
+    &["no such function"],
+];
+
 /// A package of `examples/asset` as users' chaincode.
 fn asset(version: &str) -> anyhow::Result<Bytes> {
     Ok(wasm_package("users", version, &std::fs::read(guest_path("asset")?)?, &[INDEX])?)
+}
+
+/// Of a service without TLS.
+fn connection(address: &str) -> String {
+    format!(r#"{{"address":"{address}","dial_timeout":"10s","tls_required":false}}"#)
 }
 
 async fn install(peer: &TestPeer, package: &Bytes) -> anyhow::Result<()> {
@@ -62,9 +82,10 @@ fn outcome(answer: ProposalResponse, namespace: &str) -> anyhow::Result<(i32, By
     Ok((response.status, response.payload, response.message, own.map(|set| KvrwSet::decode(set.rwset)).transpose()?))
 }
 
-async fn the_same_in_both_forms(client: &Client, args: &[&str]) -> anyhow::Result<()> {
+/// As the system chaincode `asset`, and as the users' chaincode of this name.
+async fn the_same_in_both_forms(client: &Client, name: &str, args: &[&str]) -> anyhow::Result<()> {
     let mut outcomes = Vec::new();
-    for form in ["asset", "users"] {
+    for form in ["asset", name] {
         let answer = client.endorse(&client.proposal(form, args)?).await?;
         outcomes.push(outcome(answer, form).with_context(|| format!("{form} {args:?}"))?);
     }
@@ -80,10 +101,18 @@ async fn the_same_in_both_forms(client: &Client, args: &[&str]) -> anyhow::Resul
     Ok(())
 }
 
+async fn two_assets(client: &Client, name: &str) -> anyhow::Result<()> {
+    for form in ["asset", name] {
+        for args in [["create", "a1", "Ada", "1"], ["create", "a2", "Bob", "2"]] {
+            assert_eq!(client.submit(form, &args).await?, VALID);
+        }
+    }
+    Ok(())
+}
+
 /// Resolves when the container has ended.
-async fn ended(peer: &TestPeer, version: &str) -> anyhow::Result<()> {
-    let ccid = Ccid::new("users", version);
-    let ended = peer.node().controller().wait(VmType::System, &ccid);
+async fn ended(peer: &TestPeer, vm: VmType, ccid: &Ccid) -> anyhow::Result<()> {
+    let ended = peer.node().controller().wait(vm, ccid);
     // One that was not found has ended before.
     drop(tokio::time::timeout(PATIENCE, ended).await.with_context(|| format!("{ccid} goes on"))?);
     Ok(())
@@ -111,32 +140,17 @@ async fn it_is_installed_instantiated_called_restarted_and_upgraded() -> anyhow:
     assert_eq!(peer.instantiate(&first).await?, VALID);
     let ledger = peer.node().ledgers().get(CHANNEL).context("a ledger")?;
     assert_eq!(ledger.indexes(), ["users/indexOwnerDoc/indexOwner"]);
-    for form in ["asset", "users"] {
-        for args in [["create", "a1", "Ada", "1"], ["create", "a2", "Bob", "2"]] {
-            assert_eq!(client.submit(form, &args).await?, VALID);
-        }
-    }
-    let calls = [
-        &["read", "a1"][..],
-        &["read", "none"],
-        &["create", "a3", "Ada", "3"],
-        &["transfer", "a1", "Bob"],
-        &["list", "a", "b"],
-        &["ownedBy", "Bob"],
-        &["find", r#"{"selector":{"owner":"Bob"}}"#],
-        &["height", CHANNEL],
-        &["no such function"],
-    ];
-    for call in calls {
-        the_same_in_both_forms(&client, call).await?;
+    two_assets(&client, "users").await?;
+    for call in CALLS {
+        the_same_in_both_forms(&client, "users", call).await?;
     }
 
     drop(ledger);
     peer.stop().await;
     let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
     let client = peer.client().await?;
-    for call in calls {
-        the_same_in_both_forms(&client, call).await?;
+    for call in CALLS {
+        the_same_in_both_forms(&client, "users", call).await?;
     }
 
     // The same chaincode on a second channel, which keeps the first version.
@@ -152,17 +166,47 @@ async fn it_is_installed_instantiated_called_restarted_and_upgraded() -> anyhow:
     install(&peer, &asset("2.0")?).await?;
     assert_eq!(peer.upgrade(&upgrade("2.0", CHANNEL)).await?, VALID);
     assert!(is_running(&peer, "2.0").await);
-    for call in calls {
-        the_same_in_both_forms(&client, call).await?;
+    for call in CALLS {
+        the_same_in_both_forms(&client, "users", call).await?;
     }
     assert!(is_running(&peer, "1.0").await, "the other channel has it");
     elsewhere.query("users", &["read", "b1"]).await?;
 
     assert_eq!(peer.upgrade(&upgrade("2.0", OTHER)).await?, VALID);
-    ended(&peer, "1.0").await?;
+    ended(&peer, VmType::System, &Ccid::new("users", "1.0")).await?;
     elsewhere.query("users", &["read", "b1"]).await?;
     client.query("users", &["read", "a1"]).await?;
     assert!(!is_running(&peer, "1.0").await);
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_is_installed_instantiated_called_restarted_and_upgraded_too() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let plugins = [Plugin::guest("asset", "asset")?];
+    let serve = |id: &'static str| tokio::task::spawn_blocking(move || NativeChaincode::serve("asset", id, &[]));
+    let ((_first, old), (_second, new)) = (serve("service:1.0").await??, serve("service:2.0").await??);
+
+    let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
+    install(&peer, &service_package("service", "1.0", &connection(&old), &[])?).await?;
+    assert_eq!(peer.instantiate(&Deployment::new("service", "1.0")).await?, VALID);
+    let client = peer.client().await?;
+    two_assets(&client, "service").await?;
+    for call in CALLS {
+        the_same_in_both_forms(&client, "service", call).await?;
+    }
+    peer.stop().await;
+
+    let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
+    let client = peer.client().await?;
+    client.query("service", &["read", "a1"]).await?;
+    install(&peer, &service_package("service", "2.0", &connection(&new), &[])?).await?;
+    assert_eq!(peer.upgrade(&Deployment::new("service", "2.0")).await?, VALID);
+    for call in CALLS {
+        the_same_in_both_forms(&client, "service", call).await?;
+    }
+    ended(&peer, VmType::Server, &Ccid::new("service", "1.0")).await?;
     peer.stop().await;
     Ok(())
 }
