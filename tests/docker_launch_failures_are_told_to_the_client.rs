@@ -25,7 +25,7 @@ const EXITS: Failure = Failure {
     dependencies: "{}",
     script: "console.log('looking for the database'); console.error('there is no database'); process.exitCode = 3;",
     told: &[
-        "could not launch chaincode exits:1: chaincode registration failed: container exited with 3",
+        "msg chaincode registration failed: container exited with 3",
         "looking for the database",
         "there is no database",
     ],
@@ -37,8 +37,8 @@ const FAILURES: [Failure; 4] = [
         dependencies: r#"{"missing": "file:./missing.tgz"}"#,
         script: "",
         told: &[
-            "could not launch chaincode unbuildable:1: error starting container: error starting container: Failed to generate \
-             platform-specific docker build: Error returned from build: ",
+            "msg error starting container: error starting container: Failed to generate platform-specific docker build: Error \
+             returned from build: ",
             "missing.tgz",
         ],
     },
@@ -48,7 +48,7 @@ const FAILURES: [Failure; 4] = [
         name: "misnamed",
         dependencies: "{}",
         script: "run({ CORE_CHAINCODE_ID_NAME: 'exits:1' });",
-        told: &["could not launch chaincode misnamed:1: chaincode registration failed: ", "exits:1"],
+        told: &["msg chaincode registration failed: container exited with ", "belongs to a different chaincode"],
     },
     // The same with a certificate of somebody else's.
     Failure {
@@ -56,7 +56,7 @@ const FAILURES: [Failure; 4] = [
         dependencies: "{}",
         script: "run({ CORE_TLS_CLIENT_CERT_PATH: '/usr/local/src/other.crt', CORE_TLS_CLIENT_KEY_PATH: \
                  '/usr/local/src/other.key' });",
-        told: &["could not launch chaincode uncertified:1: chaincode registration failed: container exited with "],
+        told: &["msg chaincode registration failed: container exited with "],
     },
 ];
 
@@ -143,7 +143,7 @@ async fn end(mut peer: DockerPeer, engine: &DockerEngine, id: &str) -> anyhow::R
     let left = peer.containers(engine).await?;
     peer.stop().await?;
     engine.remove_images(&format!("dev-{id}-")).await?;
-    assert_eq!(left, []);
+    anyhow::ensure!(left.is_empty(), "containers are left: {left:?}");
     Ok(())
 }
 
@@ -167,8 +167,9 @@ async fn every_cause_has_its_text() -> anyhow::Result<()> {
     }
     // A failure is not remembered: the same chaincode is launched again, and fails again.
     let again = EXITS.instantiate(&peer).await;
-    end(peer, &engine, &id).await?;
+    let ended = end(peer, &engine, &id).await;
     assert!(wrong.is_empty(), "{}\nthe node's log:\n{log}", wrong.join("\n"));
+    ended?;
     assert!(again?.contains("container exited with 3"));
     Ok(())
 }
