@@ -112,5 +112,11 @@ impl Drop for PrivateEngine {
         if self.process.is_some() {
             let _ = self.stop();
         }
+        // One that was killed leaves file systems mounted, and with them the folder cannot be removed.
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let mounted = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
+        for path in mounted.filter(|path| Path::new(path).starts_with(&self.folder)) {
+            let _ = Command::new("umount").arg("-l").arg(path).status();
+        }
     }
 }
