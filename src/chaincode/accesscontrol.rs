@@ -14,7 +14,7 @@ use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
 use thiserror::Error;
 use tracing::{debug, warn};
 
-use super::message::Type;
+use super::message::{Type, shown};
 use crate::tls::{Ca, CertHash, ClientPair, TlsError};
 
 /// How long after its making a certificate registers (Fabric: `accesscontrol.ttl`). A stream that stands goes on.
@@ -71,11 +71,13 @@ impl Authenticator {
             return Err(AuthenticationError::NoRegister);
         }
         let name = ChaincodeId::decode(first.payload.clone())?.name;
-        let hash = certificate.ok_or_else(|| AuthenticationError::NoCertificate(name.clone()))?;
+        let hash = certificate.ok_or_else(|| AuthenticationError::NoCertificate(shown(&name)))?;
         let names = self.names();
         match names.get(&hash).filter(|entry| entry.until > Instant::now()) {
-            None => Err(AuthenticationError::NotFound { name, hash: Hash(hash) }),
-            Some(entry) if entry.name != name => Err(AuthenticationError::OfAnother { name, hash: Hash(hash) }),
+            None => Err(AuthenticationError::NotFound { name: shown(&name), hash: Hash(hash) }),
+            Some(entry) if entry.name != name => {
+                Err(AuthenticationError::OfAnother { name: shown(&name), hash: Hash(hash) })
+            }
             Some(_) => {
                 debug!("Chaincode {name}'s authentication is authorized");
                 Ok(())

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use super::listeners::cannot_listen;
 use crate::chaincode::Authenticator;
 use crate::config::{ChaincodeMode, Config, PeerConfig};
-use crate::tls::{Ca, ClientAuth, ServerTls};
+use crate::tls::{Ca, ClientAuth, ServerTls, TlsError};
 
 /// Where chaincode registers without a setting (Fabric: `defaultChaincodePort`).
 const PORT: u16 = 7052;
@@ -54,20 +54,20 @@ impl ChaincodeServer {
             port => port.to_owned(),
         };
         let endpoint = join(host, &port);
-        let (mut authenticator, mut tls) = (None, None);
-        if config.peer.tls.enabled {
-            if dev {
-                tracing::warn!(
-                    "chaincode.mode is dev and peer.tls.enabled is true: a chaincode that is started by hand has no certificate \
-                     of this node's and cannot register; set peer.tls.enabled to false to start chaincode by hand"
-                );
+        let (authenticator, tls) = match config.peer.tls.enabled {
+            true => {
+                let (authenticator, tls) = with_tls(host).with_context(|| {
+                    format!("chaincode cannot register with TLS at what it is told, {endpoint} (peer.chaincodeAddress)")
+                })?;
+                (Some(Arc::new(authenticator)), Some(tls))
             }
-            let ca = Ca::new("chaincode CA").context("chaincode cannot register with TLS")?;
-            let identity = ca.server(host).with_context(|| {
-                format!("{host:?} in the address that chaincode is told, {endpoint}, can be in no certificate")
-            })?;
-            tls = Some(ServerTls::new(&identity, ClientAuth::Required(ca.roots()))?);
-            authenticator = Some(Arc::new(Authenticator::new(ca)));
+            false => (None, None),
+        };
+        if dev && config.peer.tls.enabled {
+            tracing::warn!(
+                "chaincode.mode is dev and peer.tls.enabled is true: a chaincode that is started by hand has no certificate of \
+                 this node's and cannot register; set peer.tls.enabled to false to start chaincode by hand"
+            );
         }
         Ok(Self { socket, endpoint, authenticator, tls })
     }
@@ -79,6 +79,13 @@ impl ChaincodeServer {
     pub(super) fn listen(self) -> io::Result<(TcpListener, Option<ServerTls>)> {
         Ok((self.socket.listen(BACKLOG)?, self.tls))
     }
+}
+
+/// An authority, and the listener's side of TLS at this host.
+fn with_tls(host: &str) -> Result<(Authenticator, ServerTls), TlsError> {
+    let ca = Ca::new("chaincode CA")?;
+    let tls = ServerTls::new(&ca.server(host)?, ClientAuth::Required(ca.roots()))?;
+    Ok((Authenticator::new(ca), tls))
 }
 
 /// What chaincode is told cannot be connected to. The first words are Fabric's.

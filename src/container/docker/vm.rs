@@ -179,7 +179,10 @@ impl Vm for DockerVm {
             }
             status::remove_image(&engine, &image).await
         });
-        Ok(removed.await?)
+        match removed.await {
+            Err(error) if error.is_not_found() => Err(VmError::NotFound(ccid.container_name())),
+            removed => Ok(removed?),
+        }
     }
 
     async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {

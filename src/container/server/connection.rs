@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::ChaincodeMessage;
@@ -36,6 +36,7 @@ pub(super) struct Connection {
     progress: watch::Receiver<Progress>,
     abort: AbortHandle,
     task: Mutex<JoinHandle<()>>,
+    since: SystemTime,
 }
 
 /// A launch that wants a connection.
@@ -66,7 +67,12 @@ impl Connection {
         let (told, progress) = watch::channel(Progress::default());
         let task = Task { ccid: ccid.clone(), acceptor, redial, work, requests, progress: told };
         let task = sockets.spawn(task.run());
-        Self { ccid, launches, progress, abort: task.abort_handle(), task: Mutex::new(task) }
+        Self { ccid, launches, progress, abort: task.abort_handle(), task: Mutex::new(task), since: SystemTime::now() }
+    }
+
+    /// When it was made.
+    pub(super) fn since(&self) -> SystemTime {
+        self.since
     }
 
     /// Resolves when there is a connection or the service cannot be reached; with none if this connection has ended.

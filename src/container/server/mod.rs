@@ -24,7 +24,10 @@ use tokio::runtime::Handle;
 
 use self::connection::Connection;
 use self::connection_info::ChaincodeServerInfo;
-use super::{Ccid, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use super::{
+    Ccid, ContainerState, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, StreamAcceptor, Vm,
+    VmError,
+};
 use crate::platforms::{CONNECTION, MAX_CONNECTION, read_file};
 
 /// How services are dialled.
@@ -154,5 +157,22 @@ impl Vm for ServerVm {
     /// A service that is gone is not this peer's illness.
     async fn health_check(&self) -> Result<(), VmError> {
         Ok(())
+    }
+
+    /// One that has no connection now is being dialled.
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
+        let connections = self.connections();
+        let status = |(ccid, connection): (&Ccid, &Arc<Connection>)| ContainerStatus {
+            ccid: ccid.clone(),
+            state: ContainerState::Starting,
+            since: connection.since(),
+            memory: None,
+        };
+        Ok(connections.iter().map(status).collect())
+    }
+
+    async fn logs(&self, ccid: &Ccid, _: LogRequest) -> Result<LogLines, VmError> {
+        self.connection(ccid)?;
+        Err(VmError::Other(format!("chaincode {ccid} is a service: its log is where it runs")))
     }
 }

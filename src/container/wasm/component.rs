@@ -15,6 +15,7 @@ use super::cache::ModuleCache;
 use super::capability::{self, Capability, Import};
 use super::componentize::{self, ComponentizeError};
 use super::instance::InstanceState;
+use super::recent::RecentLines;
 use crate::container::Ccid;
 use crate::platforms::{MAX_WASM_MODULE, PlatformError, WASM_MODULE, read_file};
 
@@ -56,6 +57,7 @@ pub struct WasmModule {
     digest: [u8; 32],
     config: BTreeMap<String, String>,
     pre: SystemChaincodePre<InstanceState>,
+    log: RecentLines,
 }
 
 /// Why a module cannot be loaded. The text is complete: a chain of sources would say it twice.
@@ -166,12 +168,17 @@ impl WasmModule {
         let linker = link(engine, &granted).map_err(wasmtime)?;
         let pre: InstancePre<InstanceState> = linker.instantiate_pre(&component).map_err(wasmtime)?;
         let pre = SystemChaincodePre::new(pre).map_err(wasmtime)?;
-        Ok(Self { digest, ccid: spec.ccid, config: spec.config, pre })
+        Ok(Self { digest, ccid: spec.ccid, config: spec.config, pre, log: RecentLines::default() })
     }
 
     /// Name and version.
     pub fn ccid(&self) -> &Ccid {
         &self.ccid
+    }
+
+    /// What its instances wrote last.
+    pub(super) fn log(&self) -> &RecentLines {
+        &self.log
     }
 
     /// SHA-256 of the file.

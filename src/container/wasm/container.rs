@@ -76,7 +76,6 @@ impl WasmContainer {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn module(&self) -> &Arc<WasmModule> {
         &self.module
     }

@@ -20,6 +20,7 @@ mod meter;
 mod output;
 mod permits;
 mod process;
+mod recent;
 mod transaction;
 
 use std::collections::HashMap;
@@ -45,7 +46,10 @@ pub use self::inspect::{InspectedImport, Inspection, inspect};
 pub use self::instance::{Blob, InstanceState};
 use self::permits::Permits;
 pub use self::transaction::Transaction;
-use super::{Ccid, ChaincodeStream, ContainerStatus, StartContainer, StopContainer, StreamAcceptor, Vm, VmError};
+use super::{
+    Ccid, ChaincodeStream, ContainerStatus, LogLines, LogRequest, StartContainer, StopContainer, StreamAcceptor, Vm,
+    VmError,
+};
 use crate::platforms::CodePackage;
 
 /// The wasm VM of a node.
@@ -285,6 +289,12 @@ impl Vm for WasmVm {
 
     async fn containers(&self) -> Result<Vec<ContainerStatus>, VmError> {
         Ok(lock(&self.containers).values().map(|container| container.status()).collect())
+    }
+
+    async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
+        let container = lock(&self.containers).get(ccid).cloned();
+        let container = container.ok_or_else(|| VmError::NotFound(ccid.container_name()))?;
+        Ok(container.module().log().read(request))
     }
 }
 

@@ -15,16 +15,16 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// One line into the peer's log. Past the limits the rest is dropped, which is said once.
-    pub(super) fn log(
+    /// One line into the peer's log; returns what went there. Past the limits the rest is dropped, which is said once.
+    pub(super) fn log<'a>(
         &self,
         chaincode: &str,
         txid: &str,
         budget: &Budget,
         limits: &Limits,
         level: Level,
-        message: &str,
-    ) {
+        message: &'a str,
+    ) -> Option<&'a str> {
         let before = budget.log_line();
         if before >= limits.log_lines {
             if before == limits.log_lines {
@@ -34,7 +34,7 @@ impl Output {
                     limits.log_lines
                 );
             }
-            return;
+            return None;
         }
         let mut end = message.len().min(limits.log_line);
         while !message.is_char_boundary(end) {
@@ -48,6 +48,7 @@ impl Output {
             Level::DEBUG => tracing::debug!(target: "chaincode", chaincode, txid, "{line}"),
             Level::TRACE => tracing::trace!(target: "chaincode", chaincode, txid, "{line}"),
         }
+        Some(line)
     }
 
     /// Standard error: its end is kept as the guest's last words.
@@ -93,7 +94,7 @@ mod tests {
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
         tracing::subscriber::with_default(subscriber, || {
             for line in lines {
-                Output::default().log("cc", "tx", budget, limits, Level::INFO, line);
+                let _ = Output::default().log("cc", "tx", budget, limits, Level::INFO, line);
             }
         });
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

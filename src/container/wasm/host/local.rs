@@ -107,7 +107,10 @@ impl InstanceState {
         let chaincode = &self.module.ccid().name;
         let (budget, limits) = (self.meter.budget(), self.meter.limits());
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            self.output.log(chaincode, &self.transaction.txid, budget, limits, level, line);
+            let txid = &self.transaction.txid;
+            if let Some(line) = self.output.log(chaincode, txid, budget, limits, level, line) {
+                self.module.log().push(format!("{level:5} {} {line}", txid.get(..8).unwrap_or(txid)));
+            }
         }
     }
 }
