@@ -181,7 +181,7 @@ async fn a_module_is_brought_about_and_upgraded_by_the_command_line() -> anyhow:
     std::fs::copy(guest_path("asset")?, module.join("users.wasm"))?;
     std::fs::write(
         scene.folder.path().join("collections.json"),
-        r#"[{"name":"secrets","policy":"OR('DevMSP.member')","requiredPeerCount":0,"maxPeerCount":0}]"#,
+        r#"[{"name":"secrets","policy":"OR('SampleOrg.member')","requiredPeerCount":0,"maxPeerCount":0}]"#,
     )?;
     let admin = scene.folder.path().join("data/development/users/Admin/msp");
     let admin = admin.to_str().context("a path of a test is text")?;
@@ -199,7 +199,7 @@ async fn a_module_is_brought_about_and_upgraded_by_the_command_line() -> anyhow:
     assert!(again.lines().last().is_some_and(|line| line.starts_with(refused)), "{again}");
 
     let instantiate = ["instantiate", "-n", "users", "-v", "1", "-C", "mychannel", "-c", r#"{"Args":["init"]}"#];
-    let more = ["-P", "OR('DevMSP.member')", "--collections-config", "collections.json", "--waitForEvent"];
+    let more = ["-P", "OR('SampleOrg.member')", "--collections-config", "collections.json", "--waitForEvent"];
     let instantiated = run(&[&instantiate[..], &more].concat()).await?;
     assert_eq!((instantiated.code, instantiated.stdout.as_str()), (Some(0), ""), "{instantiated:?}");
     assert!(instantiated.stderr.contains("Using default escc") && instantiated.stderr.contains("Using default vscc"));

@@ -109,23 +109,13 @@ pub enum DefinitionError {
     #[error("chaincode {0} not found")]
     NotFound(String),
     /// No package is installed here that instantiation policies could be compared with.
-    #[error("cannot retrieve package for chaincode {name}/{version}, error {cause}")]
-    NoPackage {
-        /// The chaincode.
-        name: String,
-        /// Its version.
-        version: String,
-        /// Why the package cannot be read.
-        cause: String,
-    },
-    /// The package that is installed here has another instantiation policy than the channel.
-    #[error("Instantiation policy mismatch for cc {name}/{version}")]
-    PolicyMismatch {
-        /// The chaincode.
-        name: String,
-        /// Its version.
-        version: String,
-    },
+    /// Names the chaincode as `name/version`, and says why.
+    #[error("cannot retrieve package for chaincode {0}")]
+    NoPackage(String),
+    /// The package of this chaincode (`name/version`) that is installed here has another instantiation policy than the
+    /// channel.
+    #[error("Instantiation policy mismatch for cc {0}")]
+    PolicyMismatch(String),
     /// The package that is installed here cannot be launched: it is not there, or not the one that was instantiated.
     #[error("could not get chaincode code: {0}")]
     Code(String),
@@ -137,7 +127,7 @@ pub enum DefinitionError {
 impl DefinitionError {
     /// Whether another endorser might not meet this failure.
     pub(super) fn is_local(&self) -> bool {
-        matches!(self, Self::NoPackage { .. } | Self::PolicyMismatch { .. } | Self::Code(_))
+        matches!(self, Self::NoPackage(_) | Self::PolicyMismatch(_) | Self::Code(_))
     }
 }
 

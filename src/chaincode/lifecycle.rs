@@ -104,16 +104,16 @@ impl Definitions for Lifecycle {
     }
 
     async fn check_instantiation_policy(&self, name: &str, definition: &ChaincodeData) -> Result<(), DefinitionError> {
-        let (name, version) = (name.to_owned(), definition.version.clone());
-        let package = match self.known(&Ccid::new(&*name, &*version)).await {
+        let version = &definition.version;
+        let package = match self.known(&Ccid::new(name, &**version)).await {
             Ok(package) => package,
             // Who starts chaincode by hand need not install it. (In Fabric he must, without code.)
             Err(_) if self.mode == ChaincodeMode::Dev => return Ok(()),
-            Err(cause) => return Err(DefinitionError::NoPackage { name, version, cause }),
+            Err(cause) => return Err(DefinitionError::NoPackage(format!("{name}/{version}, error {cause}"))),
         };
         match &package.instantiation_policy {
             Some(policy) if *policy != definition.instantiation_policy => {
-                Err(DefinitionError::PolicyMismatch { name, version })
+                Err(DefinitionError::PolicyMismatch(format!("{name}/{version}")))
             }
             _ => Ok(()),
         }

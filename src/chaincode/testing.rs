@@ -83,7 +83,7 @@ impl Definitions for Rules {
 
     async fn check_instantiation_policy(&self, name: &str, _: &ChaincodeData) -> Result<(), DefinitionError> {
         match name {
-            "foreign" => Err(DefinitionError::PolicyMismatch { name: name.into(), version: "1.0".into() }),
+            "foreign" => Err(DefinitionError::PolicyMismatch("foreign/1.0".into())),
             _ => Ok(()),
         }
     }

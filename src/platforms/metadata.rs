@@ -62,11 +62,12 @@ pub fn validate_metadata_file(name: &str, content: &[u8]) -> Result<(), Metadata
     if !is_index(name) {
         return Err(MetadataError::Place(misplaced(name)));
     }
-    let Ok(Value::Object(definition)) = serde_json::from_slice(content) else {
+    // Go takes `null` for an object without members.
+    let Ok(definition) = serde_json::from_slice::<Option<Map<String, Value>>>(content) else {
         return Err(MetadataError::Json(name.to_owned()));
     };
     let invalid = |reason| MetadataError::Definition { file: name.to_owned(), reason };
-    check_definition(&definition).map_err(invalid)
+    check_definition(&definition.unwrap_or_default()).map_err(invalid)
 }
 
 fn is_index(name: &str) -> bool {
@@ -220,6 +221,7 @@ mod tests {
             ("[]", format!("Index metadata file [{NAME}] is not a valid JSON")),
             ("{", format!("Index metadata file [{NAME}] is not a valid JSON")),
             ("{}", not("Index definition must include a \"fields\" definition")),
+            ("null", not("Index definition must include a \"fields\" definition")),
             (r#"{"index":[]}"#, not("Invalid entry, \"index\" must be a JSON")),
             (r#"{"index":{"fields":"a"}}"#, not("Expecting a JSON array of fields")),
             (r#"{"index":{"field":["a"]}}"#, not("Invalid Entry.  Entry field")),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use selvedge::container::docker::{Endpoint, Names};
 use selvedge::container::{Ccid, StopContainer, Vm};
-use selvedge::testing::{PrivateEngine, TlsAuthority, TlsPair, TlsPurpose, docker_engine, program_image};
+use selvedge::testing::{PrivateEngine, TlsAuthority, TlsPair, TlsPurpose};
 use selvedge::tls::{ClientTls, Identity, NamedFile, Roots};
 use tokio::net::{TcpListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::fixture::{Peer, SHELL, request, shells, vm};
+use crate::fixture::{Peer, request, shells, vm};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_engine_every_request_says_what_is_missing() -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ async fn without_an_engine_every_request_says_what_is_missing() -> anyhow::Resul
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
     for endpoint in [Endpoint::Unix(socket), Endpoint::Tcp(nobody)] {
         let shown = endpoint.to_string();
-        let vm = vm(endpoint, &names, folder.path(), shells("none".into())?)?;
+        let vm = vm(endpoint, &names, folder.path(), shells()?)?;
         let ccid = Ccid::new("mycc", "1.0");
         for error in [
             vm.open().await.map(drop).map_err(|error| error.to_string()),
@@ -44,7 +44,7 @@ async fn without_an_engine_every_request_says_what_is_missing() -> anyhow::Resul
         assert!(health.is_err_and(|error| error.starts_with("failed to ") && error.contains(" Docker daemon: ")));
         assert_eq!(vm.last_output(&ccid).await, "");
     }
-    let off = vm(Endpoint::Off, &names, folder.path(), shells("none".into())?)?;
+    let off = vm(Endpoint::Off, &names, folder.path(), shells()?)?;
     let refused = off.start(&Ccid::new("mycc", "1.0"), request("exit 0")).await.map_err(|error| error.to_string());
     assert!(refused.is_err_and(|error| error.contains("vm.endpoint is empty")));
     Ok(())
@@ -96,7 +96,7 @@ async fn an_engine_behind_tls_is_believed_under_the_given_authority_only() -> an
         let identity = Identity::load(&NamedFile::new("cert", &pair.certificate), &NamedFile::new("key", &pair.key))?;
         let tls = ClientTls::new(Roots::load("ca", &[NamedFile::new("ca", roots)])?, Some(&identity))?;
         let endpoint = Endpoint::Tls(address.clone(), Box::new(tls.http1()));
-        vm(endpoint, &peer.names, peer.folder.path(), shells("none".into())?)
+        vm(endpoint, &peer.names, peer.folder.path(), shells()?)
     };
     let ccid = Ccid::new("mycc", "1.0");
     peer.vm.start(&ccid, request("exit 0")).await.context("makes the image")?;

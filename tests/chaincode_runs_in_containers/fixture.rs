@@ -1,11 +1,13 @@
 //! Peers at an engine, and what their containers run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use bollard::query_parameters::{ListContainersOptions, ListImagesOptions, RemoveImageOptions};
 use bytes::Bytes;
 use selvedge::container::docker::{
@@ -13,8 +15,12 @@ use selvedge::container::docker::{
 };
 use selvedge::container::{Ccid, StartContainer, Vm};
 use selvedge::platforms::{BuildPlan, CodePackage, Packaging, Platform};
-use selvedge::testing::{DockerEngine, docker_engine, program_image};
+use selvedge::testing::{DockerEngine, docker_engine};
 use tempfile::TempDir;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub(crate) const SHELL: &str = "/bin/sh";
 const PROGRAMS: [&str; 4] = [SHELL, "/bin/cat", "/bin/mkdir", "/bin/sleep"];
@@ -40,15 +46,14 @@ impl Peer {
     }
 
     pub(crate) async fn named(engine: DockerEngine, names: Names) -> anyhow::Result<Self> {
-        let base = program_image(&engine, Path::new(SHELL)).await?;
         let folder = tempfile::tempdir()?;
-        let vm = vm(at(&engine), &names, folder.path(), shells(base)?)?;
+        let vm = vm(at(&engine), &names, folder.path(), shells()?)?;
         Ok(Self { engine, vm, names, folder })
     }
 
     /// Another run of the same peer.
     pub(crate) fn again(&self) -> anyhow::Result<DockerVm> {
-        vm(at(&self.engine), &self.names, self.folder.path(), shells("none".into())?)
+        vm(at(&self.engine), &self.names, self.folder.path(), shells()?)
     }
 
     /// Its containers, those that ended among them.
@@ -98,16 +103,21 @@ pub(crate) fn vm(endpoint: Endpoint, names: &Names, folder: &Path, planner: Plan
     Ok(DockerVm::new(config, DockerMetrics::default()))
 }
 
-/// Images of the shell on `base`, which need no builder.
-pub(crate) fn shells(base: String) -> anyhow::Result<Planner> {
+/// Images of nothing but the shell, which need no builder.
+pub(crate) fn shells() -> anyhow::Result<Planner> {
     let mut tar = tar::Builder::new(Vec::new());
-    for program in PROGRAMS {
-        tar.append_path_with_name(std::fs::canonicalize(program)?, program.trim_start_matches('/'))?;
+    let listed = Command::new("ldd").args(PROGRAMS).output().context("cannot run ldd")?;
+    let listed = String::from_utf8(listed.stdout)?;
+    // `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)`, and what loads it without an arrow.
+    let libraries: BTreeSet<_> = listed.split_whitespace().filter(|word| word.starts_with('/')).collect();
+    let libraries = libraries.into_iter().filter(|path| !path.ends_with(':'));
+    for file in libraries.chain(PROGRAMS) {
+        tar.append_path_with_name(std::fs::canonicalize(file)?, file.trim_start_matches('/'))?;
     }
     let shell = Bytes::from(tar.into_inner()?);
     Ok(Arc::new(move |_: &CodePackage, _: &Ccid| {
         let packaging = Packaging::Files(shell.clone());
-        Ok(BuildPlan { dockerfile: format!("FROM {base}\nADD binpackage.tar /"), packaging })
+        Ok(BuildPlan { dockerfile: "FROM scratch\nADD binpackage.tar /".to_owned(), packaging })
     }))
 }
 
@@ -145,4 +155,46 @@ pub(crate) async fn builder_image(peer: &Peer) -> anyhow::Result<String> {
     peer.vm.start(&ccid, request("exit 0")).await?;
     peer.vm.wait(&ccid).await?;
     Ok(peer.names.image(&ccid)?)
+}
+
+/// What the containers of this process write to the log, sorted.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Log {
+    pub(crate) fn install() -> anyhow::Result<Self> {
+        let log = Self::default();
+        tracing_subscriber::registry().with(log.clone()).try_init()?;
+        Ok(log)
+    }
+
+    pub(crate) fn of(&self, container: &str) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines: Vec<_> =
+            lines.iter().filter(|(name, _)| name == container).map(|(_, line)| line.clone()).collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        #[derive(Default)]
+        struct Fields(HashMap<&'static str, String>);
+        impl Visit for Fields {
+            fn record_str(&mut self, field: &Field, value: &str) {
+                self.0.insert(field.name(), value.to_owned());
+            }
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                self.0.insert(field.name(), format!("{value:?}"));
+            }
+        }
+        if event.metadata().target() == "peer::chaincode" && *event.metadata().level() == Level::INFO {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            let mut field = |name| fields.0.remove(name).unwrap_or_default();
+            let line = (field("container"), field("message"));
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    }
 }

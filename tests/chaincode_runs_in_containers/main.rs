@@ -4,11 +4,12 @@
 mod engines;
 mod fixture;
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use bollard::query_parameters::InspectContainerOptions;
-use selvedge::container::{Ccid, StartContainer, StopContainer, Vm, VmError};
+use selvedge::container::{Ccid, ContainerState, LogRequest, StartContainer, StopContainer, Vm, VmError};
+use tokio_stream::StreamExt;
 
 use crate::fixture::{Peer, at, builder_image, built_by, code, request, vm};
 
@@ -136,5 +137,57 @@ async fn containers_of_an_earlier_run_are_removed_and_those_of_others_stay() -> 
     let kept = StopContainer { keep_container: true, ..StopContainer::default() };
     let _ = other.vm.stop(&theirs, kept).await;
     peer.vm.start(&theirs, request("sleep 600")).await?;
+    peer.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_listed_read_and_removed_with_its_image() -> anyhow::Result<()> {
+    let peer = Peer::new().await?;
+    let (runs, ended) = (Ccid::new("runs", "1.0"), Ccid::new("ended", "1.0"));
+    let before = SystemTime::now() - Duration::from_secs(2);
+    peer.vm.start(&runs, request("echo one; echo two; sleep 600")).await?;
+    peer.vm.start(&ended, request("exit 3")).await?;
+    peer.vm.wait(&ended).await?;
+
+    let mut listed = peer.vm.containers().await?;
+    listed.sort_by(|one, other| one.ccid.cmp(&other.ccid));
+    let states: Vec<_> = listed.iter().map(|listed| (listed.ccid.clone(), listed.state)).collect();
+    assert_eq!(states, [(ended.clone(), ContainerState::Exited(3)), (runs.clone(), ContainerState::Running)]);
+    assert!(listed.iter().all(|listed| listed.since > before), "{listed:?}");
+    assert!(listed[0].memory.is_none() && listed[1].memory.is_some_and(|bytes| bytes > 0), "{listed:?}");
+
+    let mut lines = peer.vm.logs(&runs, LogRequest { tail: 1, follow: true }).await?;
+    assert_eq!(lines.next().await.context("there is a line")??, "two");
+    let all = peer.vm.logs(&runs, LogRequest { tail: 10, follow: false }).await?;
+    assert_eq!(all.collect::<Result<Vec<_>, _>>().await?, ["one", "two"]);
+    peer.vm.stop(&runs, StopContainer::default()).await?;
+    assert!(lines.next().await.is_none(), "a log ends with its container");
+    let none = peer.vm.logs(&runs, LogRequest { tail: 1, follow: false }).await.map(drop);
+    assert_eq!(none.map_err(|error| error.to_string()), Err("runs-1.0 not found".to_owned()));
+
+    peer.vm.remove(&ended).await?;
+    peer.vm.remove(&runs).await?;
+    assert_eq!(peer.containers().await?, 0);
+    for ccid in [&runs, &ended] {
+        let image = peer.names.image(ccid)?;
+        assert!(peer.engine.client.inspect_image(&image).await.is_err(), "{image} is there");
+    }
+    peer.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_container_writes_is_logged_under_its_name() -> anyhow::Result<()> {
+    let log = fixture::Log::install()?;
+    let peer = Peer::new().await?;
+    let ccid = Ccid::new("mycc", "1.0");
+    peer.vm.start(&ccid, request("echo $GREETING; echo more >&2; printf end")).await?;
+    peer.vm.wait(&ccid).await?;
+    let container = peer.names.container(&ccid);
+    let began = Instant::now();
+    // The engine sends the two streams in any order.
+    while !["end", "hello", "more"].into_iter().eq(log.of(&container).iter().map(String::as_str)) {
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(10), "logged: {:?}", log.of(&container));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     peer.end().await
 }

@@ -6,13 +6,12 @@
 
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{ChannelHeader, Envelope, HeaderType, Payload};
-use selvedge_proto::protos::{
-    CdsData, ChaincodeDeploymentSpec, ChaincodeId, ChaincodeInput, SignedCdsData, SignedChaincodeDeploymentSpec,
-};
+use selvedge_proto::common::Envelope;
+use selvedge_proto::protos::{CdsData, ChaincodeDeploymentSpec, ChaincodeId, ChaincodeInput, SignedCdsData};
 use sha2::{Digest, Sha256};
 
 use super::PackageError;
+use super::owners::signed_spec;
 use crate::platforms::{CodePackage, Platform, UnknownPlatform};
 
 /// A package.
@@ -76,12 +75,7 @@ impl ChaincodePackage {
 
     fn signed(bytes: &Bytes) -> Result<Self, PackageError> {
         let envelope = Envelope::decode(bytes.clone()).map_err(|_| PackageError::NoEnvelope)?;
-        let payload = Payload::decode(envelope.payload)?;
-        let header = ChannelHeader::decode(payload.header.ok_or(PackageError::NoHeader)?.channel_header)?;
-        let signed = SignedChaincodeDeploymentSpec::decode(payload.data)?;
-        if header.r#type != HeaderType::ChaincodePackage as i32 {
-            return Err(PackageError::EnvelopeType);
-        }
+        let signed = signed_spec(&envelope)?;
         let spec_bytes = signed.chaincode_deployment_spec;
         let spec = ChaincodeDeploymentSpec::decode(spec_bytes.clone());
         let mut package = Self::of(spec.map_err(|_| PackageError::NoSignedDeploymentSpec)?, spec_bytes)?;

@@ -7,7 +7,6 @@ mod collections;
 #[cfg(test)]
 mod tests;
 
-use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -97,7 +96,7 @@ impl Deployment {
         let creator = self.authenticator.authenticate(&realm, &creator, &signed.proposal_bytes, &signed.signature);
         // Who cannot be told has not signed, and the policy finds nobody.
         let creator = creator.inspect_err(|cause| tracing::debug!(%cause, "signature not counted")).ok();
-        policy.evaluate(creator.as_ref().map_or(&[], slice::from_ref)).map_err(DeploymentError::Violation)
+        policy.evaluate(creator.as_slice()).map_err(DeploymentError::Violation)
     }
 
     /// Whether the members of each collection in a marshalled `CollectionConfigPackage` can be told (Fabric:

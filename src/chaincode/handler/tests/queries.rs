@@ -109,8 +109,9 @@ async fn iterators_that_nobody_closes_are_bounded_and_the_transaction_ends_there
         "10000 query iterators are open, the most that one execution may have: close those that are no longer read";
     assert_eq!(refused, format!("GET_HISTORY_FOR_KEY failed: transaction ID: open: {reason}"));
     // No endorser of another make fails there, so nothing may come of it.
+    cc.complete(&tx, "all is well");
     let failed = outcome(execution).await.unwrap_err();
-    assert_eq!(failed, format!("failed to execute transaction open: error sending: {reason}"));
+    assert!(failed.ends_with(reason), "{failed}");
 }
 
 #[tokio::test]
