@@ -82,9 +82,7 @@ async fn go(peer: &DockerPeer, engine: &mut PrivateEngine, disk: &SmallDisk) -> 
     for _ in 0..2 {
         let text = told(peer, "instantiate", "1").await?;
         let expected = format!("cannot connect to Docker endpoint {} (vm.endpoint)", engine.endpoint());
-        ensure!(
-            text.contains("could not launch chaincode asset:1: error starting container: error starting container: ")
-        );
+        ensure!(text.contains("msg error starting container: error starting container: "), "{text}");
         ensure!(text.contains(&expected), "{expected} is not in {text}");
     }
     let log = peer.node().log()?;
@@ -107,14 +105,21 @@ async fn go(peer: &DockerPeer, engine: &mut PrivateEngine, disk: &SmallDisk) -> 
     let after = peer.containers(&docker).await?;
     ensure!(before.len() == 1 && after.len() == 1 && after[0].running, "{before:?}, {after:?}");
 
+    // It is stopped, and takes the chaincode along: a call says so, and the next one after its start is served.
+    engine.stop()?;
+    let query = ["chaincode", "query", "-C", "mychannel", "-n", "asset", "-c", READ];
+    let text = peer.run(&query).await?.stderr;
+    let expected =
+        "could not launch chaincode asset:1: error starting container: error starting container: cannot connect";
+    ensure!(text.contains(expected), "{expected} is not in {text}");
+    engine.start().await?;
+    ensure!(peer.query("asset", READ).await? == RECORD);
+
     // Its disk is full: the image of a new version cannot be built, and the old version serves on.
     peer.install("asset", "2", Code::Rust(&program)).await?;
     let filler = disk.fill()?;
     let text = told(peer, "upgrade", "2").await?;
-    ensure!(
-        text.contains("could not launch chaincode asset:2: ") && text.contains("no space left on device"),
-        "{text}"
-    );
+    ensure!(text.contains("msg error starting container: ") && text.contains("no space left on device"), "{text}");
     ensure!(peer.query("asset", READ).await? == RECORD);
     std::fs::remove_file(filler)?;
     peer.deploy("upgrade", "asset", "2", INIT).await?;

@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use selvedge::testing::{
     Code, DockerEngine, DockerPeer, DockerSetting, TlsAuthority, TlsPurpose, docker_engine, node_image, static_program,
 };
@@ -23,9 +21,9 @@ struct Failure {
 const EXITS: Failure = Failure {
     name: "exits",
     dependencies: "{}",
-    script: "console.log('looking for the database'); console.error('there is no database'); process.exitCode = 3;",
+    script: "console.error('looking for the database'); console.error('there is no database'); process.exitCode = 3;",
     told: &[
-        "could not launch chaincode exits:1: chaincode registration failed: container exited with 3",
+        "msg chaincode registration failed: container exited with 3",
         "looking for the database",
         "there is no database",
     ],
@@ -37,8 +35,8 @@ const FAILURES: [Failure; 4] = [
         dependencies: r#"{"missing": "file:./missing.tgz"}"#,
         script: "",
         told: &[
-            "could not launch chaincode unbuildable:1: error starting container: error starting container: Failed to generate \
-             platform-specific docker build: Error returned from build: ",
+            "msg error starting container: error starting container: Failed to generate platform-specific docker build: Error \
+             returned from build: ",
             "missing.tgz",
         ],
     },
@@ -48,15 +46,15 @@ const FAILURES: [Failure; 4] = [
         name: "misnamed",
         dependencies: "{}",
         script: "run({ CORE_CHAINCODE_ID_NAME: 'exits:1' });",
-        told: &["could not launch chaincode misnamed:1: chaincode registration failed: ", "exits:1"],
+        told: &["msg chaincode registration failed: container exited with ", "belongs to a different chaincode"],
     },
     // The same with a certificate of somebody else's.
     Failure {
         name: "uncertified",
         dependencies: "{}",
-        script: "run({ CORE_TLS_CLIENT_CERT_PATH: '/usr/local/src/other.crt', CORE_TLS_CLIENT_KEY_PATH: \
+        script: "run({ CORE_TLS_CLIENT_CERT_FILE: '/usr/local/src/other.crt', CORE_TLS_CLIENT_KEY_FILE: \
                  '/usr/local/src/other.key' });",
-        told: &["could not launch chaincode uncertified:1: chaincode registration failed: container exited with "],
+        told: &["msg chaincode registration failed: container exited with "],
     },
 ];
 
@@ -89,10 +87,7 @@ impl Failure {
         std::fs::write(folder.join("index.js"), format!("{RUN}{}", self.script))?;
         if self.script.starts_with("run") {
             std::fs::copy(static_program("asset")?, folder.join("program"))?;
-            let pair = TlsAuthority::new(&folder, "ca")?.issue("other", &["other"], TlsPurpose::Both)?;
-            for file in [pair.certificate, pair.key] {
-                std::fs::write(&file, BASE64_STANDARD.encode(std::fs::read(&file)?))?;
-            }
+            TlsAuthority::new(&folder, "ca")?.issue("other", &["other"], TlsPurpose::Both)?;
         }
         Ok(folder)
     }
@@ -143,7 +138,7 @@ async fn end(mut peer: DockerPeer, engine: &DockerEngine, id: &str) -> anyhow::R
     let left = peer.containers(engine).await?;
     peer.stop().await?;
     engine.remove_images(&format!("dev-{id}-")).await?;
-    assert_eq!(left, []);
+    anyhow::ensure!(left.is_empty(), "containers are left: {left:?}");
     Ok(())
 }
 
@@ -167,8 +162,9 @@ async fn every_cause_has_its_text() -> anyhow::Result<()> {
     }
     // A failure is not remembered: the same chaincode is launched again, and fails again.
     let again = EXITS.instantiate(&peer).await;
-    end(peer, &engine, &id).await?;
+    let ended = end(peer, &engine, &id).await;
     assert!(wrong.is_empty(), "{}\nthe node's log:\n{log}", wrong.join("\n"));
+    ended?;
     assert!(again?.contains("container exited with 3"));
     Ok(())
 }
@@ -184,8 +180,7 @@ async fn chaincode_that_never_registers_is_given_up() -> anyhow::Result<()> {
     let (first, second) = (SILENT.instantiate(&peer).await, SILENT.instantiate(&peer).await);
     end(peer, &engine, &id).await?;
     for told in [first?, second?] {
-        let text =
-            "could not launch chaincode silent:1: timeout expired while starting chaincode silent:1 for transaction";
+        let text = "msg timeout expired while starting chaincode silent:1 for transaction";
         assert!(told.contains(text), "{told}");
     }
     Ok(())

@@ -152,8 +152,8 @@ pub enum LaunchError {
     Timeout {
         /// The chaincode.
         id: String,
-        /// The end of what it wrote; may be empty.
-        output: String,
+        /// The end of what it wrote; may be empty. Boxed, because this error is part of many.
+        output: Box<str>,
     },
     /// The launch ended without an outcome: the peer is going down, or a VM panicked.
     #[error("the launch of chaincode {0} was abandoned")]
@@ -191,7 +191,7 @@ pub enum RegistrationError {
         /// What it left with.
         code: i32,
         /// The end of what it wrote; may be empty.
-        output: String,
+        output: Box<str>,
     },
     /// Nobody knows whether the container ended.
     #[error("failed to wait on container exit: {0}")]

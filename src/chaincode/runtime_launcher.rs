@@ -73,7 +73,7 @@ impl Launch {
             () = tokio::time::sleep(self.launcher.startup_timeout) => {
                 self.launcher.metrics.launch_timed_out(&self.id);
                 let output = self.launcher.runtime.last_output(&self.info).await;
-                self.state.fail(LaunchError::Timeout { id: self.id.clone(), output });
+                self.state.fail(LaunchError::Timeout { id: self.id.clone(), output: output.into() });
                 None
             }
         };
@@ -105,7 +105,9 @@ impl Launch {
             return error;
         }
         LaunchError::Registration(match runtime.wait(&self.info).await {
-            Ok(code) => RegistrationError::Exited { code, output: self.launcher.runtime.last_output(&self.info).await },
+            Ok(code) => {
+                RegistrationError::Exited { code, output: self.launcher.runtime.last_output(&self.info).await.into() }
+            }
             Err(error @ VmError::Terminated { .. }) => RegistrationError::Terminated(Arc::new(error)),
             Err(error) => RegistrationError::Wait(Arc::new(error)),
         })
