@@ -128,13 +128,14 @@ fn wanted(lines: usize, follow: bool) -> LogsOptions {
     LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), follow, ..LogsOptions::default() }
 }
 
-/// Removes an image, if it is there.
+/// Removes an image; says whether it was there.
 ///
 /// # Errors
 /// The engine's, for instance when a container uses it.
-pub(super) async fn remove_image(engine: &Docker, image: &str) -> Result<(), DockerError> {
+pub(super) async fn remove_image(engine: &Docker, image: &str) -> Result<bool, DockerError> {
     match engine.remove_image(image, None::<RemoveImageOptions>, None).await.map_err(DockerError::from) {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
     }
 }
