@@ -82,9 +82,7 @@ async fn go(peer: &DockerPeer, engine: &mut PrivateEngine, disk: &SmallDisk) -> 
     for _ in 0..2 {
         let text = told(peer, "instantiate", "1").await?;
         let expected = format!("cannot connect to Docker endpoint {} (vm.endpoint)", engine.endpoint());
-        ensure!(
-            text.contains("could not launch chaincode asset:1: error starting container: error starting container: ")
-        );
+        ensure!(text.contains("msg error starting container: error starting container: "), "{text}");
         ensure!(text.contains(&expected), "{expected} is not in {text}");
     }
     let log = peer.node().log()?;

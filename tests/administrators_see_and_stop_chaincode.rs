@@ -7,7 +7,7 @@ use anyhow::Context;
 use prost::Message;
 use selvedge::client::create_signed_envelope;
 use selvedge::msp::Signer;
-use selvedge::testing::{CommandLine, NativeChaincode, TestPeer};
+use selvedge::testing::{CommandLine, Deployment, NativeChaincode, TestPeer, guest_path, wasm_package};
 use selvedge_proto::Timestamp;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use selvedge_proto::containers::containers_client::ContainersClient;
@@ -26,7 +26,7 @@ fn stop(chaincode: &str) -> Operation {
 }
 
 fn signed(operation: &Operation, signer: &dyn Signer) -> Envelope {
-    create_signed_envelope(HeaderType::PeerAdminOperation, "", operation, signer).unwrap()
+    create_signed_envelope(HeaderType::PeerAdminOperation, "", operation, signer).expect("a key that signs")
 }
 
 /// What an administrator asked for an hour ago.
@@ -42,7 +42,7 @@ fn stale(operation: &Operation, signer: &dyn Signer) -> Envelope {
         signature_header: signature_header.encode_to_vec().into(),
     };
     let payload = Payload { header: Some(header), data: operation.encode_to_vec().into() }.encode_to_vec();
-    Envelope { signature: signer.sign(&payload).unwrap(), payload: payload.into() }
+    Envelope { signature: signer.sign(&payload).expect("a key that signs"), payload: payload.into() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +76,38 @@ async fn only_an_administrators_fresh_request_is_answered() -> anyhow::Result<()
     let refusal = client.stop(signed(&stop(&qscc), &*admin)).await.unwrap_err();
     assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal}");
     assert_eq!(client.list(signed(&list(), &*admin)).await?.into_inner().chaincodes, chaincodes, "nothing was stopped");
+    peer.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chaincode_in_the_sandbox_is_stopped_read_and_launched_again() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    let command = CommandLine::new(PROGRAM, folder.path(), peer.node().peer_address().to_string());
+    let package = wasm_package("mischief", "1.0", &std::fs::read(guest_path("mischief")?)?, &[])?;
+    let installed = peer.install(&package).await?;
+    anyhow::ensure!(installed.status == 200, "{installed:?}");
+    peer.instantiate(&Deployment::new("mischief", "1.0")).await?;
+
+    let row = async || -> anyhow::Result<Option<String>> {
+        let (table, _) = command.done(&["chaincode", "ps"]).await?;
+        Ok(table.lines().find(|row| row.starts_with("mischief:1.0")).map(str::to_owned))
+    };
+    let shown = row().await?.context("it runs")?;
+    assert!(shown.contains("SYSTEM  ready"), "{shown}");
+    let client = peer.client().await?;
+    client.query("mischief", &["log", "3", "5"]).await?;
+    let (lines, _) = command.done(&["chaincode", "logs", "mischief:1.0", "--tail", "2"]).await?;
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert!(lines.lines().all(|line| line.starts_with("INFO ")), "{lines}");
+
+    let refusal = command.refusal(&["chaincode", "rm", "mischief:1.0"], &[]).await?;
+    assert!(refusal.contains("stop it first"), "{refusal}");
+    command.done(&["chaincode", "stop", "mischief:1.0"]).await?;
+    assert_eq!(row().await?, None, "it was stopped");
+    client.query("mischief", &["log", "1", "5"]).await?;
+    assert!(row().await?.is_some(), "a call launched it again");
     peer.stop().await;
     Ok(())
 }

@@ -3,11 +3,12 @@
 //! Times on a shared machine drift, so the rows of a comparison take turns, and medians over the turns are shown. The
 //! parts: `transactions`, `grpc`, `proposals`, `budget` (of a proposal), `signatures`, `launch`, `memory`, and of the ledger
 //! `queries` (rich ones), `commit`, `simulation` (while blocks are committed), `replay` (and opening), `open` (of a gigabyte,
-//! after a kill); all of them without an argument.
+//! after a kill), `docker` (launches by language, a large package); all of them without an argument.
 
 mod budget;
 mod canned;
 mod commit;
+mod docker;
 mod grpc;
 mod launch;
 mod load;
@@ -73,6 +74,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("replay") {
         replay::run()?;
+    }
+    if wanted("docker") {
+        docker::run()?;
     }
     if wanted("open") {
         reopen::run()?;

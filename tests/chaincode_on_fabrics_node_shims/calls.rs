@@ -153,7 +153,7 @@ fn pages(shim: Shim) -> Vec<Call> {
             r#"[["pair","b","1"],["pair","b","3"],["pair","b","5"]] | q[~pair~b~..~pair~b~^ 3 listed all]"#,
         ),
         ask(&["compositePage", "2", "", "pair"], r#"[["a-0","a-2"],2,["","pair","a","4",""]]"#),
-        ask(&["compositePage", "9", "\0pair\0a\04\0", "pair"], r#"[["a-4","b-1","b-3","b-5"],4,[""]]"#),
+        ask(&["compositePage", "9", "\0pair\0a\u{0}4\0", "pair"], r#"[["a-4","b-1","b-3","b-5"],4,[""]]"#),
     ]
 }
 

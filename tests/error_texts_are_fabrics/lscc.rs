@@ -64,6 +64,8 @@ fn genesis(channel: &str, names: &[&str]) -> anyhow::Result<Block> {
     let mut config = recorded.config;
     let groups = config.channel_group.as_mut().map(|root| &mut root.groups);
     let application = groups.and_then(|groups| groups.get_mut("Application")).expect("an application group");
+    // They need V1_2.
+    application.values.remove("ACLs");
     let capabilities = names.iter().map(|name| ((*name).to_owned(), Capability {})).collect();
     let value = application.values.get_mut("Capabilities").expect("capabilities");
     value.value = Capabilities { capabilities }.encode_to_vec().into();

@@ -115,8 +115,11 @@ impl OurEngine {
     }
 
     fn spawn(&mut self, settings: &Path) -> Result<()> {
-        // Of a process that was killed: the number may be somebody else's by now.
-        let _ = fs::remove_file(self.run.join("pid"));
+        // Of one that was killed, whose containerd has died with it: the numbers may be somebody else's by now, or of
+        // processes that nobody has waited for.
+        for left in ["pid", "exec/containerd/containerd.pid"] {
+            let _ = fs::remove_file(self.run.join(left));
+        }
         let mut dockerd = Command::new("dockerd");
         let option = |name: &str, value: &Path| {
             let mut option = OsString::from(name);

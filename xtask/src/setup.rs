@@ -63,7 +63,7 @@ impl Workspace {
 
     /// The asset chaincode as a program that needs no library: what runs in an image that holds nothing else.
     pub(crate) fn build_static(&self) -> Result<PathBuf> {
-        let flags = ["--", "-C", "target-feature=+crt-static"];
+        let flags = ["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
         run(self.cargo(&["rustc", "--release", "--locked", "-p", "asset", "--bin", "asset"]).args(NATIVE).args(flags))?;
         let (built, kept) = (self.release().join("asset"), self.release().join("static/asset"));
         // The next build puts another program in its place.

@@ -84,3 +84,75 @@ impl Installer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::endorser::fixture::Sccs;
+    use crate::testing::chaincode_package;
+
+    const FILES: &[(&str, &str)] = &[("src/package.json", "{}")];
+
+    struct Told(mpsc::Sender<String>);
+
+    impl InstallListener for Told {
+        fn installed(&self, package: &ChaincodePackage) {
+            self.0.send(format!("{}:{}", package.name(), package.version())).unwrap();
+        }
+    }
+
+    fn installer() -> (tempfile::TempDir, Installer, mpsc::Receiver<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(PackageStore::open(&folder.path().join("chaincodes")).unwrap());
+        let (told, heard) = mpsc::channel();
+        let listener: Arc<dyn InstallListener> = Arc::new(Told(told));
+        (folder, Installer::new(store, Arc::new(Sccs), [listener]), heard)
+    }
+
+    #[tokio::test]
+    async fn an_install_that_nobody_waits_for_is_finished() {
+        let (_folder, installer, heard) = installer();
+        let package = chaincode_package("cc", "1", FILES).unwrap();
+        let mut installing = Box::pin(installer.install(package));
+        let begun = std::future::poll_fn(|context| Poll::Ready(installing.as_mut().poll(context).is_pending()));
+        assert!(begun.await, "it is under way");
+        drop(installing);
+        assert_eq!(heard.recv_timeout(Duration::from_secs(60)).unwrap(), "cc:1");
+        assert_eq!(installer.store.get("cc", "1").unwrap().name(), "cc", "who is told finds it there");
+    }
+
+    #[tokio::test]
+    async fn of_two_installs_of_a_package_one_succeeds_and_is_told() {
+        let (_folder, installer, heard) = installer();
+        let package = chaincode_package("cc", "1", FILES).unwrap();
+        let (one, other) = tokio::join!(installer.install(package.clone()), installer.install(package));
+        assert_eq!(usize::from(one.is_ok()) + usize::from(other.is_ok()), 1);
+        let refused = one.and(other).unwrap_err().to_string();
+        assert!(refused.starts_with("error installing chaincode code cc:1(chaincode "), "{refused}");
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["cc:1"]);
+    }
+
+    #[tokio::test]
+    async fn the_first_check_that_fails_is_told_and_nothing_is_written() {
+        let (_folder, installer, heard) = installer();
+        let refusal = async |name: &str, version: &str, files: &[(&str, &str)]| {
+            let package = chaincode_package(name, version, files).unwrap();
+            installer.install(package).await.unwrap_err().to_string()
+        };
+        let (bad_index, stray) = (("META-INF/statedb/a.json", ""), ("elsewhere", ""));
+        assert!(refusal("-", "/", &[]).await.starts_with("invalid chaincode name '-'"));
+        assert!(refusal("lscc", "/", &[]).await.starts_with("invalid chaincode version '/'"));
+        let text = "cannot install: lscc is the name of a system chaincode";
+        assert_eq!(refusal("lscc", "1", &[bad_index]).await, text);
+        let text = refusal("cc", "1", &[stray, bad_index]).await;
+        assert!(text.starts_with("invalid state database artifact: metadata file path must include"), "{text}");
+        assert_eq!(refusal("cc", "1", &[stray]).await, "illegal file detected in payload: \"elsewhere\"");
+        let text = "no package.json found at the root of the chaincode package";
+        assert_eq!(refusal("cc", "1", &[("src/index.js", "")]).await, text);
+        assert_eq!((installer.store.list().unwrap(), heard.try_recv().ok()), (Vec::new(), None));
+    }
+}

@@ -144,6 +144,7 @@ impl DockerPeer {
             let (language, path) = match code {
                 Code::Node(path) => ("node", path),
                 Code::Rust(path) => ("rust", path),
+                Code::Wasm(path) => ("wasm", path),
             };
             let brings_modules = path.join("node_modules").is_dir();
             let path = path.to_str().context("a path of a test is text")?;
@@ -222,4 +223,6 @@ pub enum Code<'a> {
     Node(&'a Path),
     /// A static program.
     Rust(&'a Path),
+    /// A module, which runs in no container.
+    Wasm(&'a Path),
 }

@@ -49,9 +49,11 @@ impl PrivateEngine {
     pub fn start(&mut self) -> Boxed<'_, anyhow::Result<DockerEngine>> {
         Box::pin(async move {
             let place = |name: &str| self.folder.join(name).display().to_string();
-            // Of one that was killed: its number may be somebody else's by now.
-            let _ = fs::remove_file(place("pid"));
-            let _ = fs::remove_file(place("exec/containerd/containerd.pid"));
+            // Of one that was killed, whose containerd has died with it: the numbers may be somebody else's by now, or of
+            // processes that nobody has waited for.
+            for left in ["pid", "exec/containerd/containerd.pid"] {
+                let _ = fs::remove_file(place(left));
+            }
             let name = self.folder.file_name().unwrap_or_default().to_string_lossy().replace('.', "");
             let mut dockerd = Command::new("dockerd");
             dockerd

@@ -218,7 +218,10 @@ class Kv {
 
 // example02 of Fabric, as far as it was asked.
 class Example02 {
-    async Init() {
+    async Init(stub) {
+        const [, a, ofA, b, ofB] = stub.getStringArgs();
+        await stub.putState(a, Buffer.from(ofA));
+        await stub.putState(b, Buffer.from(ofB));
         return shim.success();
     }
 
