@@ -172,6 +172,10 @@ impl OurEngine {
         while pid.exists() && started.elapsed() < PATIENCE {
             thread::sleep(PAUSE);
         }
+        // dockerd leaves the network namespace of containers on the host's network mounted.
+        for namespace in fs::read_dir(self.run.join("exec/netns")).into_iter().flatten().flatten() {
+            works(Command::new("umount").arg(namespace.path()));
+        }
         fs::remove_dir_all(&self.run).with_context(|| format!("cannot remove {}", self.run.display()))
     }
 }
