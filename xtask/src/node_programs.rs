@@ -32,7 +32,8 @@ pub(crate) fn chaincodes(root: &Path, release: &Path) -> Result<()> {
             install(&source, &source, &into)?;
             continue;
         }
-        for packages in folders(&source)? {
+        // A folder without such sets is not for Node.js.
+        for packages in folders(&source)?.into_iter().filter(|folder| folder.join(FILES[0]).is_file()) {
             install(&source, &packages, &into.join(name(&packages)?))?;
         }
     }
@@ -52,7 +53,7 @@ fn name(path: &Path) -> Result<&OsStr> {
 /// Puts the scripts of one folder beside the packages that another asks for.
 fn install(scripts_of: &Path, source: &Path, into: &Path) -> Result<()> {
     require_node()?;
-    fs::create_dir_all(into)?;
+    fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     let installed = FILES.iter().all(|file| same(&source.join(file), &into.join(".installed").join(file)));
     for program in scripts(scripts_of)? {
         fs::copy(&program, into.join(name(&program)?)).with_context(|| format!("cannot copy {}", program.display()))?;
@@ -61,7 +62,8 @@ fn install(scripts_of: &Path, source: &Path, into: &Path) -> Result<()> {
         return Ok(());
     }
     for file in FILES {
-        fs::copy(source.join(file), into.join(file))?;
+        let file = source.join(file);
+        fs::copy(&file, into.join(name(&file)?)).with_context(|| format!("cannot copy {}", file.display()))?;
     }
     let mut npm = Command::new("npm");
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(into);
