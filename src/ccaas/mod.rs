@@ -6,7 +6,7 @@
 //! (states, KEEPALIVE) is `stream`'s.
 //!
 //! Invariants: when a stream ends, however it ends, its transactions are dropped and its container is stopped. There is an end
-//! to the streams, and to what a peer may leave on one (`running`, and [`crate::container::grpc`]'s outbox); and streams take
+//! to the streams, and to what a peer may leave on one (`running`, and `container::grpc`'s outbox); and streams take
 //! turns where transactions wait for a place: a peer that floods delays itself.
 
 mod remote_peer;

@@ -6,7 +6,7 @@
 //! it is the one that the ledger's entry was made from.
 //!
 //! Installing is the host's: it checks the package, and the client's right, and stores it. Deploy and upgrade are in
-//! [`deploy`].
+//! `deploy`.
 
 mod deploy;
 mod message;

@@ -1,10 +1,10 @@
 //! Chaincode that somebody else runs as a service, and this peer dials (Fabric 2: `core/chaincode/extcc`, and the stock
 //! `ccaas` builder behind `externalbuilder.Instance.ChaincodeServerInfo`).
 //!
-//! A package of such a chaincode holds no code but a `connection.json` ([`connection_info`] says what may stand in it). To
+//! A package of such a chaincode holds no code but a `connection.json` (`connection_info` says what may stand in it). To
 //! start it is to dial: the service registers on that stream as chaincode in a container would, and whoever reads the
-//! stream is the same ([`super::grpc`]). A connection that breaks is dialled again until it is there, given up, or stopped
-//! ([`connection`]).
+//! stream is the same (`container::grpc`). A connection that breaks is dialled again until it is there, given up, or stopped
+//! (`connection`).
 //!
 //! Invariants: a service registers as the chaincode it was dialled for or not at all, so it can hurt no other; one that was
 //! stopped leaves neither task nor socket behind; nothing of a package but its address is ever logged.
