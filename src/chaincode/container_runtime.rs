@@ -1,9 +1,8 @@
 //! Starts the containers of chaincode, with what a shim needs to find its peer (Fabric: `ContainerRuntime`).
 //!
-//! A chaincode that dials its peer gets arguments and variables as Fabric gives them; see
-//! [`ContainerRuntime::launch_config`]. One that the peer
-//! dials, or that runs inside it, gets its code only, and a system chaincode nothing: its VM has it. Invariant: what a
-//! chaincode is given names this peer and this chaincode, and no other chaincode.
+//! A chaincode that dials its peer gets arguments and variables as Fabric gives them; see [`ContainerRuntime::launch_config`].
+//! One that the peer dials, or that runs inside it, gets its code only, and a system chaincode nothing: its VM has it.
+//! Invariant: what a chaincode is given names this peer and this chaincode, and no other chaincode.
 
 use std::sync::Arc;
 use std::time::Duration;

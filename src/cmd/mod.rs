@@ -42,7 +42,7 @@ enum Verb {
     /// Operate a node: start.
     #[command(subcommand)]
     Node(node::NodeVerb),
-    /// Operate chaincode: package, signpackage, install, instantiate, upgrade, invoke, query, list.
+    /// Operate chaincode: package, signpackage, install, instantiate, upgrade, invoke, query, list, ps, stop, rm, logs.
     Chaincode(Box<chaincode::ChaincodeCommand>),
     /// Operate a channel: create, join, list, getinfo, fetch, signconfigtx, update.
     Channel(Box<channel::ChannelCommand>),

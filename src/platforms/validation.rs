@@ -10,8 +10,8 @@ use super::{Platform, PlatformError, ccaas, golang, java, node, rust, wasm};
 /// The bits of a mode that a plain file without rights to run may have.
 const PLAIN_FILE: u32 = 0o100_666;
 
-/// Checks code before it is installed. Code of no bytes passes, as in Fabric: a package for development mode has none.
-/// Unpacks the code: not for a thread that others wait for.
+/// Checks code before it is installed. Code of no bytes passes, as in Fabric, whose command line packages none in development
+/// mode; an install refuses such a package before that. Unpacks the code: not for a thread that others wait for.
 ///
 /// # Errors
 /// The first thing that has no place in a package of the platform, or is missing in it.

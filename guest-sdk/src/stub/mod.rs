@@ -73,7 +73,8 @@ impl Stub {
         self.peer.log(level, message.as_ref());
     }
 
-    /// A value from `config` in the chaincode's own section of core.yaml.
+    /// A value from `config` in a system chaincode's own section of core.yaml; chaincode of users in the sandbox has none. As a
+    /// process, it is the variable `CHAINCODE_CONFIG_` and the key in capitals.
     pub fn config(&self, key: &str) -> Option<String> {
         self.peer.config(key)
     }
