@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_line_is_of_one_stream() {
-        let mut lines = Lines::default();
+        let mut lines = super::Lines::default();
         assert!(lines.split(Stream::Out, b"begun").is_empty());
         assert_eq!(lines.split(Stream::Err, b"error\n"), [b"error"]);
         assert_eq!(lines.split(Stream::Out, b" and ended\nrest"), [b"begun and ended"]);
