@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+use selvedge::chaincode::packages::PackageStore;
 use selvedge::ledger::LedgerProvider;
 use selvedge::msp::Msp;
 use selvedge::testing::{Golden, NodeChaincode, TestPeer, base64_at, text_at};
@@ -23,6 +24,11 @@ const GOLDEN: Golden = Golden::V1_4;
 const RECORDED_PACKAGES: &str = "/srv/fabric/golden14/peerA/chaincodes";
 /// The height at which the recorded packages were installed.
 const INSTALLING: u64 = 5;
+/// The fingerprints that they have on the recorded peer.
+const RECORDED_IDS: [(&str, &str); 2] = [
+    ("kv", "a1f1e95fc6720634c0aca27be8a94ce67140300feb3bcb58053ffbd056a78432"),
+    ("signedcc", "36ebe3bec62fc57da8618aab0f0a9043742fdf86cbac09a2a640718e0332eebc"),
+];
 /// The height at which ex02 was upgraded, by a call that runs the new version's Init.
 const UPGRADING: u64 = 39;
 /// Fabric writes the maps of a configuration in any order, so the answer has the same content and not the same bytes.
@@ -161,6 +167,11 @@ async fn at_each_height_the_answers_have_the_recorded_bytes() -> anyhow::Result<
         let folder = tempfile::tempdir()?;
         let mut peer = Peer::start(folder.path(), "alpha", "AlphaMSP", height).await?;
         compare_all(&mut peer, "A", height, expected).await?;
+        if height == INSTALLING {
+            let installed = PackageStore::open(&peer.packages)?.list()?;
+            let ids: Vec<_> = installed.iter().map(|package| (&*package.name, hex::encode(package.id))).collect();
+            assert_eq!(ids, RECORDED_IDS.map(|(name, id)| (name, id.to_owned())));
+        }
         peer.node.stop().await;
     }
     Ok(())

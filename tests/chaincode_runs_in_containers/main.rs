@@ -18,11 +18,11 @@ async fn a_container_starts_is_waited_for_and_stopped() -> anyhow::Result<()> {
     let peer = Peer::new().await?;
     let ccid = Ccid::new("mycc", "1.0");
     let name = peer.names.container(&ccid);
-    let mut exits = request("echo $GREETING; cat /etc/hyperledger/fabric/peer.crt; echo over >&2; exit 7");
+    let mut exits = request("echo $GREETING; cat /etc/hyperledger/fabric/peer.crt; exit 7");
     exits.files.insert("/etc/hyperledger/fabric/peer.crt".into(), b"a certificate\n".to_vec());
     peer.vm.start(&ccid, exits.clone()).await?;
     assert_eq!(peer.vm.wait(&ccid).await?, 7);
-    assert_eq!(peer.vm.last_output(&ccid).await, "hello\na certificate\nover");
+    assert_eq!(peer.vm.last_output(&ccid).await, "hello\na certificate");
 
     let image = peer.engine.client.inspect_image(&peer.names.image(&ccid)?).await?.id;
     peer.vm

@@ -14,7 +14,7 @@ use tokio_stream::StreamExt;
 use tracing::{Level, debug, info};
 
 use super::error::BuildError;
-use super::output::{ContainerLog, Tail};
+use super::output::{ContainerLog, Stream, Tail};
 use super::owned::OwnedContainer;
 use super::{DockerError, archive};
 
@@ -81,13 +81,8 @@ impl Build<'_> {
 
     async fn run_in(&self, id: &str) -> Result<Vec<Bytes>, BuildError> {
         self.upload(id).await.map_err(step("Error uploading input to container"))?;
-        let options = AttachContainerOptions {
-            logs: true,
-            stream: true,
-            stdout: true,
-            stderr: true,
-            ..AttachContainerOptions::default()
-        };
+        let options =
+            AttachContainerOptions { stream: true, stdout: true, stderr: true, ..AttachContainerOptions::default() };
         let attached = self.engine.attach_container(id, Some(options)).await;
         let mut output = attached.map_err(lost("Error attaching to container"))?.output;
         let started = self.engine.start_container(id, None::<StartContainerOptions>).await;
@@ -95,8 +90,8 @@ impl Build<'_> {
         let written = async {
             let (mut log, mut tail) = (ContainerLog::new(self.container, Level::DEBUG), Tail::default());
             while let Some(Ok(piece)) = output.next().await {
-                let bytes = piece.into_bytes();
-                log.write(&bytes);
+                let (from, bytes) = (Stream::of(&piece), piece.into_bytes());
+                log.write(from, &bytes);
                 tail.write(&bytes);
             }
             log.close();

@@ -15,7 +15,7 @@ use tokio_stream::StreamExt;
 use tracing::{Level, info, warn};
 
 use super::builder::Build;
-use super::output::{ContainerLog, Tail};
+use super::output::{ContainerLog, Stream, Tail};
 use super::owner::Role;
 use super::{DockerConfig, DockerError, DockerMetrics, Pull, archive};
 use crate::container::Ccid;
@@ -120,7 +120,7 @@ impl Image<'_> {
                 Err(error) => return Err(error.into()),
             };
             if let Some(text) = written {
-                log.write(text.as_bytes());
+                log.write(Stream::Out, text.as_bytes());
                 tail.write(text.as_bytes());
             }
         }

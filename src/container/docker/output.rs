@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use bollard::container::LogOutput;
 use tracing::Level;
 
 /// A longer line is cut; as for wasm chaincode (`chaincode.wasm.limits.logLine`).
@@ -36,15 +37,15 @@ impl ContainerLog {
     }
 
     /// Takes a piece of output and logs the lines that it ends.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
-        for line in self.lines.split(bytes) {
+    pub(super) fn write(&mut self, from: Stream, bytes: &[u8]) {
+        for line in self.lines.split(from, bytes) {
             self.log(&line);
         }
     }
 
     /// The container writes no more: logs what has no end of line.
     pub(super) fn close(mut self) {
-        if let Some(rest) = std::mem::take(&mut self.lines).rest() {
+        for rest in std::mem::take(&mut self.lines).rest() {
             self.log(&rest);
         }
         self.tell_dropped();
@@ -79,32 +80,51 @@ impl ContainerLog {
     }
 }
 
-/// Output that becomes lines.
+/// Where a piece of output comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+impl Stream {
+    pub(super) fn of(piece: &LogOutput) -> Self {
+        if matches!(piece, LogOutput::StdErr { .. }) { Self::Err } else { Self::Out }
+    }
+}
+
+/// Output that becomes lines. A line is of one stream, however the pieces of the two come.
 #[derive(Default)]
-pub(super) struct Lines(Vec<u8>);
+pub(super) struct Lines {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
 
 impl Lines {
     /// The lines that this piece ends, each with at most [`MAX_LINE`] bytes.
-    pub(super) fn split(&mut self, mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn split(&mut self, from: Stream, mut bytes: &[u8]) -> Vec<Vec<u8>> {
+        let begun = if from == Stream::Err { &mut self.err } else { &mut self.out };
         let mut lines = Vec::new();
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.keep(&bytes[..end]);
-            lines.push(std::mem::take(&mut self.0));
+            keep(begun, &bytes[..end]);
+            lines.push(std::mem::take(begun));
             bytes = &bytes[end + 1..];
         }
-        self.keep(bytes);
+        keep(begun, bytes);
         lines
     }
 
-    /// What has no end of line; none if nothing.
-    pub(super) fn rest(self) -> Option<Vec<u8>> {
-        Some(self.0).filter(|rest| !rest.is_empty())
+    /// What has no end of line.
+    pub(super) fn rest(self) -> impl Iterator<Item = Vec<u8>> {
+        [self.out, self.err].into_iter().filter(|rest| !rest.is_empty())
     }
+}
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = MAX_LINE - self.0.len();
-        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
+fn keep(begun: &mut Vec<u8>, bytes: &[u8]) {
+    let room = MAX_LINE - begun.len();
+    begun.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 /// The last of what a container wrote.
@@ -177,7 +197,7 @@ mod tests {
         let lines = Lines::default();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines.clone()), || {
             let mut log = ContainerLog::new("dev-peer0-mycc-1.0", Level::INFO);
-            pieces.iter().for_each(|piece| log.write(piece));
+            pieces.iter().for_each(|piece| log.write(Stream::Out, piece));
             log.close();
         });
         let lines = lines.0.lock().unwrap();
@@ -188,6 +208,15 @@ mod tests {
     fn output_is_logged_line_by_line_however_it_comes() {
         assert_eq!(logged(&[b"one\ntw", b"o\r\n", b"\n", b"three"]), ["one", "two", "", "three"]);
         assert_eq!(logged(&[b"\xff\n"]), ["\u{fffd}"]);
+    }
+
+    #[test]
+    fn a_line_is_of_one_stream() {
+        let mut lines = Lines::default();
+        assert!(lines.split(Stream::Out, b"begun").is_empty());
+        assert_eq!(lines.split(Stream::Err, b"error\n"), [b"error"]);
+        assert_eq!(lines.split(Stream::Out, b" and ended\nrest"), [b"begun and ended"]);
+        assert_eq!(lines.rest().collect::<Vec<_>>(), [b"rest"]);
     }
 
     #[test]

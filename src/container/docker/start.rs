@@ -10,7 +10,7 @@ use tokio_stream::StreamExt;
 use tracing::{Level, debug, error};
 
 use super::image::Image;
-use super::output::ContainerLog;
+use super::output::{ContainerLog, Stream};
 use super::owned::OwnedContainer;
 use super::owner::Role;
 use super::stop::{self, Leftover};
@@ -106,15 +106,11 @@ impl Start<'_> {
         }
     }
 
-    /// What the container writes goes to the log until it ends. One that writes to nobody is started all the same.
+    /// What the container writes goes to the log until it ends. One that writes to nobody is started all the same. (Fabric asks
+    /// for what was logged before, too, which gives lines twice when the container is quick: it has not started yet.)
     async fn attach(&self, id: &str) {
-        let options = AttachContainerOptions {
-            logs: true,
-            stream: true,
-            stdout: true,
-            stderr: true,
-            ..AttachContainerOptions::default()
-        };
+        let options =
+            AttachContainerOptions { stream: true, stdout: true, stderr: true, ..AttachContainerOptions::default() };
         let mut output = match tokio::time::timeout(ATTACH, self.engine.attach_container(id, Some(options))).await {
             Ok(Ok(attached)) => attached.output,
             Ok(Err(refused)) => {
@@ -130,7 +126,7 @@ impl Start<'_> {
         tokio::spawn(async move {
             let mut log = ContainerLog::new(&container, Level::INFO);
             while let Some(Ok(piece)) = output.next().await {
-                log.write(&piece.into_bytes());
+                log.write(Stream::of(&piece), &piece.into_bytes());
             }
             log.close();
             debug!("Container {container} has closed its IO channel");

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 
-use super::output::{Lines, TAIL_LINES, Tail, plain};
+use super::output::{Lines, Stream, TAIL_LINES, Tail, plain};
 use super::owner::Role;
 use super::{DockerError, Owner};
 use crate::container::{ContainerState, ContainerStatus, LogRequest, VmError};
@@ -104,13 +104,13 @@ pub(super) async fn logs(
             piece = pieces.next() => piece,
         };
         let ended = match piece {
-            Some(Ok(piece)) => lines.split(&piece.into_bytes()),
+            Some(Ok(piece)) => lines.split(Stream::of(&piece), &piece.into_bytes()),
             Some(Err(error)) => {
                 let _ = to.send(Err(DockerError::from(error).into())).await;
                 return;
             }
             None => {
-                if let Some(rest) = lines.rest() {
+                for rest in lines.rest() {
                     let _ = to.send(Ok(plain(&String::from_utf8_lossy(&rest)))).await;
                 }
                 return;
@@ -128,13 +128,14 @@ fn wanted(lines: usize, follow: bool) -> LogsOptions {
     LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), follow, ..LogsOptions::default() }
 }
 
-/// Removes an image, if it is there.
+/// Removes an image; says whether it was there.
 ///
 /// # Errors
 /// The engine's, for instance when a container uses it.
-pub(super) async fn remove_image(engine: &Docker, image: &str) -> Result<(), DockerError> {
+pub(super) async fn remove_image(engine: &Docker, image: &str) -> Result<bool, DockerError> {
     match engine.remove_image(image, None::<RemoveImageOptions>, None).await.map_err(DockerError::from) {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -172,17 +172,17 @@ impl Vm for DockerVm {
         let (container, image) = (self.shared.config.names.container(ccid), self.shared.config.names.image(ccid)?);
         let removed = self.run(|shared| async move {
             let engine = shared.config.endpoint.client().await?;
-            match stop::leftover(&engine, &shared.config.owner, &container).await? {
+            let container = match stop::leftover(&engine, &shared.config.owner, &container).await? {
                 Leftover::Foreign(error) => return Err(error),
-                Leftover::Nothing => {}
-                Leftover::Removable => stop::stop(&engine, &container, StopContainer::default()).await?,
-            }
-            status::remove_image(&engine, &image).await
+                Leftover::Nothing => false,
+                Leftover::Removable => {
+                    stop::stop(&engine, &container, StopContainer::default()).await?;
+                    true
+                }
+            };
+            Ok(status::remove_image(&engine, &image).await? || container)
         });
-        match removed.await {
-            Err(error) if error.is_not_found() => Err(VmError::NotFound(ccid.container_name())),
-            removed => Ok(removed?),
-        }
+        if removed.await? { Ok(()) } else { Err(VmError::NotFound(ccid.container_name())) }
     }
 
     async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
