@@ -105,10 +105,6 @@ impl PrivateEngine {
         let mut process = self.process.take().context("the engine does not run")?;
         Command::new("kill").arg(process.id().to_string()).status()?;
         process.wait()?;
-        // dockerd leaves the network namespace of containers on the host's network mounted, and the folder with it.
-        for namespace in fs::read_dir(self.folder.join("exec/netns")).into_iter().flatten().flatten() {
-            Command::new("umount").arg(namespace.path()).status()?;
-        }
         Ok(())
     }
 }
