@@ -19,6 +19,9 @@ use crate::container::{ChaincodeStream, EndStream, PeerEnd, Pending, StreamAccep
 /// From this status on, a response to INIT is an ERROR (Fabric: `shim.ERROR`).
 const ERROR: i32 = 500;
 
+/// Requests of one stream that have no answer. An honest peer answers those too whose transactions are over.
+const UNANSWERED: usize = 32_768;
+
 pub(super) struct RemotePeer {
     outbox: Outbox,
     /// Its transactions here.
@@ -103,6 +106,9 @@ impl PeerEnd for RemotePeer {
             let mut waiting = self.waiting();
             if waiting.closed {
                 return Err(EndStream("the stream to the peer has ended".to_owned()));
+            }
+            if waiting.answers.len() >= UNANSWERED {
+                return Err(EndStream(format!("the peer leaves {UNANSWERED} requests unanswered")));
             }
             let key = key(&message);
             if waiting.answers.contains_key(&key) {

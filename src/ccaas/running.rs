@@ -14,6 +14,9 @@ use super::stream::shown;
 use crate::chaincode::SendingError;
 use crate::container::Budget;
 
+/// Bytes of a transaction id, and of the name of a channel. Fabric's have 64, and at most 249.
+const ID: usize = 1024;
+
 /// Executions of one peer at a time, waiting ones included. It has fewer transactions, so nobody honest meets it.
 const EXECUTIONS: usize = 16_384;
 /// Bytes of the messages that began them.
@@ -56,6 +59,9 @@ impl Running {
         budget: impl FnOnce() -> Budget,
     ) -> Result<Execution, String> {
         let (txid, channel, bytes) = (&message.txid, &message.channel_id, size(message));
+        if txid.len() > ID || channel.len() > ID {
+            return Err(format!("a transaction id, and the name of a channel, may have {ID} bytes"));
+        }
         let mut guard = self.state();
         let state = &mut *guard;
         if state.executions >= EXECUTIONS || state.bytes.saturating_add(bytes) > BYTES {

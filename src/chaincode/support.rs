@@ -24,7 +24,8 @@ use super::{
     InvokeError, LaunchError, TransactionParams,
 };
 use crate::container::{
-    Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StreamAcceptor, StreamError, VmController, VmError,
+    Budget, Ccid, ChaincodeStream, PeerEnd, StartContainer, StopContainer, StreamAcceptor, StreamError, VmController,
+    VmError, VmType,
 };
 use crate::ledger::SharedSimulator;
 use crate::platforms::Platform;
@@ -194,7 +195,13 @@ impl ChaincodeSupport {
     pub async fn stop(&self, ccid: &Ccid) -> Result<bool, VmError> {
         match self.registry().launched(&ccid.to_string()) {
             Some(info) => self.shared.launcher.stop(&info).await.map(|()| true),
-            None => Ok(false),
+            // A service that was dialled again registers without a launch, and between two tries it has no stream.
+            None => match self.controller().stop(VmType::Server, ccid, StopContainer::default()).await {
+                Ok(()) => Ok(true),
+                Err(VmError::UnsupportedType(_)) => Ok(false),
+                Err(VmError::Request { source, .. }) if matches!(*source, VmError::NotFound(_)) => Ok(false),
+                Err(error) => Err(error),
+            },
         }
     }
 

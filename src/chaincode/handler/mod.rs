@@ -144,7 +144,8 @@ impl Handler {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// REGISTER. A refused chaincode gets no answer and keeps its stream, as in Fabric; its launch fails with the reason.
+    /// REGISTER. A refused chaincode gets no answer and keeps its stream, as in Fabric. No launch fails by it: one that is
+    /// under way is the owner's.
     fn register(&self, payload: Bytes) {
         let Some(me) = self.me.upgrade() else { return };
         let id = match ChaincodeId::decode(payload) {
@@ -161,7 +162,6 @@ impl Handler {
         let registry = self.support.registry();
         if let Err(refusal) = registry.register(&id, &me) {
             warn!("refused the registration: {}", shown(&refusal.to_string()));
-            registry.failed(&id, refusal);
             return;
         }
         self.metrics.name(&id);

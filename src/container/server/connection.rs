@@ -70,6 +70,11 @@ impl Connection {
         Self { ccid, launches, progress, abort: task.abort_handle(), task: Mutex::new(task), since: SystemTime::now() }
     }
 
+    /// Whether nobody dials any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.progress.borrow().ended.is_some()
+    }
+
     /// When it was made.
     pub(super) fn since(&self) -> SystemTime {
         self.since

@@ -105,6 +105,18 @@ impl ServerVm {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A connection that is yet to be dialled.
+    fn connect(&self, ccid: &Ccid) -> Result<Arc<Connection>, VmError> {
+        // Held until the connection is entered: `close` takes the acceptor, and then closes what it finds.
+        let held = self.acceptor();
+        let acceptor = held.clone();
+        let acceptor = acceptor.ok_or_else(|| VmError::Other("nothing takes chaincode streams now".to_owned()))?;
+        let made = Connection::new(ccid.clone(), acceptor, self.config.redial, self.work.clone(), &self.sockets);
+        let made = Arc::new(made);
+        self.connections().insert(ccid.clone(), Arc::clone(&made));
+        Ok(made)
+    }
+
     /// What the package says of its service.
     async fn server_info(&self, request: StartContainer) -> Result<ChaincodeServerInfo, VmError> {
         let code = request.code.ok_or_else(|| {
@@ -126,8 +138,6 @@ impl ServerVm {
 impl Vm for ServerVm {
     /// Returns when there is a connection. One that was lost, and would be dialled after a pause, is dialled at once.
     async fn start(&self, ccid: &Ccid, request: StartContainer) -> Result<(), VmError> {
-        let acceptor = self.acceptor().clone();
-        let acceptor = acceptor.ok_or_else(|| VmError::Other("nothing takes chaincode streams now".to_owned()))?;
         let info = self.server_info(request).await?;
         let running = self.connections().get(ccid).cloned();
         if let Some(running) = running
@@ -135,9 +145,7 @@ impl Vm for ServerVm {
         {
             return dialled;
         }
-        let made = Connection::new(ccid.clone(), acceptor, self.config.redial, self.work.clone(), &self.sockets);
-        let made = Arc::new(made);
-        self.connections().insert(ccid.clone(), Arc::clone(&made));
+        let made = self.connect(ccid)?;
         let dialled = made.dial(info).await;
         dialled.unwrap_or_else(|| Err(VmError::Other(format!("the connection to {ccid} was closed"))))
     }
@@ -168,7 +176,7 @@ impl Vm for ServerVm {
             since: connection.since(),
             memory: None,
         };
-        Ok(connections.iter().map(status).collect())
+        Ok(connections.iter().filter(|(_, connection)| !connection.has_ended()).map(status).collect())
     }
 
     async fn logs(&self, ccid: &Ccid, _: LogRequest) -> Result<LogLines, VmError> {
