@@ -148,7 +148,7 @@ async fn every_cause_has_its_text() -> anyhow::Result<()> {
     let (folder, sources) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let id = format!("failures{}", std::process::id());
     let peer = peer(folder.path(), &id, &engine, &[]).await?;
-    let (mut wrong, log) = (Vec::new(), peer.node().log()?);
+    let mut wrong = Vec::new();
     let [one, two, three, four] = &FAILURES;
     let (folder, peer_) = (sources.path(), &peer);
     let told = tokio::join!(
@@ -162,6 +162,7 @@ async fn every_cause_has_its_text() -> anyhow::Result<()> {
     }
     // A failure is not remembered: the same chaincode is launched again, and fails again.
     let again = EXITS.instantiate(&peer).await;
+    let log = peer.node().log()?;
     let ended = end(peer, &engine, &id).await;
     assert!(wrong.is_empty(), "{}\nthe node's log:\n{log}", wrong.join("\n"));
     ended?;

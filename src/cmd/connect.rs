@@ -63,6 +63,9 @@ pub(super) struct PeerFlags {
     /// The authorities of the peers' certificates, one file for each of --peerAddresses, in their order.
     #[arg(long = "tlsRootCertFiles", value_name = "FILE", help_heading = "TLS")]
     pub(super) tls_root_cert_files: Vec<PathBuf>,
+    /// Fabric's file of addresses, which is not read here.
+    #[arg(long = "connectionProfile", value_name = "FILE", hide = true)]
+    pub(super) connection_profile: Option<PathBuf>,
 }
 
 const PEER_SETTINGS: &str = "for peers: --tlsRootCertFiles, and of core.yaml or CORE_PEER_TLS_...: peer.tls.rootcert.file, \
@@ -95,6 +98,12 @@ pub(super) struct Connection {
 
 impl Connector {
     pub(super) fn new(config: &Config, peers: &PeerFlags, orderer: &OrdererFlags) -> anyhow::Result<Self> {
+        if peers.connection_profile.is_some() {
+            bail!(
+                "--connectionProfile is not supported; name the peers with --peerAddresses and --tlsRootCertFiles, and the \
+                 orderer with --orderer"
+            );
+        }
         Ok(Self {
             timeout: orderer.conn_timeout,
             peers: peer_endpoints(config, peers)?,
@@ -261,6 +270,7 @@ mod tests {
         let peers = PeerFlags {
             peer_addresses: vec!["a:1".to_owned(), "b:2".to_owned()],
             tls_root_cert_files: vec!["missing.pem".into()],
+            ..PeerFlags::default()
         };
         let orderer = OrdererFlags {
             orderer: Some("o:3".to_owned()),

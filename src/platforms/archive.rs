@@ -101,7 +101,8 @@ pub(super) fn read_content(head: &Head, content: &mut dyn Read, limit: u64) -> R
     if head.size > limit {
         return Err(PlatformError::FileTooLarge { name: head.name.clone(), size: head.size, limit });
     }
-    let mut bytes = Vec::new();
+    // Once: what grows is there twice for a while.
+    let mut bytes = Vec::with_capacity(usize::try_from(head.size).unwrap_or_default());
     content.read_to_end(&mut bytes).map_err(PlatformError::Damaged)?;
     Ok(bytes.into())
 }

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -164,7 +164,8 @@ impl OurEngine {
             None => fs::read_to_string(&pid).context("its process is unknown")?,
         };
         // It may have ended by itself.
-        works(Command::new("kill").arg(number.trim()));
+        // By the shell's own `kill`: the program is in a package (procps) that need not be there.
+        works(Command::new("sh").args(["-c", "kill \"$0\"", number.trim()]));
         if let Some(process) = &mut self.process {
             process.wait()?;
         }
@@ -193,11 +194,36 @@ fn install() -> Result<()> {
     let apt =
         |arguments: &[&str]| run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments));
     let docker = ["install", "-y", "-q", "--no-install-recommends", "docker.io"];
+    // The package would start an engine of the machine, which goes on and writes packet filters.
+    let _no_service = NoServices::new()?;
     if apt(&docker).is_err() {
         // The lists of packages may be missing or old.
         apt(&["update", "-q"]).and_then(|()| apt(&docker)).context(needed)?;
     }
     if present() { Ok(()) } else { bail!("{needed}: there is no dockerd in PATH all the same") }
+}
+
+/// While it lives, packages that are installed start no services (Debian: invoke-rc.d, policy-rc.d).
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    fn new() -> Result<Self> {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        if policy.exists() {
+            return Ok(Self(None));
+        }
+        fs::write(policy, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {}", policy.display()))?;
+        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))?;
+        Ok(Self(Some(policy)))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0 {
+            let _ = fs::remove_file(policy);
+        }
+    }
 }
 
 /// Whether an engine answers. One at a network address is not asked: chaincode in its containers would have to reach the

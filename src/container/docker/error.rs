@@ -52,6 +52,16 @@ pub enum DockerError {
         /// The `peer.networkId` of whoever made it.
         network: String,
     },
+    /// Another chaincode of this peer runs under that name.
+    #[error(
+        "container {container} runs chaincode {chaincode}, which has the same container name; give one another version"
+    )]
+    Shared {
+        /// Its name.
+        container: String,
+        /// The chaincode's id.
+        chaincode: String,
+    },
     /// There is neither an image nor code to build one of.
     #[error("no such image, and no code package to build it from: {0}")]
     NoCode(String),

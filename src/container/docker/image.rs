@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bollard::Docker;
 use bollard::errors::Error;
+use bollard::models::HostConfig;
 use bollard::query_parameters::{BuildImageOptions, RemoveImageOptions};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -42,7 +43,10 @@ impl Image<'_> {
         match self.engine.inspect_image(self.name).await.map_err(DockerError::from) {
             Ok(image) => {
                 let labels = image.config.and_then(|config| config.labels).unwrap_or_default();
-                Ok(labels.get(CODE).is_some_and(|hash| *hash != hash_of(code)))
+                match labels.get(CODE) {
+                    Some(hash) => Ok(*hash != hash_of(code).await?),
+                    None => Ok(false),
+                }
             }
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
@@ -64,8 +68,12 @@ impl Image<'_> {
             Err(error) => warn!("Error building image {}: {error}", self.name),
         }
         built?;
-        if let Some(id) = replaced {
-            // Nobody finds it any more. Where a container still runs of it, the engine says no.
+        if let Some(id) = replaced
+            && let Ok(old) = self.engine.inspect_image(&id).await
+            && old.repo_tags.unwrap_or_default().is_empty()
+        {
+            // Nobody finds it any more (one that has another name is somebody's). Where a container still runs of it, the engine
+            // says no.
             let _ = self.engine.remove_image(&id, None::<RemoveImageOptions>, None).await;
         }
         Ok(())
@@ -86,7 +94,8 @@ impl Image<'_> {
                     command: &command,
                     env,
                     code: code.bytes.clone(),
-                    host: self.config.host.clone(),
+                    // A builder writes what it builds.
+                    host: HostConfig { readonly_rootfs: None, ..self.config.host.clone() },
                     labels: self.config.owner.labels(&self.config.names, self.ccid, Role::Builder),
                     container: &container,
                 };
@@ -102,7 +111,7 @@ impl Image<'_> {
             t: Some(self.name.to_owned()),
             pull: (self.config.pull == Pull::Always).then(|| "true".to_owned()),
             networkmode: self.config.host.network_mode.clone(),
-            labels: Some(HashMap::from([(CODE.to_owned(), hash_of(code))])),
+            labels: Some(HashMap::from([(CODE.to_owned(), hash_of(code).await?)])),
             rm: true,
             forcerm: true,
             ..BuildImageOptions::default()
@@ -129,10 +138,15 @@ impl Image<'_> {
     }
 }
 
-fn hash_of(code: &CodePackage) -> String {
-    let mut hash = Sha256::new();
-    // Zeros end the texts, so that no two packages give the same bytes.
-    hash.update(format!("{}\0{}\0", code.platform, code.path));
-    hash.update(&code.bytes);
-    hex::encode(hash.finalize())
+/// On a thread that may block: code may have a hundred megabytes.
+async fn hash_of(code: &CodePackage) -> Result<String, DockerError> {
+    let code = code.clone();
+    let hash = move || {
+        let mut hash = Sha256::new();
+        // Zeros end the texts, so that no two packages give the same bytes.
+        hash.update(format!("{}\0{}\0", code.platform, code.path));
+        hash.update(&code.bytes);
+        hex::encode(hash.finalize())
+    };
+    tokio::task::spawn_blocking(hash).await.map_err(|_| DockerError::GoingDown)
 }

@@ -3,11 +3,23 @@
 //! Invariant: once an engine was asked for a container, it is removed unless somebody calls [`OwnedContainer::keep`], also
 //! when the caller was dropped before the engine's answer came.
 
+use std::time::Duration;
+
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions};
 
 use super::DockerError;
+
+/// How long after a removal that failed the next one is tried: an engine that died may come back.
+const PAUSES: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+];
 
 /// A container that is removed, running or not, when this is dropped. Dropping is not free: the removal is a task.
 pub(super) struct OwnedContainer {
@@ -45,10 +57,9 @@ impl OwnedContainer {
         self.kept = true;
     }
 
-    /// Removes it and waits for that.
+    /// Removes it and waits for that. Where the engine does not, it is tried again, and nobody waits.
     pub(super) async fn remove(mut self) {
-        remove(&self.engine, &self.id).await;
-        self.kept = true;
+        self.kept = remove(&self.engine, &self.id).await;
     }
 }
 
@@ -57,14 +68,27 @@ impl Drop for OwnedContainer {
         // Without a runtime the peer has gone, and finds the container at its next start.
         if let (false, Ok(runtime)) = (self.kept, tokio::runtime::Handle::try_current()) {
             let (engine, id) = (self.engine.clone(), std::mem::take(&mut self.id));
-            runtime.spawn(async move { remove(&engine, &id).await });
+            runtime.spawn(async move {
+                for pause in PAUSES {
+                    if remove(&engine, &id).await {
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+            });
         }
     }
 }
 
-async fn remove(engine: &Docker, id: &str) {
+/// Whether it is gone, or somebody else is removing it.
+async fn remove(engine: &Docker, id: &str) -> bool {
     let options = RemoveContainerOptions { force: true, v: true, link: false };
-    if let Err(error) = engine.remove_container(id, Some(options)).await {
-        tracing::debug!("container {id} cannot be removed: {}", DockerError::from(error));
+    match engine.remove_container(id, Some(options)).await.map_err(DockerError::from) {
+        Ok(()) => true,
+        Err(error) if error.is_not_found() || error.is_conflict() => true,
+        Err(error) => {
+            tracing::debug!("container {id} cannot be removed: {error}");
+            false
+        }
     }
 }

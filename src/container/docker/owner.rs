@@ -84,10 +84,11 @@ impl Owner {
         Some((Ccid::new(name, version), if builds { Role::Builder } else { Role::Chaincode }))
     }
 
-    /// The peer and the network of whoever made a container with these labels; none where it is this peer, or Fabric.
+    /// The peer and the network of whoever made a container with these labels; none where it is this peer. What has no
+    /// labels of ours is somebody's all the same.
     pub(super) fn other(&self, labels: &Labels) -> Option<(String, String)> {
-        let text = |label: &str| labels.get(label).cloned().unwrap_or_default();
-        labels.get(KEY).filter(|key| **key != self.0).map(|_| (text(PEER), text(NETWORK)))
+        let text = |label: &str| labels.get(label).cloned().unwrap_or_else(|| "(not said)".to_owned());
+        (labels.get(KEY) != Some(&self.0)).then(|| (text(PEER), text(NETWORK)))
     }
 }
 
@@ -108,6 +109,7 @@ mod tests {
         assert_eq!(Owner::chaincode(&labels), Some((Ccid::new("mycc", "1.0"), Role::Builder)));
         assert_eq!(owner.other(&labels), None);
         assert_eq!(other.other(&labels), Some(("peer0".into(), "dev".into())));
-        assert_eq!(other.other(&Labels::new()), None, "Fabric's containers have no owner");
+        let nobody = ("(not said)".to_owned(), "(not said)".to_owned());
+        assert_eq!(other.other(&Labels::new()), Some(nobody), "a container without an owner is not ours");
     }
 }

@@ -70,7 +70,7 @@ impl Start<'_> {
 
     /// Removes what has the name.
     async fn clear(&self) -> Result<(), DockerError> {
-        match stop::leftover(&self.engine, &self.config.owner, &self.container).await? {
+        match stop::leftover(&self.engine, &self.config.owner, self.ccid, &self.container).await? {
             Leftover::Nothing => Ok(()),
             Leftover::Foreign(error) => Err(error),
             Leftover::Removable => {

@@ -8,15 +8,15 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::{DockerError, Owner};
-use crate::container::StopContainer;
+use crate::container::{Ccid, StopContainer};
 
 /// What has the name of a container that is to be started or stopped.
 pub(super) enum Leftover {
     /// Nothing.
     Nothing,
-    /// A container of this peer, one that does not run, or one of Fabric's.
+    /// A container of this peer, or one that does not run.
     Removable,
-    /// A container that another peer runs.
+    /// A container that runs and is not this peer's (another's, Fabric's, anybody's), or is another chaincode's.
     Foreign(DockerError),
 }
 
@@ -24,7 +24,12 @@ pub(super) enum Leftover {
 ///
 /// # Errors
 /// The engine's.
-pub(super) async fn leftover(engine: &Docker, owner: &Owner, container: &str) -> Result<Leftover, DockerError> {
+pub(super) async fn leftover(
+    engine: &Docker,
+    owner: &Owner,
+    ccid: &Ccid,
+    container: &str,
+) -> Result<Leftover, DockerError> {
     let found = match engine.inspect_container(container, None::<InspectContainerOptions>).await {
         Ok(found) => found,
         Err(error) => {
@@ -34,9 +39,12 @@ pub(super) async fn leftover(engine: &Docker, owner: &Owner, container: &str) ->
     };
     let runs = found.state.and_then(|state| state.running).unwrap_or_default();
     let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
-    Ok(match owner.other(&labels) {
-        Some((peer, network)) if runs => {
-            Leftover::Foreign(DockerError::Foreign { container: container.to_owned(), peer, network })
+    let container = container.to_owned();
+    Ok(match (owner.other(&labels), Owner::chaincode(&labels)) {
+        (Some((peer, network)), _) if runs => Leftover::Foreign(DockerError::Foreign { container, peer, network }),
+        // `a-b:1` and `a:b-1` have containers of one name.
+        (None, Some((other, _))) if runs && other != *ccid => {
+            Leftover::Foreign(DockerError::Shared { container, chaincode: other.to_string() })
         }
         _ => Leftover::Removable,
     })
@@ -65,11 +73,11 @@ pub(super) async fn stop(engine: &Docker, container: &str, request: StopContaine
     Ok(last?)
 }
 
-/// Stops and removes every container of this peer, side by side; tells how many.
+/// Stops and removes every container of this peer, side by side; tells how many, and why the engine keeps one.
 ///
 /// # Errors
-/// The engine's, of one that it keeps.
-pub(super) async fn remove_all(engine: &Docker, owner: &Owner) -> Result<usize, DockerError> {
+/// When the engine goes away.
+pub(super) async fn remove_all(engine: &Docker, owner: &Owner) -> Result<(usize, Option<DockerError>), DockerError> {
     let options =
         ListContainersOptions { all: true, filters: Some(owner.filter()), ..ListContainersOptions::default() };
     let found = engine.list_containers(Some(options)).await?;
@@ -78,15 +86,17 @@ pub(super) async fn remove_all(engine: &Docker, owner: &Owner) -> Result<usize, 
         let engine = engine.clone();
         removals.spawn(async move { stop(&engine, &id, StopContainer::default()).await });
     }
-    let mut removed = 0;
+    let (mut removed, mut kept) = (0, None);
     while let Some(removal) = removals.join_next().await {
         match removal {
             Ok(Ok(())) => removed += 1,
             // Somebody else was quicker, or is about to be.
             Ok(Err(error)) if error.is_not_found() || error.is_conflict() => {}
+            // The others are removed all the same.
+            Ok(Err(error @ DockerError::Api { .. })) => kept = Some(error),
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(DockerError::GoingDown),
         }
     }
-    Ok(removed)
+    Ok((removed, kept))
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, RwLock, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
+use tracing::warn;
 
 use super::start::Start;
 use super::stop::{self, Leftover};
@@ -66,7 +67,8 @@ impl DockerVm {
         self.run(|shared| async move {
             let _none_starts = shared.starting.write().await;
             let engine = shared.config.endpoint.client().await?;
-            stop::remove_all(&engine, &shared.config.owner).await
+            let (removed, kept) = stop::remove_all(&engine, &shared.config.owner).await?;
+            kept.map_or(Ok(removed), Err)
         })
         .await
     }
@@ -90,7 +92,12 @@ impl Shared {
     async fn reconcile(&self) -> Result<usize, DockerError> {
         let reconcile = || async {
             let engine = self.config.endpoint.client().await?;
-            stop::remove_all(&engine, &self.config.owner).await
+            let (removed, kept) = stop::remove_all(&engine, &self.config.owner).await?;
+            // It holds up nobody. Not a second time: what is there then may be of this run.
+            if let Some(error) = kept {
+                warn!("a container of an earlier run cannot be removed: {error}");
+            }
+            Ok(removed)
         };
         self.reconciled.get_or_try_init(reconcile).await.copied()
     }
@@ -122,10 +129,10 @@ impl Vm for DockerVm {
     }
 
     async fn stop(&self, ccid: &Ccid, request: StopContainer) -> Result<(), VmError> {
-        let container = self.shared.config.names.container(ccid);
+        let (container, ccid) = (self.shared.config.names.container(ccid), ccid.clone());
         let stopped = self.run(|shared| async move {
             let engine = shared.config.endpoint.client().await?;
-            match stop::leftover(&engine, &shared.config.owner, &container).await? {
+            match stop::leftover(&engine, &shared.config.owner, &ccid, &container).await? {
                 Leftover::Foreign(error) => Err(error),
                 Leftover::Nothing | Leftover::Removable => stop::stop(&engine, &container, request).await,
             }
@@ -170,9 +177,10 @@ impl Vm for DockerVm {
 
     async fn remove(&self, ccid: &Ccid) -> Result<(), VmError> {
         let (container, image) = (self.shared.config.names.container(ccid), self.shared.config.names.image(ccid)?);
+        let (name, ccid) = (ccid.container_name(), ccid.clone());
         let removed = self.run(|shared| async move {
             let engine = shared.config.endpoint.client().await?;
-            let container = match stop::leftover(&engine, &shared.config.owner, &container).await? {
+            let container = match stop::leftover(&engine, &shared.config.owner, &ccid, &container).await? {
                 Leftover::Foreign(error) => return Err(error),
                 Leftover::Nothing => false,
                 Leftover::Removable => {
@@ -182,7 +190,7 @@ impl Vm for DockerVm {
             };
             Ok(status::remove_image(&engine, &image).await? || container)
         });
-        if removed.await? { Ok(()) } else { Err(VmError::NotFound(ccid.container_name())) }
+        if removed.await? { Ok(()) } else { Err(VmError::NotFound(name)) }
     }
 
     async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {

@@ -103,9 +103,32 @@ impl PrivateEngine {
     /// When it does not run.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         let mut process = self.process.take().context("the engine does not run")?;
-        Command::new("kill").arg(process.id().to_string()).status()?;
+        // The shell's own: the program `kill` is in a package (procps) that need not be there.
+        Command::new("sh").args(["-c", "kill \"$0\"", &process.id().to_string()]).status()?;
         process.wait()?;
         Ok(())
+    }
+}
+
+impl PrivateEngine {
+    /// An engine that was killed and not started again leaves each container running, and a process that watches it.
+    fn end_watchers(&self) {
+        let socket = format!("{}/exec/containerd/containerd.sock", self.folder.display());
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            // Only the watchers are told this address.
+            if !command.split(|byte| *byte == 0).any(|word| word == socket.as_bytes()) {
+                continue;
+            }
+            let watcher = process.file_name().to_string_lossy().into_owned();
+            let container = fs::read_to_string(process.path().join("cwd/init.pid")).unwrap_or_default();
+            let status = fs::read_to_string(format!("/proc/{container}/status")).unwrap_or_default();
+            // The number of one that has ended may be somebody else's.
+            let runs = status.lines().any(|line| line == format!("PPid:\t{watcher}"));
+            for id in runs.then_some(&container).into_iter().chain([&watcher]) {
+                let _ = Command::new("sh").args(["-c", "kill -9 \"$0\"", id]).status();
+            }
+        }
     }
 }
 
@@ -114,6 +137,7 @@ impl Drop for PrivateEngine {
         if self.process.is_some() {
             let _ = self.stop();
         }
+        self.end_watchers();
         // One that was killed leaves file systems mounted, and with them the folder cannot be removed.
         let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
         let mounted = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
