@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::{ChaincodeInstance, ChaincodeSupport};
 use crate::container::{Ccid, ContainerState, LogLines, LogRequest, StopContainer, VmError, VmType};
+use crate::platforms::Platform;
 
 /// What is known of one chaincode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,16 @@ pub enum AdministrationError {
     /// Somebody else started it.
     #[error("chaincode {0} was not launched by this peer: whoever started it has its log, and can stop it")]
     NotLaunched(String),
+    /// Once stopped, nothing of it is left but its package.
+    #[error(
+        "nothing of chaincode {id} is left to remove: {platform} runs in no container, and its package stays installed"
+    )]
+    NothingLeft {
+        /// `name:version`.
+        id: String,
+        /// What it is written for.
+        platform: Platform,
+    },
     /// It must be stopped before.
     #[error("chaincode {0} runs; stop it first")]
     Running(String),
@@ -106,6 +117,11 @@ impl ChaincodeSupport {
             Ok((_, None)) => return Err(AdministrationError::NotLaunched(id.to_owned())),
             Err(error) => return Err(error),
         };
+        if let Ok(code) = self.environment().packages.code_package(&ccid).await
+            && code.platform.vm() != VmType::Docker
+        {
+            return Err(AdministrationError::NothingLeft { id: id.to_owned(), platform: code.platform });
+        }
         // An image outlives its container, and no list has it.
         match self.controller().remove(VmType::Docker, &ccid).await {
             Err(VmError::Request { source, .. }) if matches!(*source, VmError::NotFound(_)) => {

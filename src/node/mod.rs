@@ -112,12 +112,13 @@ impl Node {
         }
         // Before anything is made on disk: a certificate that cannot be used is the operator's to correct.
         let server_tls = tls::server(&config.peer)?;
-        let registrations = ChaincodeServer::prepare(config).await?;
         let mut metrics = Metrics::default();
         let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
 
         let data = &config.peer.file_system_path;
         let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);
+        // After it: of two nodes with one configuration, the second is to hear of the directory first.
+        let registrations = ChaincodeServer::prepare(config).await?;
         let transient = Arc::new(TransientStore::open(&data.join("transientStore"))?);
         let packages =
             Arc::new(PackageStore::open(&data.join("chaincodes")).context("the installed chaincode packages")?);
