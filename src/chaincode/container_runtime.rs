@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::{Authenticator, CodeSource, ContainerInfo, LaunchError, LaunchSettings, Packages};
 use crate::container::{StartContainer, StopContainer, VmController, VmError};
-use crate::platforms::Platform;
+use crate::platforms::{JAVA_START, Platform};
 use crate::tls::ClientPair;
 
 /// How long an error waits for what the chaincode wrote.
@@ -119,9 +119,7 @@ fn add_tls(config: &mut StartContainer, pair: &ClientPair, ca_certificate: &str)
 fn arguments(platform: Platform, peer_address: &str) -> Option<Vec<String>> {
     match platform {
         Platform::Golang | Platform::Rust => Some(vec!["chaincode".into(), format!("-peer.address={peer_address}")]),
-        Platform::Java => {
-            Some(vec!["/root/chaincode-java/start".into(), "--peerAddress".into(), peer_address.to_owned()])
-        }
+        Platform::Java => Some(vec![JAVA_START.into(), "--peerAddress".into(), peer_address.to_owned()]),
         Platform::Node => {
             let script = format!("cd /usr/local/src; npm start -- --peer.address {peer_address}");
             Some(vec!["/bin/sh".into(), "-c".into(), script])

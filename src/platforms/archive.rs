@@ -23,22 +23,22 @@ const MAX_NAME: u64 = 1 << 16;
 
 /// What stands before a file's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// The name, as it is written.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The mode, as it is written.
-    pub(super) mode: u32,
+    pub(crate) mode: u32,
     /// How many bytes follow.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Whether it is a plain file.
-    pub(super) regular: bool,
+    pub(crate) regular: bool,
 }
 
 /// Calls `visit` for everything in `code`, until it breaks.
 ///
 /// # Errors
 /// When the code is no gzipped tar, or exceeds a limit; those of `visit`.
-pub(super) fn walk(
+pub(crate) fn walk(
     code: &[u8],
     mut visit: impl FnMut(&Head, &mut dyn Read) -> Result<ControlFlow<()>, PlatformError>,
 ) -> Result<(), PlatformError> {
@@ -97,7 +97,7 @@ pub fn read_file(code: &[u8], name: &str, limit: u64) -> Result<Option<Bytes>, P
 }
 
 /// The bytes of the file that a walk is at.
-pub(super) fn read_content(head: &Head, content: &mut dyn Read, limit: u64) -> Result<Bytes, PlatformError> {
+pub(crate) fn read_content(head: &Head, content: &mut dyn Read, limit: u64) -> Result<Bytes, PlatformError> {
     if head.size > limit {
         return Err(PlatformError::FileTooLarge { name: head.name.clone(), size: head.size, limit });
     }

@@ -19,6 +19,11 @@ fn is_allowed(name: &str) -> bool {
     starts.iter().any(|start| below.starts_with(start)) && !name.ends_with(".class")
 }
 
+/// Where Fabric's image for Java, `fabric-javaenv`, looks for the code.
+const DESTINATION: &str = "/root/chaincode-java/chaincode";
+/// The program of that image that starts the code.
+pub const JAVA_START: &str = "/root/chaincode-java/start";
+
 /// As in Fabric, everything but what builds make and what has `.git` in its path.
 pub(super) fn sources(folder: &Path) -> Result<Sources, PlatformError> {
     sources_of(folder, |below| {
@@ -32,7 +37,7 @@ pub(super) fn plan(settings: &BuildSettings) -> PlatformPlan<'_> {
     PlatformPlan {
         runtime: &settings.java_runtime,
         runtime_setting: "chaincode.java.runtime",
-        destination: "/root/chaincode-java/chaincode",
+        destination: DESTINATION,
         // It has the JDK, and the script.
         packaging: Packaging::Builder { image, command, env: Vec::new() },
     }

@@ -31,8 +31,10 @@ use selvedge_proto::protos::chaincode_spec::Type;
 use thiserror::Error;
 
 pub use archive::{MAX_FILES, MAX_UNPACKED, read_file};
+pub(crate) use archive::{read_content, walk};
 pub use ccaas::{CONNECTION, MAX_CONNECTION};
 pub use error::PlatformError;
+pub use java::JAVA_START;
 pub use metadata::{MetadataError, check_metadata, validate_metadata_file};
 pub use packaging::{Packaged, Packager};
 pub use plan::{BuildPlan, Packaging, plan};

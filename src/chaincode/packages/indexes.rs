@@ -3,25 +3,20 @@
 //! Code is a tar, gzipped, whatever its language. Invariant: a hostile package costs a bounded time and little memory:
 //! it is unpacked as a stream, and only index files are kept, none of them large.
 
-use std::io::{self, Read};
+use std::ops::ControlFlow;
 
-use flate2::read::GzDecoder;
-use tar::{Archive, Entry, EntryType};
 use tracing::{error, warn};
 
 use super::{ChaincodePackage, InstallListener, PackageStore};
 use crate::ledger::LedgerProvider;
 use crate::ledger::rich_query::limits::MAX_INDEXES;
 use crate::ledger::rich_query::{DeployedIndexes, IndexFile, PackagedIndex};
+use crate::platforms::{PlatformError, read_content, walk};
 
 /// Where a package has what is for the state database.
 const FOLDER: &str = "META-INF/statedb/couchdb/";
-/// What is unpacked of a package in search of them. Packages of 100 MiB can be installed, and hold source code.
-const MAX_UNPACKED: u64 = 1 << 30;
 /// Bytes of one file; a definition is a few lines.
 const MAX_FILE: u64 = 1 << 16;
-/// Bytes of a name that stands before its file, and of what else stands there.
-const MAX_NAME: u64 = 1 << 16;
 /// Files in the folder that are none of ours and get a line in the log.
 const MAX_WARNINGS: usize = 10;
 /// Files that are kept: more than any ledger takes for one collection.
@@ -63,65 +58,39 @@ impl ChaincodePackage {
         found
     }
 
-    fn find_index_files(&self, found: &mut Vec<PackagedIndex>) -> io::Result<()> {
+    fn find_index_files(&self, found: &mut Vec<PackagedIndex>) -> Result<(), PlatformError> {
         if self.code().is_empty() {
             return Ok(());
         }
-        let unpacked = GzDecoder::new(&self.code()[..]).take(MAX_UNPACKED);
-        let (mut named, mut warnings) = (None, 0);
-        // Raw, because a name of a gigabyte would be read as willingly as one of a hundred bytes.
-        for entry in Archive::new(unpacked).entries()?.raw(true) {
-            let mut entry = entry?;
-            let kind = entry.header().entry_type();
-            if let EntryType::GNULongName | EntryType::XHeader = kind {
-                named = long_name(&mut entry)?.or(named);
-                continue;
-            }
-            if let EntryType::GNULongLink | EntryType::XGlobalHeader = kind {
-                continue;
-            }
-            let own_name = || String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let name = named.take().unwrap_or_else(own_name);
-            let Some(rest) = name.strip_prefix(FOLDER).filter(|_| kind == EntryType::Regular) else { continue };
+        let mut warnings = 0;
+        walk(self.code(), |head, content| {
+            let name = &head.name;
+            let Some(rest) = name.strip_prefix(FOLDER).filter(|_| head.regular) else {
+                return Ok(ControlFlow::Continue(()));
+            };
             let Some(collection) = collection(rest) else {
                 warnings += 1;
                 if warnings <= MAX_WARNINGS {
                     warn!("metadata file path or name is not supported: {name}");
                 }
-                continue;
+                return Ok(ControlFlow::Continue(()));
             };
             if found.len() == MAX_FILES {
                 error!("the package has more than {MAX_FILES} index files; {name} and what follows it are left out");
-                return Ok(());
+                return Ok(ControlFlow::Break(()));
             }
-            let mut text = Vec::new();
-            entry.by_ref().take(MAX_FILE + 1).read_to_end(&mut text)?;
-            if text.len() as u64 > MAX_FILE {
-                error!("index file {name} has {} bytes, the limit is {MAX_FILE}; it is left out", entry.size());
-                continue;
+            if head.size > MAX_FILE {
+                error!("index file {name} has {} bytes, the limit is {MAX_FILE}; it is left out", head.size);
+                return Ok(ControlFlow::Continue(()));
             }
+            let text = read_content(head, content, MAX_FILE)?;
             // What is not UTF-8 is no JSON either; the ledger says so, with the file's name.
             let definition = String::from_utf8_lossy(&text).into_owned();
             let collection = collection.map(str::to_owned);
-            found.push(PackagedIndex { collection, file: IndexFile { file: name, definition } });
-        }
-        Ok(())
+            found.push(PackagedIndex { collection, file: IndexFile { file: name.clone(), definition } });
+            Ok(ControlFlow::Continue(()))
+        })
     }
-}
-
-/// The name of the next file, where what stands before it says one. A name that is too long is that of no index.
-fn long_name(entry: &mut Entry<'_, impl Read>) -> io::Result<Option<String>> {
-    if entry.size() > MAX_NAME {
-        return Ok(Some(String::new()));
-    }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if entry.header().entry_type() == EntryType::GNULongName {
-        let mut name = Vec::new();
-        entry.read_to_end(&mut name)?;
-        return Ok(Some(text(name.strip_suffix(&[0]).unwrap_or(&name))));
-    }
-    let records = entry.pax_extensions()?.into_iter().flatten().flatten();
-    Ok(records.filter(|record| record.key_bytes() == b"path").last().map(|record| text(record.value_bytes())))
 }
 
 /// What an index file is for, by its name below [`FOLDER`]: the outer none for what is no index file, the inner one for
@@ -182,7 +151,7 @@ mod tests {
     #[test]
     fn a_long_name_is_read_in_either_form_and_one_of_no_reasonable_length_is_not() {
         let name = |length: usize| format!("META-INF/statedb/couchdb/indexes/{}.json", "n".repeat(length));
-        let (long, longer, endless) = (name(150), name(151), name(MAX_NAME as usize));
+        let (long, longer, endless) = (name(150), name(151), name(1 << 16));
         let archive = GzEncoder::new(Vec::new(), Compression::fast());
         let mut archive = tar::Builder::new(archive);
         let mut add = |name: &str, text: &str| {
