@@ -6,14 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge::chaincode::packages::{ChaincodePackage, PackageStore};
-use selvedge::ledger::{Ledger, LedgerProvider, block};
-use selvedge::testing::{Client, NodeChaincode, Plugin, TestPeer, chaincode_package};
-use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
+use selvedge::ledger::{Ledger, LedgerProvider};
+use selvedge::testing::{Client, NodeChaincode, Plugin, TestPeer, chaincode_package, commit_unendorsed};
 use selvedge_proto::kvrwset::KvrwSet;
-use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeData, ChaincodeEndorsedAction, ProposalResponsePayload,
-    Transaction, TransactionAction, TxValidationCode,
-};
+use selvedge_proto::protos::{ChaincodeAction, ChaincodeData, ProposalResponsePayload, TxValidationCode};
 use selvedge_proto::rwset::TxReadWriteSet;
 use selvedge_proto::{DecodeAsGo, Message};
 use serde_json::{Value, json};
@@ -23,29 +19,12 @@ const COUCHDB: (&str, &str) = ("LEDGER_STATE_STATEDATABASE", "CouchDB");
 const INDEX: &str = "META-INF/statedb/couchdb/indexes/indexOwner.json";
 
 /// Commits a transaction with these writes to a channel whose node does not run.
-fn commit(ledger: &Ledger, txid: &str, writes: &[(&str, &str, Bytes)]) -> anyhow::Result<TxValidationCode> {
+fn commit(ledger: &Ledger, txid: &str, writes: &[(&str, &str, Bytes)]) -> anyhow::Result<()> {
     let mut simulator = ledger.new_tx_simulator(txid)?;
     for (namespace, key, value) in writes {
         simulator.set_state(namespace, key, value.clone())?;
     }
-    let results = simulator.results()?.public;
-    let action = ChaincodeAction { results, ..Default::default() }.encode_to_vec().into();
-    let response = ProposalResponsePayload { extension: action, ..Default::default() }.encode_to_vec().into();
-    let action = Some(ChaincodeEndorsedAction { proposal_response_payload: response, endorsements: Vec::new() });
-    let payload = ChaincodeActionPayload { action, ..Default::default() }.encode_to_vec().into();
-    let transaction = Transaction { actions: vec![TransactionAction { header: Bytes::new(), payload }] };
-    let header = ChannelHeader {
-        r#type: HeaderType::EndorserTransaction as i32,
-        channel_id: CHANNEL.to_owned(),
-        tx_id: txid.to_owned(),
-        ..Default::default()
-    };
-    let header = Header { channel_header: header.encode_to_vec().into(), signature_header: Bytes::new() };
-    let payload = Payload { header: Some(header), data: transaction.encode_to_vec().into() };
-    let envelope = Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() };
-    let info = ledger.chain_info()?;
-    let block = block::new_block(info.height, info.current_block_hash, vec![envelope.encode_to_vec().into()]);
-    Ok(ledger.commit(block, &[TxValidationCode::Valid])?.codes[0])
+    commit_unendorsed(ledger, txid, simulator.results()?.public)
 }
 
 /// Installs a package of `kv` with an index, deploys it and gives it marbles, while the node does not run.
@@ -62,7 +41,7 @@ fn prepare(data: &Path) -> anyhow::Result<()> {
     let marble =
         |owner: &str, size: u32| Bytes::from(json!({"owner": owner, "size": size, "docType": "marble"}).to_string());
     let before = [("kv", "m1", marble("tom", 35)), ("kv", "m2", marble("jerry", 50)), ("kv", "text", "tom".into())];
-    assert_eq!(commit(&ledger, "before", &before)?, TxValidationCode::Valid);
+    commit(&ledger, "before", &before)?;
     let recorded = selvedge::testing::Golden::V1_4.read("proposals/04-lscc-deploy-kv.response.bin")?;
     let recorded = selvedge_proto::protos::ProposalResponse::decode(recorded)?.response.unwrap_or_default().payload;
     let definition = ChaincodeData {

@@ -7,12 +7,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use selvedge::ledger::rich_query::{DeployedIndexes, IndexFile, PackagedIndex};
 use selvedge::ledger::{Ledger, LedgerProvider, block};
-use selvedge_proto::Message;
-use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
-use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
-    TransactionAction, TxValidationCode,
-};
+use selvedge::testing::commit_unendorsed;
 
 use crate::measure::{Better, Row, TURNS, serial_blocking, table};
 
@@ -77,27 +72,6 @@ fn marbles(provider: &LedgerProvider, channel: &str) -> anyhow::Result<Arc<Ledge
             format!(r#"{{"docType":"marble","color":"blue","owner":"owner{}","size":{}}}"#, n % 100, n * 7 % 1000);
         simulator.set_state(CHAINCODE, &format!("marble{n:06}"), value.into())?;
     }
-    let envelope = envelope(channel, simulator.results()?.public);
-    let info = ledger.chain_info()?;
-    let block = block::new_block(info.height, info.current_block_hash, vec![envelope]);
-    let committed = ledger.commit(block, &[TxValidationCode::Valid])?;
-    anyhow::ensure!(committed.codes == [TxValidationCode::Valid], "the marbles are not committed");
+    commit_unendorsed(&ledger, "fill", simulator.results()?.public)?;
     provider.get(channel).context("the channel is there")
-}
-
-fn envelope(channel: &str, results: Bytes) -> Bytes {
-    let action = ChaincodeAction { results, ..Default::default() }.encode_to_vec().into();
-    let response = ProposalResponsePayload { extension: action, ..Default::default() }.encode_to_vec().into();
-    let action = Some(ChaincodeEndorsedAction { proposal_response_payload: response, endorsements: Vec::new() });
-    let payload = ChaincodeActionPayload { action, ..Default::default() }.encode_to_vec().into();
-    let transaction = Transaction { actions: vec![TransactionAction { header: Bytes::new(), payload }] };
-    let header = ChannelHeader {
-        r#type: HeaderType::EndorserTransaction as i32,
-        channel_id: channel.to_owned(),
-        tx_id: "fill".to_owned(),
-        ..Default::default()
-    };
-    let header = Header { channel_header: header.encode_to_vec().into(), signature_header: Bytes::new() };
-    let payload = Payload { header: Some(header), data: transaction.encode_to_vec().into() };
-    Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }.encode_to_vec().into()
 }
