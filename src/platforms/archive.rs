@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use tar::{Archive, Entry, EntryType};
+use tar::{Archive, Entry, EntryType, Header};
 
 use super::PlatformError;
 
@@ -69,7 +69,7 @@ pub(crate) fn walk(
         let own_name = || String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let head = Head {
             name: named.take().unwrap_or_else(own_name),
-            mode: entry.header().mode().map_err(damaged)?,
+            mode: mode(entry.header()).map_err(damaged)?,
             size: entry.size(),
             regular: matches!(kind, EntryType::Regular | EntryType::Continuous),
         };
@@ -78,6 +78,12 @@ pub(crate) fn walk(
         }
     }
     Ok(())
+}
+
+/// The mode in a header. As in Go, a field that nobody wrote is 0.
+fn mode(header: &Header) -> io::Result<u32> {
+    let field = &header.as_old().mode;
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { header.mode() }
 }
 
 /// One plain file of `code`, or none where there is no such file. Blocks the thread.
