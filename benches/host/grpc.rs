@@ -1,4 +1,5 @@
 //! Transactions of chaincode in a process of its own, over gRPC with TLS and without, beside the same source in the sandbox.
+//! A listener has TLS or has it not, so there are two nodes; whichever is not measured is idle.
 //!
 //! What Fabric 1.4 needs on Go's shim, measured on another machine of this size, with 64 in flight: 36 us for an empty
 //! transaction, 292 to 353 us for one with 10 reads and 10 writes.
@@ -10,16 +11,23 @@ use std::time::Instant;
 
 use anyhow::Context;
 use selvedge::container::{Ccid, StartContainer, VmType};
-use selvedge::testing::{NativeChaincode, Plugin, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package};
+use selvedge::platforms::Platform;
+use selvedge::testing::{
+    NativeChaincode, Plugin, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package, tls_settings,
+};
 use tokio::runtime::Handle;
 
 use crate::measure::{Better, Row, TURN, TURNS, serial, table};
 use crate::transactions::{Caller, IN_FLIGHT};
 
+/// What the node whose listener has TLS runs.
+const LAUNCHED: &str = "launched";
+
 /// The forms of the chaincode, by what each is registered as, and as the rows name them.
-const FORMS: [(&str, &str); 4] = [
+const FORMS: [(&str, &str); 5] = [
     ("asset", "wasm SCC, fresh instance"),
     ("dialling", "native, registered with the listener"),
+    (LAUNCHED, "native, registered with the listener, TLS"),
     ("service", "native, as a service"),
     ("secret", "native, as a service, with TLS"),
 ];
@@ -31,31 +39,59 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
-        let settings = [("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")];
-        let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &settings).await?;
-        peer.recorder().pause();
-        let client = peer.client().await?;
-        client.submit("asset", &["ops", "10"]).await?;
-        let caller = Caller::new(&peer, &client)?;
+        let (plain, tls) = (folder.path().join("plain"), folder.path().join("tls"));
+        let (peer, caller) = node(&plain, &[]).await?;
+        let (secured, with_tls) = node(&tls, &tls_settings(folder.path())?).await?;
         let version = env!("CARGO_PKG_VERSION");
         let _processes = start(&peer, folder.path(), version).await?;
-        let ccids = FORMS.map(|(name, _)| Ccid::new(name, version));
-        let work = peer.node().work();
+        let _launched = launch(&secured, folder.path(), version).await?;
+        let callers = FORMS.map(|(name, _)| {
+            let (caller, peer) = if name == LAUNCHED { (&with_tls, &secured) } else { (&caller, &peer) };
+            (caller.clone(), Ccid::new(name, version), peer.node().work())
+        });
         for (title, args) in CALLS {
             let mut alone = FORMS.map(|(_, name)| Row::new(name));
             let mut together = FORMS.map(|(_, name)| Row::new(name));
             for _ in 0..TURNS {
-                for (index, ccid) in ccids.iter().enumerate() {
-                    alone[index].add(one_at_a_time(&caller, ccid, args, &work).await?);
-                    together[index].add(in_flight(&caller, ccid, args, &work).await?);
+                for (index, (caller, ccid, work)) in callers.iter().enumerate() {
+                    alone[index].add(one_at_a_time(caller, ccid, args, work).await?);
+                    together[index].add(in_flight(caller, ccid, args, work).await?);
                 }
             }
             table(&format!("{title}, one at a time"), "us", Better::Less, &alone);
             table(&format!("{title}, {IN_FLIGHT} in flight"), "us for each", Better::Less, &together);
         }
+        drop(callers);
         peer.stop().await;
+        secured.stop().await;
         Ok(())
     })
+}
+
+/// A node in `folder`, and who calls its chaincodes.
+async fn node(folder: &Path, settings: &[(&str, String)]) -> anyhow::Result<(TestPeer, Caller)> {
+    std::fs::create_dir_all(folder)?;
+    let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
+    let settings: Vec<_> =
+        [("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")].into_iter().chain(settings).collect();
+    let peer = TestPeer::start(folder, &[Plugin::guest("asset", "asset")?], &settings).await?;
+    peer.recorder().pause();
+    let client = peer.client().await?;
+    client.submit("asset", &["ops", "10"]).await?;
+    let caller = Caller::new(&peer, &client)?;
+    Ok((peer, caller))
+}
+
+/// Starts the process with the certificate that this node gives to what it launches.
+async fn launch(peer: &TestPeer, folder: &Path, version: &str) -> anyhow::Result<NativeChaincode> {
+    let id = format!("{LAUNCHED}:{version}");
+    let launched = peer.launched(&folder.join(LAUNCHED), &id, Platform::Rust)?;
+    let started = tokio::task::spawn_blocking(move || {
+        // It says at this level that it has registered.
+        let variables = [&launched.variables()[..], &[("CORE_CHAINCODE_LOGGING_SHIM", "info")]].concat();
+        NativeChaincode::dial("asset", &id, &launched.peer_address, &variables)
+    });
+    started.await?
 }
 
 /// Starts the processes, which live as long as what is returned.
