@@ -119,8 +119,9 @@ impl Handler {
     /// # Errors
     /// The text with which the stream ends; the peer has been told.
     pub(super) fn handle(&mut self, message: ChaincodeMessage) -> Result<(), NativeError> {
-        let kind = kind_name(&message);
-        self.shim.log.debug(|| format!("[{}] {kind} came in state {}", short(&message.txid), self.state.name()));
+        self.shim.log.debug(|| {
+            format!("[{}] {} came in state {}", short(&message.txid), kind_name(&message), self.state.name())
+        });
         let txid = message.txid.clone();
         self.take(message).map_err(|text| {
             let payload = Bytes::from(text.clone());
