@@ -268,10 +268,10 @@ peers:
     }
 
     #[test]
-    fn a_profile_in_json_is_read_too() {
-        let text = r#"{"channels":{"c":{"peers":{"p":{"endorsingPeer":true}}}},"peers":{"p":{"url":"grpc://a:1/"}}}"#;
-        let peers = parse(Path::new("net.json"), text, "c").expect("is whole").expect("has the channel");
-        assert_eq!((peers[0].address.as_str(), peers[0].scheme), ("a:1", Scheme::Plain));
+    fn the_profile_of_the_example_application_is_read_too() {
+        let text = include_str!("../../examples/application/connection.json");
+        let peers = parse(Path::new("connection.json"), text, "mychannel").expect("is whole").expect("has the channel");
+        assert_eq!((peers.len(), peers[0].address.as_str(), peers[0].scheme), (1, "127.0.0.1:7051", Scheme::Plain));
     }
 
     #[test]
