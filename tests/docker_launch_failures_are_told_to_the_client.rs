@@ -121,23 +121,14 @@ async fn peer<'a>(
     overrides: &'a [(&'a str, &'a str)],
 ) -> anyhow::Result<DockerPeer> {
     let image = node_image(engine).await?;
-    let mut peer = DockerPeer::new(DockerSetting {
-        program: env!("CARGO_BIN_EXE_selvedge"),
-        folder,
-        id,
-        endpoint: &engine.endpoint,
-        node_image: &image,
-        overrides,
-    })?;
-    peer.start().await?;
-    Ok(peer)
+    let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), folder, id, &engine.endpoint);
+    DockerPeer::started(DockerSetting { node_image: &image, overrides, ..setting }).await
 }
 
-/// Nothing is left on the engine but images, which are for the next launch; they are removed here.
-async fn end(mut peer: DockerPeer, engine: &DockerEngine, id: &str) -> anyhow::Result<()> {
+/// Nothing is left on the engine while the peer still runs but images, which are for the next launch.
+async fn end(mut peer: DockerPeer, engine: &DockerEngine) -> anyhow::Result<()> {
     let left = peer.containers(engine).await?;
-    peer.stop().await?;
-    engine.remove_images(&format!("dev-{id}-")).await?;
+    peer.end(engine).await?;
     anyhow::ensure!(left.is_empty(), "containers are left: {left:?}");
     Ok(())
 }
@@ -163,7 +154,7 @@ async fn every_cause_has_its_text() -> anyhow::Result<()> {
     // A failure is not remembered: the same chaincode is launched again, and fails again.
     let again = EXITS.instantiate(&peer).await;
     let log = peer.node().log()?;
-    let ended = end(peer, &engine, &id).await;
+    let ended = end(peer, &engine).await;
     assert!(wrong.is_empty(), "{}\nthe node's log:\n{log}", wrong.join("\n"));
     ended?;
     assert!(again?.contains("container exited with 3"));
@@ -179,7 +170,7 @@ async fn chaincode_that_never_registers_is_given_up() -> anyhow::Result<()> {
     peer.install("silent", "1", Code::Node(&SILENT.write(sources.path())?)).await?;
     // The first launch may spend its time with the image.
     let (first, second) = (SILENT.instantiate(&peer).await, SILENT.instantiate(&peer).await);
-    end(peer, &engine, &id).await?;
+    end(peer, &engine).await?;
     for told in [first?, second?] {
         let text = "msg timeout expired while starting chaincode silent:1 for transaction";
         assert!(told.contains(text), "{told}");

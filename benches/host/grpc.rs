@@ -5,20 +5,17 @@
 //! transaction, 292 to 353 us for one with 10 reads and 10 writes.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use anyhow::Context;
 use selvedge::container::{Ccid, StartContainer, VmType};
 use selvedge::platforms::Platform;
 use selvedge::testing::{
-    NativeChaincode, Plugin, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package, tls_settings,
+    NativeChaincode, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package, tls_settings,
 };
 use tokio::runtime::Handle;
 
-use crate::measure::{Better, Row, TURN, TURNS, serial, table};
-use crate::transactions::{Caller, IN_FLIGHT};
+use crate::measure::{Better, Row, TURNS, serial, table};
+use crate::transactions::{self, Caller, IN_FLIGHT};
 
 /// What the node whose listener has TLS runs.
 const LAUNCHED: &str = "launched";
@@ -39,9 +36,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
-        let (plain, tls) = (folder.path().join("plain"), folder.path().join("tls"));
-        let (peer, caller) = node(&plain, &[]).await?;
-        let (secured, with_tls) = node(&tls, &tls_settings(folder.path())?).await?;
+        let (plain, secure) = (folder.path().join("plain"), folder.path().join("tls"));
+        let (peer, caller) = transactions::start(&plain, &[]).await?;
+        let settings = tls_settings(folder.path())?;
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (secured, with_tls) = transactions::start(&secure, &settings).await?;
         let version = env!("CARGO_PKG_VERSION");
         let _processes = start(&peer, folder.path(), version).await?;
         let _launched = launch(&secured, folder.path(), version).await?;
@@ -55,7 +54,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             for _ in 0..TURNS {
                 for (index, (caller, ccid, work)) in callers.iter().enumerate() {
                     alone[index].add(one_at_a_time(caller, ccid, args, work).await?);
-                    together[index].add(in_flight(caller, ccid, args, work).await?);
+                    together[index].add(caller.execute_in_flight(ccid, args, work).await?);
                 }
             }
             table(&format!("{title}, one at a time"), "us", Better::Less, &alone);
@@ -66,20 +65,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
         secured.stop().await;
         Ok(())
     })
-}
-
-/// A node in `folder`, and who calls its chaincodes.
-async fn node(folder: &Path, settings: &[(&str, String)]) -> anyhow::Result<(TestPeer, Caller)> {
-    std::fs::create_dir_all(folder)?;
-    let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
-    let settings: Vec<_> =
-        [("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")].into_iter().chain(settings).collect();
-    let peer = TestPeer::start(folder, &[Plugin::guest("asset", "asset")?], &settings).await?;
-    peer.recorder().pause();
-    let client = peer.client().await?;
-    client.submit("asset", &["ops", "10"]).await?;
-    let caller = Caller::new(&peer, &client)?;
-    Ok((peer, caller))
 }
 
 /// Starts the process with the certificate that this node gives to what it launches.
@@ -132,25 +117,4 @@ async fn one_at_a_time(
 ) -> anyhow::Result<f64> {
     let (caller, ccid) = (caller.clone(), ccid.clone());
     Ok(work.spawn(async move { serial(|| caller.execute(&ccid, args)).await }).await?)
-}
-
-async fn in_flight(caller: &Caller, ccid: &Ccid, args: &'static [&'static str], work: &Handle) -> anyhow::Result<f64> {
-    let started = Instant::now();
-    let done = Arc::new(AtomicU64::new(0));
-    let tasks: Vec<_> = (0..IN_FLIGHT)
-        .map(|_| {
-            let (caller, ccid, done) = (caller.clone(), ccid.clone(), Arc::clone(&done));
-            work.spawn(async move {
-                while started.elapsed() < TURN {
-                    caller.execute(&ccid, args).await;
-                    done.fetch_add(1, Ordering::Relaxed);
-                    tokio::task::yield_now().await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await?;
-    }
-    Ok(started.elapsed().as_secs_f64() * 1e6 / done.load(Ordering::Relaxed) as f64)
 }
