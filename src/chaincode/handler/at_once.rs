@@ -154,16 +154,27 @@ mod tests {
         let work = ask().expect("somebody scans");
         drop(in_use);
         work.await;
+        // As if it had taken that long, so that no pause of this test's own is longer.
         let at_once = peer.support.at_once();
-        let now = at_once.epoch.elapsed();
-        at_once.took(now, now + SLOW);
+        at_once.took(Duration::ZERO, Duration::from_secs(3600));
         ask().expect("the disk is slow").await;
-        tokio::time::sleep(PAUSE + SLOW).await;
+        at_once.paused_until.store(0, Ordering::Relaxed);
         assert!(ask().is_none());
         for _ in 0..3 {
             assert_eq!(cc.next().await.r#type(), Type::Response);
         }
         cc.complete(&tx, "");
         outcome(execution).await.unwrap();
+    }
+
+    #[test]
+    fn a_slow_answer_makes_a_pause_and_a_quick_one_none() {
+        let at_once = AtOnce::default();
+        let until = || Duration::from_micros(at_once.paused_until.load(Ordering::Relaxed));
+        let second = Duration::from_secs(1);
+        at_once.took(second, second + SLOW - Duration::from_micros(1));
+        assert_eq!(until(), Duration::ZERO);
+        at_once.took(second, second + SLOW);
+        assert_eq!(until(), second + SLOW + PAUSE);
     }
 }
