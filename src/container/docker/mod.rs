@@ -3,9 +3,9 @@
 //! | here | does |
 //! |---|---|
 //! | [`DockerVm`] | the `Vm`: start, stop, wait, in Fabric's order |
-//! | `engine` | reaches the engine: socket, TCP, TLS |
+//! | `engine`, `api_version` | reach the engine (socket, TCP, TLS) in a version of its API |
 //! | `names` | what containers and images are called |
-//! | `image`, `builder` | turn a code package into an image |
+//! | `image`, `builder`, `context` | turn a code package into an image |
 //! | `owned` | a container that is removed unless somebody keeps it |
 //! | `output` | what containers write: into the log, and into errors |
 //! | `status` | what the engine knows of this peer's containers |
@@ -16,8 +16,10 @@
 //! Invariant: every container that this module makes carries this peer's [`Owner`], and only containers that do are removed,
 //! but for one that stands in the way of a start under its own name and does not run.
 
+mod api_version;
 mod archive;
 mod builder;
+mod context;
 mod engine;
 mod error;
 mod image;
