@@ -117,6 +117,9 @@ enum ChaincodeVerb {
         /// Go on with what is written from now on.
         #[arg(short, long)]
         follow: bool,
+        /// Of the run that ended last, although it runs again.
+        #[arg(long, conflicts_with = "follow")]
+        previous: bool,
         #[command(flatten)]
         peers: PeerFlags,
     },
@@ -219,9 +222,10 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
             one_peer("rm", peers)?;
             super::block_on(session(peers)?.administer(Request::Remove(chaincode.clone())))
         }
-        ChaincodeVerb::Logs { chaincode, tail, follow, peers } => {
+        ChaincodeVerb::Logs { chaincode, tail, follow, previous, peers } => {
             one_peer("logs", peers)?;
-            let request = Request::Logs { chaincode: chaincode.clone(), tail: *tail, follow: *follow };
+            let request =
+                Request::Logs { chaincode: chaincode.clone(), tail: *tail, follow: *follow, previous: *previous };
             super::block_on(session(peers)?.administer(request))
         }
     }

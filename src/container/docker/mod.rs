@@ -9,6 +9,7 @@
 //! | `owned` | a container that is removed unless somebody keeps it |
 //! | `output` | what containers write: into the log, and into errors |
 //! | `status` | what the engine knows of this peer's containers |
+//! | `ended` | what those wrote that are removed |
 //!
 //! A connection is made for each request, so an engine may die and come back at any time. What is to be built is planned by
 //! the composition root's [`Planner`]; nothing here knows a platform.
@@ -20,6 +21,7 @@ mod api_version;
 mod archive;
 mod builder;
 mod context;
+mod ended;
 mod engine;
 mod error;
 mod image;
