@@ -60,15 +60,9 @@ async fn the_node_goes_on_whatever_the_engine_does() -> anyhow::Result<()> {
     std::fs::create_dir(&files)?;
     let small = SmallDisk::mount(&disk)?;
     let mut engine = PrivateEngine::new(&disk)?;
-    let mut peer = DockerPeer::new(DockerSetting {
-        program: env!("CARGO_BIN_EXE_selvedge"),
-        folder: &files,
-        id: "peer0",
-        endpoint: &engine.endpoint(),
-        node_image: "",
-        overrides: &[],
-    })?;
-    peer.start().await?;
+    let endpoint = engine.endpoint();
+    let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), &files, "peer0", &endpoint);
+    let mut peer = DockerPeer::started(setting).await?;
     let went = go(&peer, &mut engine, &small).await;
     let log = peer.node().log()?;
     peer.stop().await?;

@@ -4,17 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use selvedge::client::{create_chaincode_proposal, create_signed_tx};
+use selvedge::client::{CreatedProposal, create_chaincode_proposal, create_signed_tx};
 use selvedge::container::{Ccid, StopContainer, VmType};
 use selvedge::msp::Signer;
 use selvedge::policies::parse;
 use selvedge::testing::{Client, Deployment, Plugin, RustShim, TestPeer, service_package};
 use selvedge_proto::Message;
-use selvedge_proto::common::Status;
 use selvedge_proto::protos::collection_config::Payload as Collection;
 use selvedge_proto::protos::collection_policy_config::Payload as Members;
 use selvedge_proto::protos::{
@@ -58,11 +56,17 @@ impl Peer {
         Ok(())
     }
 
-    async fn propose(&self, chaincode: &str, args: &[&str], secret: &str) -> anyhow::Result<(Bytes, ProposalResponse)> {
+    async fn propose(
+        &self,
+        chaincode: &str,
+        args: &[&str],
+        secret: &str,
+    ) -> anyhow::Result<(CreatedProposal, ProposalResponse)> {
         let args = args.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
         let transient = BTreeMap::from([("value".to_owned(), Bytes::copy_from_slice(secret.as_bytes()))]);
         let created = create_chaincode_proposal(CHANNEL, chaincode, args, transient, &*self.user)?;
-        Ok((created.proposal, self.node.endorse(created.signed).await?))
+        let answer = self.client.endorse(&created).await?;
+        Ok((created, answer))
     }
 
     /// What the chaincode answers; the message where it fails.
@@ -87,20 +91,13 @@ impl Peer {
 
     /// Has it endorsed and ordered, and waits until it is committed.
     async fn submit(&self, args: &[&str], secret: &str) -> anyhow::Result<ProposalResponse> {
-        let (proposal, answer) = self.propose("kv", args, secret).await?;
+        let (created, answer) = self.propose("kv", args, secret).await?;
         let response = answer.response.clone().unwrap_or_default();
         ensure!(response.status == 200, "{args:?}: {}", response.message);
-        let envelope = create_signed_tx(&proposal, &*self.user, std::slice::from_ref(&answer))?;
-        let height = self.height()?;
-        let ordered = self.client.broadcast(envelope).await?;
-        ensure!(ordered.status() == Status::Success, "{args:?}: {}", ordered.info);
-        for _ in 0..3000 {
-            if self.height()? > height {
-                return Ok(answer);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        anyhow::bail!("{args:?} is not committed")
+        let envelope = create_signed_tx(&created.proposal, &*self.user, std::slice::from_ref(&answer))?;
+        let code = self.client.commit(created.txid, envelope).await?;
+        ensure!(code == TxValidationCode::Valid, "{args:?}: {code:?}");
+        Ok(answer)
     }
 }
 

@@ -123,23 +123,14 @@ async fn node_and_rust_chaincode_from_install_to_stop() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let id = format!("life{}", std::process::id());
     let image = node_image(&engine).await?;
-    let mut peer = DockerPeer::new(DockerSetting {
-        program: env!("CARGO_BIN_EXE_selvedge"),
-        folder: folder.path(),
-        id: &id,
-        endpoint: &engine.endpoint,
-        node_image: &image,
-        overrides: &[],
-    })?;
-    peer.start().await?;
+    let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), folder.path(), &id, &engine.endpoint);
+    let mut peer = DockerPeer::started(DockerSetting { node_image: &image, ..setting }).await?;
     let lived = live(&mut peer, &engine).await;
     // Whatever happened, nothing stays on the engine.
     let log = peer.node().log()?;
-    let stopped = peer.stop().await;
+    let ended = peer.end(&engine).await;
     lived.with_context(|| format!("the node's log:\n{log}"))?;
-    assert!(stopped?.success());
-    assert_eq!(peer.containers(&engine).await?, [], "a peer that stops removes its containers");
-    engine.remove_images(&format!("dev-{id}-")).await
+    ended
 }
 
 async fn live(peer: &mut DockerPeer, engine: &DockerEngine) -> anyhow::Result<()> {

@@ -1,12 +1,12 @@
 //! What a client is told when chaincode in a container does not come up: for each cause the text, and afterwards no
 //! container. And what the node holds of a large build, whether that succeeds or not.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use selvedge::testing::{
-    Code, DockerEngine, DockerPeer, DockerSetting, TlsAuthority, TlsPurpose, docker_engine, node_image, static_program,
+    Code, DockerEngine, DockerPeer, DockerSetting, PeakMemory, TlsAuthority, TlsPurpose, docker_engine, node_image,
+    static_program,
 };
 
 /// A chaincode that does not come up.
@@ -153,23 +153,14 @@ async fn peer<'a>(
     overrides: &'a [(&'a str, &'a str)],
 ) -> anyhow::Result<DockerPeer> {
     let image = node_image(engine).await?;
-    let mut peer = DockerPeer::new(DockerSetting {
-        program: env!("CARGO_BIN_EXE_selvedge"),
-        folder,
-        id,
-        endpoint: &engine.endpoint,
-        node_image: &image,
-        overrides,
-    })?;
-    peer.start().await?;
-    Ok(peer)
+    let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), folder, id, &engine.endpoint);
+    DockerPeer::started(DockerSetting { node_image: &image, overrides, ..setting }).await
 }
 
-/// Nothing is left on the engine but images, which are for the next launch; they are removed here.
-async fn end(mut peer: DockerPeer, engine: &DockerEngine, id: &str) -> anyhow::Result<()> {
+/// Nothing is left on the engine while the peer still runs but images, which are for the next launch.
+async fn end(mut peer: DockerPeer, engine: &DockerEngine) -> anyhow::Result<()> {
     let left = peer.containers(engine).await?;
-    peer.stop().await?;
-    engine.remove_images(&format!("dev-{id}-")).await?;
+    peer.end(engine).await?;
     anyhow::ensure!(left.is_empty(), "containers are left: {left:?}");
     Ok(())
 }
@@ -195,7 +186,7 @@ async fn every_cause_has_its_text() -> anyhow::Result<()> {
     // A failure is not remembered: the same chaincode is launched again, and fails again.
     let again = EXITS.instantiate(&peer).await;
     let log = peer.node().log()?;
-    let ended = end(peer, &engine, &id).await;
+    let ended = end(peer, &engine).await;
     assert!(wrong.is_empty(), "{}\nthe node's log:\n{log}", wrong.join("\n"));
     ended?;
     assert!(again?.contains("container exited with 3"));
@@ -211,20 +202,12 @@ async fn chaincode_that_never_registers_is_given_up() -> anyhow::Result<()> {
     peer.install("silent", "1", Code::Node(&SILENT.write(sources.path())?)).await?;
     // The first launch may spend its time with the image.
     let (first, second) = (SILENT.instantiate(&peer).await, SILENT.instantiate(&peer).await);
-    end(peer, &engine, &id).await?;
+    end(peer, &engine).await?;
     for told in [first?, second?] {
         let text = "msg timeout expired while starting chaincode silent:1 for transaction";
         assert!(told.contains(text), "{told}");
     }
     Ok(())
-}
-
-/// A number of bytes that the system knows of a process.
-fn memory(process: u32, what: &str) -> anyhow::Result<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(what)).with_context(|| what.to_owned())?;
-    let kibibytes: usize = line.trim_matches([':', ' ', '\t']).trim_end_matches(" kB").parse()?;
-    Ok(kibibytes << 10)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,29 +219,15 @@ async fn what_a_build_makes_is_never_in_the_nodes_memory() -> anyhow::Result<()>
     let peer = peer(folder.path(), &id, &engine, &[("CHAINCODE_STARTUPTIMEOUT", "300s")]).await?;
     peer.install("exits", "1", Code::Node(&EXITS.write(sources.path())?)).await?;
     let warm = EXITS.instantiate(&peer).await;
-    // The peak from here on.
-    std::fs::write(format!("/proc/{}/clear_refs", peer.process()?), "5")?;
-    let before = memory(peer.process()?, "VmRSS")?;
+    let memory = PeakMemory::of(peer.process()?)?;
     let [large, excessive] = &LARGE;
     let told = tokio::join!(large.is_told(&peer, sources.path()), excessive.is_told(&peer, sources.path()));
-    let needed = memory(peer.process()?, "VmHWM")?.saturating_sub(before);
-    let files = walk(&folder.path().join("data"))?;
-    end(peer, &engine, &id).await?;
+    let needed = memory.needed()?;
+    end(peer, &engine).await?;
     warm?;
     told.0?;
     told.1?;
     println!("two large builds took {needed} bytes of the node's memory");
     assert!(needed < NEEDED, "two large builds took {needed} bytes of the node's memory");
-    assert!(files < NEEDED as u64, "{files} bytes are in the node's data directory");
     Ok(())
-}
-
-/// The bytes of all files below a folder.
-fn walk(folder: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() { walk(&entry.path())? } else { entry.metadata()?.blocks() * 512 };
-    }
-    Ok(bytes)
 }

@@ -180,15 +180,8 @@ async fn a_hundred_launches_leave_what_one_leaves() -> anyhow::Result<()> {
     let mut engine = PrivateEngine::new(folder.path())?;
     let docker = engine.start().await?;
     let driver = docker.client.info().await?.driver.unwrap_or_default();
-    let mut peer = DockerPeer::new(DockerSetting {
-        program: env!("CARGO_BIN_EXE_selvedge"),
-        folder: files.path(),
-        id: "peer0",
-        endpoint: &docker.endpoint,
-        node_image: "",
-        overrides: &[],
-    })?;
-    peer.start().await?;
+    let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), files.path(), "peer0", &docker.endpoint);
+    let peer = DockerPeer::started(setting).await?;
     let layers = engine.data_root().join(if driver == "vfs" { "vfs/dir" } else { driver.as_str() });
     ensure!(layers.is_dir(), "this test does not know where {driver} keeps its layers");
     let mut scene = Scene { peer, engine: docker, layers };

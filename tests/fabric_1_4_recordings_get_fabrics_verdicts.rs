@@ -6,13 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
 use selvedge::chaincode::packages::PackageStore;
-use selvedge::chaincode::{
-    ChaincodeMode, ContainerInfo, Definitions, ExecuteError, Executed, Ledgers, Lifecycle, TransactionParams,
-};
+use selvedge::chaincode::{ChaincodeMode, Definitions, Executed, Ledgers, Lifecycle, TransactionParams};
 use selvedge::channel::{AclChecker, Authenticator, Bundle, Channels};
 use selvedge::committer::Committer;
 use selvedge::container::Ccid;
@@ -22,12 +19,12 @@ use selvedge::ledger::{Ledger, LedgerProvider, TransientStore};
 use selvedge::msp::{Msp, SigningIdentity};
 use selvedge::ordering::Orderer;
 use selvedge::private_data::LocalDistributor;
-use selvedge::testing::{GOLDEN_CHANNEL as CHANNEL, Golden, GoldenSccs, base64_at, text_at};
+use selvedge::testing::{GOLDEN_CHANNEL as CHANNEL, Golden, GoldenSccs, Played, base64_at, text_at};
 use selvedge::validation::TransactionValidator;
-use selvedge_proto::common::{Block, Envelope, Header, SignatureHeader};
+use selvedge_proto::common::{Envelope, Header, SignatureHeader};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeEvent, ChaincodeInput, Proposal, ProposalResponse, ProposalResponsePayload, Response,
-    SignedProposal, TxValidationCode,
+    SignedProposal,
 };
 
 fn read(path: &str) -> Bytes {
@@ -55,23 +52,11 @@ fn authenticator() -> Arc<Authenticator> {
 }
 
 /// Answers what the recorded chaincode answered.
-struct Recorded(BTreeMap<String, Executed>);
-
-#[async_trait]
-impl ChaincodeExecutor for Recorded {
-    async fn execute(&self, params: &TransactionParams, _: &Ccid, _: ChaincodeInput) -> Result<Executed, ExecuteError> {
-        let unrecorded = Executed { response: Response { status: 500, ..Response::default() }, event: None };
-        Ok(self.0.get(&params.txid).cloned().unwrap_or(unrecorded))
-    }
-
-    async fn execute_init(
-        &self,
-        _: &TransactionParams,
-        _: &ContainerInfo,
-        _: ChaincodeInput,
-    ) -> Result<Executed, ExecuteError> {
-        unreachable!("nothing is deployed")
-    }
+fn executor(recorded: BTreeMap<String, Executed>) -> Arc<dyn ChaincodeExecutor> {
+    let unrecorded = Executed { response: Response { status: 500, ..Response::default() }, event: None };
+    Arc::new(Played(move |params: &TransactionParams, _: &Ccid, _: ChaincodeInput| {
+        recorded.get(&params.txid).unwrap_or(&unrecorded).clone()
+    }))
 }
 
 struct Disk(LedgerProvider);
@@ -88,19 +73,18 @@ fn definitions(dir: &Path) -> Arc<dyn Definitions> {
     Arc::new(Lifecycle::new(Arc::new(GoldenSccs), packages, ChaincodeMode::Net))
 }
 
-/// The recorded peer A, with empty ledgers in `dir`.
-fn peer(dir: &Path, recorded: BTreeMap<String, Executed>) -> Endorser {
+/// The recorded peer A, with so many blocks of the channel in `dir`.
+fn peer(dir: &Path, height: u64, recorded: BTreeMap<String, Executed>) -> Endorser {
     let ledgers = LedgerProvider::open(dir).expect("a directory");
     let transient = TransientStore::open(&dir.join("transientStore")).expect("a store");
-    let genesis = Block::decode(read("blocks/block-000.block")).expect("a block");
-    ledgers.create(CHANNEL, &genesis).expect("a ledger");
+    Golden::V1_4.replay(&ledgers, height).expect("recorded");
     let authenticator = authenticator();
     let parts = EndorserParts {
         acl: AclChecker::new(Arc::clone(&authenticator)),
         authenticator,
         system_chaincodes: Arc::new(GoldenSccs),
         definitions: definitions(dir),
-        executor: Arc::new(Recorded(recorded)),
+        executor: executor(recorded),
         ledgers: Arc::new(Disk(ledgers)),
         private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
         signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
@@ -156,7 +140,7 @@ const COMMITTED: &str = "replay-committed";
 #[tokio::test]
 async fn refused_proposals_get_fabrics_texts() {
     let dir = tempfile::tempdir().expect("a directory");
-    let peer = peer(dir.path(), BTreeMap::new());
+    let peer = peer(dir.path(), 1, BTreeMap::new());
     let mut tested = 0;
     for case in json("proposals/rejected.json") {
         let name = text_at(&case, "/name");
@@ -182,31 +166,11 @@ async fn refused_proposals_get_fabrics_texts() {
 #[tokio::test]
 async fn the_replay_of_a_committed_transaction_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
-    let ledgers = LedgerProvider::open(dir.path()).expect("a directory");
-    let transient = TransientStore::open(&dir.path().join("transientStore")).expect("a store");
-    let genesis = Block::decode(read("blocks/block-000.block")).expect("a block");
-    let ledger = ledgers.create(CHANNEL, &genesis).expect("a ledger");
-    for number in 1..=8 {
-        let block = Block::decode(read(&format!("blocks/block-{number:03}.block"))).expect("a block");
-        let codes = vec![TxValidationCode::Valid; block.data.as_ref().map_or(0, |data| data.data.len())];
-        ledger.commit(block, &codes).expect("committed");
-    }
-    let authenticator = authenticator();
-    let parts = EndorserParts {
-        acl: AclChecker::new(Arc::clone(&authenticator)),
-        authenticator,
-        system_chaincodes: Arc::new(GoldenSccs),
-        definitions: definitions(dir.path()),
-        executor: Arc::new(Recorded(BTreeMap::new())),
-        ledgers: Arc::new(Disk(ledgers)),
-        private_data: Arc::new(LocalDistributor::new(Arc::new(transient))),
-        signer: Arc::new(SigningIdentity::load(&Golden::V1_4.path("msp/alpha-peer0"), "AlphaMSP").expect("a key")),
-        metrics: Arc::default(),
-    };
+    let peer = peer(dir.path(), 9, BTreeMap::new());
     let cases = json("proposals/rejected.json");
     let case = cases.iter().find(|case| text_at(case, "/name") == COMMITTED).expect("recorded");
     let signed = SignedProposal::decode(base64_at(case, "/request_base64").expect("base64")).expect("a proposal");
-    let refused = Endorser::new(parts, 1, None).process(signed).await.expect_err("a duplicate");
+    let refused = peer.process(signed).await.expect_err("a duplicate");
     assert_eq!(refused.to_string(), text_at(case, "/grpc/details"));
 }
 
@@ -226,7 +190,7 @@ async fn answers_without_a_read_write_set_have_the_recorded_bytes() {
         recorded.insert(text_at(case, "/txid").to_owned(), executed);
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let peer = peer(dir.path(), recorded);
+    let peer = peer(dir.path(), 1, recorded);
     for case in &cases {
         let name = text_at(case, "/name");
         let expected = ProposalResponse::decode(read(text_at(case, "/responses/0/file"))).expect("a response");

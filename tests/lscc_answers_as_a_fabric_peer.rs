@@ -3,14 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use bytes::Bytes;
 use selvedge::chaincode::packages::{ChaincodePackage, Fingerprint, PackageStore};
-use selvedge::ledger::LedgerProvider;
-use selvedge::testing::{Client, Plugin, SmallGuest, TestPeer, define};
+use selvedge::ledger::{LedgerProvider, block};
+use selvedge::testing::{Client, Deployment, Plugin, SmallGuest, TestPeer, define, wasm_package};
 use selvedge_proto::Message;
+use selvedge_proto::common::{AcLs, ApiResource, Block, ConfigEnvelope, ConfigValue, Envelope, Payload};
 use selvedge_proto::protos::{
     ChaincodeData, ChaincodeDeploymentSpec, ChaincodeId, ChaincodeQueryResponse, ChaincodeSpec, ProposalResponse,
-    Response,
+    Response, TxValidationCode,
 };
 
 const CHANNEL: &str = "mychannel";
@@ -112,6 +114,56 @@ async fn the_recorded_queries_have_the_recorded_answers() -> anyhow::Result<()> 
     assert_eq!(refusal(&user, &["install", "x"]).await?, not_admin);
     let text = "could not unmarshal chaincode package to CDS or SignedCDS";
     assert_eq!(refusal(&administrator, &["install", "x"]).await?, text);
+    peer.stop().await;
+    Ok(())
+}
+
+/// Block 0 of a channel on which only administrators may use these resources.
+fn guarded(block: &Bytes, resources: &[&str]) -> anyhow::Result<Bytes> {
+    let block = Block::decode(block.clone())?;
+    let mut envelope = Envelope::decode(block.data.context("data")?.data.remove(0))?;
+    let mut payload = Payload::decode(envelope.payload)?;
+    let mut config = ConfigEnvelope::decode(payload.data)?;
+    let root = config.config.as_mut().and_then(|config| config.channel_group.as_mut()).context("a root")?;
+    let acl = ApiResource { policy_ref: "Admins".into() };
+    let acls = AcLs { acls: resources.iter().map(|resource| ((*resource).to_owned(), acl.clone())).collect() };
+    let value = ConfigValue { value: acls.encode_to_vec().into(), mod_policy: "Admins".into(), version: 0 };
+    root.groups.get_mut("Application").context("Application")?.values.insert("ACLs".into(), value);
+    payload.data = config.encode_to_vec().into();
+    envelope.payload = payload.encode_to_vec().into();
+    Ok(block::new_block(0, Bytes::new(), vec![envelope.encode_to_vec().into()]).encode_to_vec().into())
+}
+
+/// In Fabric, naming a channel that one may use is enough to read another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_is_for_those_whom_its_own_channel_lets_whatever_channel_they_name() -> anyhow::Result<()> {
+    const CLOSED: &str = "closed";
+    let folder = tempfile::tempdir()?;
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    let resources = ["lscc/ChaincodeExists", "lscc/GetDeploymentSpec", "lscc/GetChaincodeData"];
+    let block = guarded(&peer.genesis(CLOSED)?, &resources)?;
+    assert_eq!(peer.join(&*peer.admin()?, &block).await?.status, 200);
+    let package = wasm_package("cc", "1", &SmallGuest::new("(func $run)").module()?, &[])?;
+    assert_eq!(peer.install(&package).await?.status, 200);
+    for channel in [CLOSED, CHANNEL] {
+        let deployment = Deployment { channel, ..Deployment::new("cc", "1") };
+        assert_eq!(peer.instantiate(&deployment).await?, TxValidationCode::Valid);
+    }
+
+    let (closed, open) = (peer.client_on(peer.user()?, CLOSED).await?, peer.client().await?);
+    let administrator = peer.client_on(peer.admin()?, CLOSED).await?;
+    for function in ["getid", "ChaincodeExists", "getdepspec", "GetDeploymentSpec", "getccdata", "GetChaincodeData"] {
+        for (client, named) in [(&closed, CLOSED), (&closed, CHANNEL), (&open, CLOSED)] {
+            let text = refusal(client, &[function, named, "cc"]).await?;
+            let expected =
+                format!("access denied for [{function}][{CLOSED}]: failed evaluating policy on signed data ");
+            assert!(text.starts_with(&expected), "{function} of {named}: {text}");
+        }
+        open.query("lscc", &[function, CHANNEL, "cc"]).await?;
+        for named in [CLOSED, CHANNEL] {
+            administrator.query("lscc", &[function, named, "cc"]).await?;
+        }
+    }
     peer.stop().await;
     Ok(())
 }

@@ -14,18 +14,14 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge::ccaas::{self, Service};
 use selvedge::client::create_chaincode_proposal;
-use selvedge::ledger::{Ledger, LedgerProvider, block};
+use selvedge::ledger::{Ledger, LedgerProvider};
 use selvedge::msp::{Signer, SigningIdentity};
 use selvedge::testing::{
-    GOLDEN_CHANNEL, Golden, NativeChaincode, Plugin, TestPeer, config, connect_service, guest_path,
+    GOLDEN_CHANNEL, Golden, NativeChaincode, Plugin, TestPeer, commit_unendorsed, config, connect_service, guest_path,
 };
 use selvedge_proto::MAX_MESSAGE_SIZE;
-use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
 use selvedge_proto::protos::endorser_client::EndorserClient;
-use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeEvent, ProposalResponsePayload,
-    Transaction, TransactionAction, TxValidationCode,
-};
+use selvedge_proto::protos::{ChaincodeAction, ChaincodeEvent, ProposalResponsePayload};
 use selvedge_proto::rwset::TxReadWriteSet;
 use tonic::transport::{Channel, Endpoint};
 
@@ -197,32 +193,7 @@ fn commit(ledger: &Ledger, txid: &str, rows: &[Row]) -> anyhow::Result<()> {
             }
         }
     }
-    let info = ledger.chain_info()?;
-    let envelope = transaction(txid, simulator.results()?.public);
-    let block = block::new_block(info.height, info.current_block_hash, vec![envelope]);
-    let committed = ledger.commit(block, &[TxValidationCode::Valid])?;
-    anyhow::ensure!(committed.codes == [TxValidationCode::Valid], "{:?}", committed.codes);
-    Ok(())
-}
-
-/// A marshalled transaction with these results, signed and endorsed by nobody.
-fn transaction(txid: &str, results: Bytes) -> Bytes {
-    let action = ChaincodeAction { results, ..Default::default() };
-    let response = ProposalResponsePayload { extension: action.encode_to_vec().into(), ..Default::default() };
-    let endorsed =
-        ChaincodeEndorsedAction { proposal_response_payload: response.encode_to_vec().into(), endorsements: vec![] };
-    let payload = ChaincodeActionPayload { action: Some(endorsed), ..Default::default() };
-    let action = TransactionAction { header: Bytes::new(), payload: payload.encode_to_vec().into() };
-    let channel_header = ChannelHeader {
-        r#type: HeaderType::EndorserTransaction.into(),
-        channel_id: GOLDEN_CHANNEL.to_owned(),
-        tx_id: txid.to_owned(),
-        ..Default::default()
-    };
-    let header = Header { channel_header: channel_header.encode_to_vec().into(), signature_header: Bytes::new() };
-    let data = Transaction { actions: vec![action] }.encode_to_vec().into();
-    let payload = Payload { header: Some(header), data };
-    Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }.encode_to_vec().into()
+    commit_unendorsed(ledger, txid, simulator.results()?.public)
 }
 
 fn bytes(args: &[&str]) -> Vec<Bytes> {

@@ -44,11 +44,16 @@ impl Scene {
 
     /// Runs the command line in the folder of core.yaml; its standard output, or its standard error.
     async fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
+        self.run_as_given(&[arguments, &["-C", "mychannel", "-n", "asset"]].concat(), variables).await
+    }
+
+    /// The same for another channel, or none.
+    async fn run_as_given(&self, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
         command
             .args(["chaincode"])
             .args(arguments)
-            .args(["-C", "mychannel", "-n", "asset", "--connTimeout", "20s"])
+            .args(["--connTimeout", "20s"])
             .current_dir(self.folder.path())
             .env("CORE_PEER_ADDRESS", self.address())
             .env("CORE_PEER_TLS_ENABLED", "true")
@@ -59,7 +64,11 @@ impl Scene {
     }
 
     async fn refusal(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
-        match self.run(arguments, variables).await {
+        self.refusal_as_given(&[arguments, &["-C", "mychannel", "-n", "asset"]].concat(), variables).await
+    }
+
+    async fn refusal_as_given(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        match self.run_as_given(arguments, variables).await {
             Ok(output) => panic!("{arguments:?} {variables:?} succeeded: {output}"),
             Err(error) => {
                 println!("{error}");
@@ -118,6 +127,102 @@ async fn over_tls_with_the_right_root_everything_works_and_errors_say_what_is_wr
         let refusal = scene.refusal(arguments, variables).await;
         assert!(refusal.contains(expected), "expected {expected:?} of {arguments:?}, not {refusal}");
     }
+    scene.peer.stop().await;
+    Ok(())
+}
+
+/// A connection profile as SDKs have it, of one node under two names, and of one that is not to be asked.
+fn profile(scene: &Scene, scheme: &str) -> anyhow::Result<String> {
+    let (address, ca) = (scene.address(), text(&scene.ca));
+    let pem = std::fs::read_to_string(ca)?.replace('\n', "\n        ");
+    let profile = format!(
+        "name: network
+x-type: hlfv1
+version: '1.0'
+client: {{organization: Org1, connection: {{timeout: {{peer: {{endorser: '300'}}}}}}}}
+channels:
+  mychannel:
+    orderers: [orderer.example.com]
+    peers:
+      peer0.org1.example.com: {{endorsingPeer: true, chaincodeQuery: true, ledgerQuery: true, eventSource: true}}
+      peer0.org2.example.com: {{endorsingPeer: true}}
+      peer1.org2.example.com: {{endorsingPeer: false}}
+  one: {{peers: {{peer0.org2.example.com: {{endorsingPeer: true}}}}}}
+  uncertified: {{peers: {{peer2.org2.example.com: {{endorsingPeer: true}}}}}}
+organizations:
+  Org1: {{mspid: Org1MSP, peers: [peer0.org1.example.com], certificateAuthorities: [ca.org1.example.com]}}
+orderers:
+  orderer.example.com: {{url: grpcs://localhost:7050, tlsCACerts: {{path: ca.pem}}}}
+peers:
+  peer0.org1.example.com:
+    url: {scheme}{address}
+    grpcOptions: {{ssl-target-name-override: peer0.example, keep-alive-timeout: 20000}}
+    tlsCACerts:
+      path: ca.pem
+  peer0.org2.example.com:
+    url: {address}
+    tlsCACerts:
+      pem: |
+        {pem}
+  peer2.org2.example.com: {{url: {address}}}
+certificateAuthorities:
+  ca.org1.example.com: {{url: 'https://localhost:7054', caName: ca-org1, tlsCACerts: {{pem: [text]}}}}
+"
+    );
+    std::fs::write(scene.folder.path().join("network.yaml"), profile)?;
+    Ok("network.yaml".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_profile_names_the_peers_of_the_channel() -> anyhow::Result<()> {
+    // The first peer's certificate is for the name in its grpcOptions, the second's for its address.
+    let scene = Scene::start(&["127.0.0.1", "peer0.example"], &[]).await?;
+    let file = profile(&scene, "grpcs://")?;
+    let by_profile = ["--connectionProfile", &file];
+    // No other address would do: the variable names nobody.
+    let nobody = [("CORE_PEER_ADDRESS", "127.0.0.1:1"), ("FABRIC_LOGGING_SPEC", "info")];
+    let create = r#"{"Args":["create","a","Ada","1"]}"#;
+    let invoke = [&["invoke", "-c", create, "--waitForEvent"][..], &by_profile].concat();
+    scene.run(&invoke, &nobody).await.context("both are asked, and the first one orders")?;
+
+    let query = [&["query", "-c", READ][..], &by_profile].concat();
+    let several = "error validating peer connection parameters: 'query' command can only be executed against one peer. \
+                   received 2, which are those with endorsingPeer: true in the connection profile";
+    let text = scene.refusal(&query, &nobody).await;
+    assert!(text.contains(several), "{text}");
+    // Of a channel that the profile does not have, the peer is asked that the settings name, as in Fabric.
+    let other = [&["list", "--instantiated"][..], &["-C", "elsewhere"], &by_profile].concat();
+    let text = scene.refusal_as_given(&other, &[("CORE_PEER_TLS_ROOTCERT_FILE", "ca.pem")]).await;
+    assert!(text.contains("network.yaml has no peers for the channel (channels.elsewhere.peers)"), "{text}");
+    assert!(text.contains("access denied: channel [elsewhere] creator org [SampleOrg]"), "{text}");
+
+    let as_given: [Refused; 3] = [
+        (&["list", "--instantiated", "-C", "one"], &nobody, "access denied: channel [one] creator org [SampleOrg]"),
+        (
+            &["list", "--instantiated", "-C", "uncertified"],
+            &nobody,
+            "tls root cert file must be set: write tlsCACerts.path or tlsCACerts.pem into peers.peer2.org2.example.com of \
+             network.yaml",
+        ),
+        (
+            &["list", "--instantiated", "-C", "mychannel", "--connectionProfile", "missing.yaml"],
+            &nobody,
+            "error validating peer connection parameters: error reading connection profile: cannot read missing.yaml: No \
+             such file or directory",
+        ),
+    ];
+    for (arguments, variables, expected) in as_given {
+        let named = arguments.contains(&"--connectionProfile");
+        let arguments = if named { arguments.to_vec() } else { [arguments, &by_profile].concat() };
+        let refusal = scene.refusal_as_given(&arguments, variables).await;
+        assert!(refusal.contains(expected), "expected {expected:?} of {arguments:?}, not {refusal}");
+    }
+    let plain = [nobody[0], ("CORE_PEER_TLS_ENABLED", "false")];
+    let refusal = scene.refusal(&invoke, &plain).await;
+    assert!(refusal.contains("network.yaml begins with grpcs://, and peer.tls.enabled is false"), "{refusal}");
+    profile(&scene, "grpc://")?;
+    let refusal = scene.refusal(&invoke, &nobody).await;
+    assert!(refusal.contains("network.yaml begins with grpc://, and peer.tls.enabled is true"), "{refusal}");
     scene.peer.stop().await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! upgraded and stopped through lscc, on a node that is restarted in between, with what a system chaincode of the same source
 //! answers; and what a client is told when it cannot run.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -297,6 +298,47 @@ async fn what_cannot_run_is_not_instantiated_and_the_client_is_told_why() -> any
     install(&peer, &wasm_package("good", "1.0", &guest("(func $run)").module()?, &[])?).await?;
     assert_eq!(peer.instantiate(&Deployment::new("good", "1.0")).await?, VALID);
     peer.client().await?.query("good", &["f"]).await?;
+    peer.stop().await;
+    Ok(())
+}
+
+/// How many compiled modules the node keeps.
+fn compiled(folder: &Path) -> anyhow::Result<usize> {
+    let files = std::fs::read_dir(folder.join("data/wasm-cache"))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(files.iter().filter(|file| file.path().extension().is_some_and(|extension| extension == "cwasm")).count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compiled_modules_of_old_versions_go_where_the_cache_has_no_room() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let install_as = async |peer: &TestPeer, version, body| {
+        let module = SmallGuest::new(&format!("(func $run {body})")).module()?;
+        install(peer, &wasm_package("small", version, &module, &[])?).await
+    };
+    let peer = TestPeer::start(folder.path(), &[], &[("CHAINCODE_WASM_CACHESIZE", "0")]).await?;
+    let own = compiled(folder.path())?;
+    assert_eq!(own, 3, "the node's own, which are loaded");
+    install_as(&peer, "1", "").await?;
+    assert_eq!(peer.instantiate(&Deployment::new("small", "1")).await?, VALID);
+    assert_eq!(compiled(folder.path())?, own + 1);
+    for (version, before, body) in [("2", "1", "nop"), ("3", "2", "nop nop")] {
+        install_as(&peer, version, body).await?;
+        assert_eq!(peer.upgrade(&Deployment::new("small", version)).await?, VALID);
+        ended(&peer, VmType::System, &Ccid::new("small", before)).await?;
+        // The new one was compiled while the old one was loaded.
+        assert_eq!(compiled(folder.path())?, own + 2, "version {version}");
+    }
+    peer.stop().await;
+
+    // As much room as there is by default, and then none again.
+    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    peer.client().await?.query("small", &["f"]).await?;
+    assert_eq!(compiled(folder.path())?, own + 2);
+    peer.stop().await;
+    let peer = TestPeer::start(folder.path(), &[], &[("CHAINCODE_WASM_CACHESIZE", "0")]).await?;
+    assert_eq!(compiled(folder.path())?, own);
+    peer.client().await?.query("small", &["f"]).await?;
+    assert_eq!(compiled(folder.path())?, own + 1, "compiled again");
     peer.stop().await;
     Ok(())
 }

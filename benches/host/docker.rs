@@ -27,22 +27,14 @@ async fn measure() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let id = format!("bench{}", std::process::id());
     let image = node_image(&engine).await?;
-    let mut peer = DockerPeer::new(DockerSetting {
-        program: env!("CARGO_BIN_EXE_selvedge"),
-        folder: folder.path(),
-        id: &id,
-        endpoint: &engine.endpoint,
-        node_image: &image,
-        overrides: &[],
-    })?;
-    peer.start().await?;
+    let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), folder.path(), &id, &engine.endpoint);
+    let mut peer = DockerPeer::started(DockerSetting { node_image: &image, ..setting }).await?;
     let measured = async {
         launches(&peer).await?;
         large_package(&peer, folder.path()).await
     };
     let measured = measured.await;
-    peer.stop().await?;
-    engine.remove_images(&format!("dev-{id}-")).await?;
+    peer.end(&engine).await?;
     measured
 }
 

@@ -4,17 +4,14 @@
 //! transaction, 292 to 353 us for one with 10 reads and 10 writes.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use anyhow::Context;
 use selvedge::container::{Ccid, StartContainer, VmType};
-use selvedge::testing::{NativeChaincode, Plugin, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package};
+use selvedge::testing::{NativeChaincode, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package};
 use tokio::runtime::Handle;
 
-use crate::measure::{Better, Row, TURN, TURNS, serial, table};
-use crate::transactions::{Caller, IN_FLIGHT};
+use crate::measure::{Better, Row, TURNS, serial, table};
+use crate::transactions::{self, Caller, IN_FLIGHT};
 
 /// The forms of the chaincode, by what each is registered as, and as the rows name them.
 const FORMS: [(&str, &str); 4] = [
@@ -31,12 +28,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
-        let settings = [("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")];
-        let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &settings).await?;
-        peer.recorder().pause();
-        let client = peer.client().await?;
-        client.submit("asset", &["ops", "10"]).await?;
-        let caller = Caller::new(&peer, &client)?;
+        let (peer, caller) = transactions::start(folder.path()).await?;
         let version = env!("CARGO_PKG_VERSION");
         let _processes = start(&peer, folder.path(), version).await?;
         let ccids = FORMS.map(|(name, _)| Ccid::new(name, version));
@@ -47,7 +39,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             for _ in 0..TURNS {
                 for (index, ccid) in ccids.iter().enumerate() {
                     alone[index].add(one_at_a_time(&caller, ccid, args, &work).await?);
-                    together[index].add(in_flight(&caller, ccid, args, &work).await?);
+                    together[index].add(caller.execute_in_flight(ccid, args, &work).await?);
                 }
             }
             table(&format!("{title}, one at a time"), "us", Better::Less, &alone);
@@ -96,25 +88,4 @@ async fn one_at_a_time(
 ) -> anyhow::Result<f64> {
     let (caller, ccid) = (caller.clone(), ccid.clone());
     Ok(work.spawn(async move { serial(|| caller.execute(&ccid, args)).await }).await?)
-}
-
-async fn in_flight(caller: &Caller, ccid: &Ccid, args: &'static [&'static str], work: &Handle) -> anyhow::Result<f64> {
-    let started = Instant::now();
-    let done = Arc::new(AtomicU64::new(0));
-    let tasks: Vec<_> = (0..IN_FLIGHT)
-        .map(|_| {
-            let (caller, ccid, done) = (caller.clone(), ccid.clone(), Arc::clone(&done));
-            work.spawn(async move {
-                while started.elapsed() < TURN {
-                    caller.execute(&ccid, args).await;
-                    done.fetch_add(1, Ordering::Relaxed);
-                    tokio::task::yield_now().await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await?;
-    }
-    Ok(started.elapsed().as_secs_f64() * 1e6 / done.load(Ordering::Relaxed) as f64)
 }

@@ -10,12 +10,9 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use prost::Message;
 use selvedge::ledger::{Ledger, LedgerProvider, block};
-use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
+use selvedge::testing::endorser_transaction;
 use selvedge_proto::kvrwset::{KvWrite, KvrwSet};
-use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
-    TransactionAction, TxValidationCode,
-};
+use selvedge_proto::protos::TxValidationCode;
 use selvedge_proto::rwset::{NsReadWriteSet, TxReadWriteSet};
 
 use crate::measure::{Better, Row, table};
@@ -98,29 +95,11 @@ fn commit(ledger: &Arc<Ledger>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A transaction that writes one key of its own; signed by nobody.
+/// A transaction that writes one key of its own.
 fn transaction(id: &str) -> Bytes {
     let write = KvWrite { key: format!("key-{id}"), is_delete: false, value: vec![b'v'; VALUE].into() };
     let rwset = KvrwSet { writes: vec![write], ..KvrwSet::default() }.encode_to_vec();
     let namespace = NsReadWriteSet { namespace: "asset".into(), rwset: rwset.into(), ..NsReadWriteSet::default() };
     let results = TxReadWriteSet { ns_rwset: vec![namespace], ..TxReadWriteSet::default() }.encode_to_vec().into();
-    let action = ChaincodeAction { results, ..ChaincodeAction::default() };
-    let response =
-        ProposalResponsePayload { extension: action.encode_to_vec().into(), ..ProposalResponsePayload::default() };
-    let endorsed = ChaincodeEndorsedAction {
-        proposal_response_payload: response.encode_to_vec().into(),
-        ..ChaincodeEndorsedAction::default()
-    };
-    let payload = ChaincodeActionPayload { action: Some(endorsed), ..ChaincodeActionPayload::default() };
-    let action = TransactionAction { payload: payload.encode_to_vec().into(), ..TransactionAction::default() };
-    let data = Transaction { actions: vec![action] }.encode_to_vec().into();
-    let header = ChannelHeader {
-        r#type: HeaderType::EndorserTransaction as i32,
-        channel_id: CHANNEL.into(),
-        tx_id: id.into(),
-        ..ChannelHeader::default()
-    };
-    let header = Header { channel_header: header.encode_to_vec().into(), ..Header::default() };
-    let payload = Payload { header: Some(header), data };
-    Envelope { payload: payload.encode_to_vec().into(), ..Envelope::default() }.encode_to_vec().into()
+    endorser_transaction(CHANNEL, id, results)
 }

@@ -1,5 +1,6 @@
 //! Transactions through the Handler and the channels, with a signed proposal and a real ledger behind them.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use selvedge::container::Ccid;
 use selvedge::ledger::Ledger;
 use selvedge::testing::{Client, Plugin, TestPeer};
 use selvedge_proto::protos::{ChaincodeInput, Proposal, SignedProposal};
+use tokio::runtime::Handle;
 
 use crate::measure::{Better, Row, TURN, TURNS, serial, table};
 use crate::native::Native;
@@ -30,7 +32,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// On the development channel of a node.
-    pub(crate) fn new(peer: &TestPeer, client: &Client) -> anyhow::Result<Self> {
+    fn new(peer: &TestPeer, client: &Client) -> anyhow::Result<Self> {
         let proposal = client.proposal("asset", &["empty"])?;
         Ok(Self {
             support: peer.node().support().clone(),
@@ -58,6 +60,33 @@ impl Caller {
         assert_eq!(executed.response.status, 200, "{:?}", executed.response);
     }
 
+    /// [`IN_FLIGHT`] executions at a time, for one turn; microseconds for each of them.
+    pub(crate) async fn execute_in_flight(
+        &self,
+        ccid: &Ccid,
+        args: &'static [&'static str],
+        work: &Handle,
+    ) -> anyhow::Result<f64> {
+        let started = Instant::now();
+        let done = Arc::new(AtomicU64::new(0));
+        let tasks: Vec<_> = (0..IN_FLIGHT)
+            .map(|_| {
+                let (caller, ccid, done) = (self.clone(), ccid.clone(), Arc::clone(&done));
+                work.spawn(async move {
+                    while started.elapsed() < TURN {
+                        caller.execute(&ccid, args).await;
+                        done.fetch_add(1, Ordering::Relaxed);
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await?;
+        }
+        Ok(started.elapsed().as_secs_f64() * 1e6 / done.load(Ordering::Relaxed) as f64)
+    }
+
     /// What the store alone costs: the simulator, and the same reads and writes.
     fn store(&self, count: usize) {
         let mut simulator = self.ledger.new_tx_simulator("t").expect("the ledger is open");
@@ -69,18 +98,24 @@ impl Caller {
     }
 }
 
+/// A node in development mode with room for what is in flight, whose `asset` has the keys that `ops` reads.
+pub(crate) async fn start(folder: &Path) -> anyhow::Result<(TestPeer, Caller)> {
+    let settings = [("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")];
+    let peer = TestPeer::start(folder, &[Plugin::guest("asset", "asset")?], &settings).await?;
+    peer.recorder().pause();
+    let client = peer.client().await?;
+    client.submit("asset", &["ops", "10"]).await?;
+    let caller = Caller::new(&peer, &client)?;
+    Ok((peer, caller))
+}
+
 pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
-        let settings = [("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")];
-        let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &settings).await?;
-        peer.recorder().pause();
-        let client = peer.client().await?;
-        client.submit("asset", &["ops", "10"]).await?;
+        let (peer, caller) = start(folder.path()).await?;
         let version = env!("CARGO_PKG_VERSION");
         Native::register(peer.node().support(), &format!("native:{version}"))?;
-        let caller = Caller::new(&peer, &client)?;
         let (native, wasm) = (Ccid::new("native", version), Ccid::new("asset", version));
         let work = peer.node().work();
         let serially = caller.clone();
@@ -110,38 +145,12 @@ async fn one_at_a_time(caller: &Caller, native: &Ccid, wasm: &Ccid) {
     table("10 get + 10 put of 100 bytes through the Handler, one at a time", "us", Better::Less, &ops);
 }
 
-async fn in_flight(caller: &Caller, wasm: &Ccid, work: &tokio::runtime::Handle) -> anyhow::Result<()> {
+async fn in_flight(caller: &Caller, wasm: &Ccid, work: &Handle) -> anyhow::Result<()> {
     let mut rows = [Row::new("wasm SCC, empty").must(120.0), Row::new("wasm SCC, 10 get + 10 put").must(35.0)];
     for _ in 0..TURNS {
-        rows[0].add(throughput(caller, wasm, &["empty"], work).await?);
-        rows[1].add(throughput(caller, wasm, &["ops", "10"], work).await?);
+        rows[0].add(1e3 / caller.execute_in_flight(wasm, &["empty"], work).await?);
+        rows[1].add(1e3 / caller.execute_in_flight(wasm, &["ops", "10"], work).await?);
     }
     table(&format!("{IN_FLIGHT} transactions in flight, all processors"), "thousands a second", Better::More, &rows);
     Ok(())
-}
-
-async fn throughput(
-    caller: &Caller,
-    ccid: &Ccid,
-    args: &'static [&'static str],
-    work: &tokio::runtime::Handle,
-) -> anyhow::Result<f64> {
-    let started = Instant::now();
-    let done = Arc::new(AtomicU64::new(0));
-    let tasks: Vec<_> = (0..IN_FLIGHT)
-        .map(|_| {
-            let (caller, ccid, done) = (caller.clone(), ccid.clone(), Arc::clone(&done));
-            work.spawn(async move {
-                while started.elapsed() < TURN {
-                    caller.execute(&ccid, args).await;
-                    done.fetch_add(1, Ordering::Relaxed);
-                    tokio::task::yield_now().await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await?;
-    }
-    Ok(done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64() / 1e3)
 }

@@ -7,11 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload};
 use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeData, ChaincodeEndorsedAction, ChaincodeId, ChaincodeInput,
-    ChaincodeMessage, Proposal, ProposalResponsePayload, Response, SignedProposal, Transaction, TransactionAction,
-    TxValidationCode,
+    ChaincodeData, ChaincodeId, ChaincodeInput, ChaincodeMessage, Proposal, Response, SignedProposal,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -24,6 +21,7 @@ use crate::container::{
 };
 use crate::ledger::{LedgerProvider, SharedSimulator, block};
 use crate::platforms::CodePackage;
+use crate::testing::commit_unendorsed;
 
 pub(crate) const CHANNEL: &str = "ch";
 pub(crate) const OTHER_CHANNEL: &str = "other";
@@ -161,15 +159,12 @@ impl TestPeer {
     /// Commits rows to a namespace of [`CHANNEL`].
     pub(crate) fn put(&self, namespace: &str, rows: impl IntoIterator<Item = (String, String)>) {
         let ledger = self.ledgers.get(CHANNEL).unwrap();
-        let info = ledger.chain_info().unwrap();
-        let txid = format!("put{}", info.height);
+        let txid = format!("put{}", ledger.height().unwrap());
         let mut simulator = ledger.new_tx_simulator(&txid).unwrap();
         for (key, value) in rows {
             simulator.set_state(namespace, &key, value.into()).unwrap();
         }
-        let envelope = transaction(&txid, simulator.results().unwrap().public);
-        let block = block::new_block(info.height, info.current_block_hash, vec![envelope]);
-        ledger.commit(block, &[TxValidationCode::Valid]).unwrap();
+        commit_unendorsed(&ledger, &txid, simulator.results().unwrap().public).unwrap();
     }
 
     /// A transaction on a channel of this peer, with a proposal.
@@ -303,24 +298,6 @@ impl TestChaincode {
 
 pub(crate) fn like(about: &ChaincodeMessage, kind: Type, payload: impl Into<Bytes>) -> ChaincodeMessage {
     message::for_transaction(kind, payload.into(), about.txid.clone(), about.channel_id.clone())
-}
-
-fn transaction(txid: &str, results: Bytes) -> Bytes {
-    let action = ChaincodeAction { results, ..Default::default() }.encode_to_vec();
-    let response = ProposalResponsePayload { extension: action.into(), ..Default::default() }.encode_to_vec();
-    let action = ChaincodeEndorsedAction { proposal_response_payload: response.into(), endorsements: vec![] };
-    let action = ChaincodeActionPayload { action: Some(action), ..Default::default() }.encode_to_vec();
-    let action = TransactionAction { payload: action.into(), ..Default::default() };
-    let header = ChannelHeader {
-        r#type: HeaderType::EndorserTransaction as i32,
-        channel_id: CHANNEL.into(),
-        tx_id: txid.into(),
-        ..Default::default()
-    };
-    let header = Header { channel_header: header.encode_to_vec().into(), ..Default::default() };
-    let data = Transaction { actions: vec![action] }.encode_to_vec().into();
-    let payload = Payload { header: Some(header), data }.encode_to_vec().into();
-    Envelope { payload, ..Default::default() }.encode_to_vec().into()
 }
 
 /// The outcome of an execution, as text: the response's payload, or the error.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use clap::{ArgAction, Args};
 use tonic::transport::Channel;
 
+use super::connection_profile::{self, ProfilePeer, ProfileRoots, Scheme};
 use crate::config::{Config, TlsConfig, parse_duration};
 use crate::tls::{self, ClientTls, ConnectError, Identity, NamedFile, Roots};
 
@@ -63,13 +64,75 @@ pub(super) struct PeerFlags {
     /// The authorities of the peers' certificates, one file for each of --peerAddresses, in their order.
     #[arg(long = "tlsRootCertFiles", value_name = "FILE", help_heading = "TLS")]
     pub(super) tls_root_cert_files: Vec<PathBuf>,
-    /// Fabric's file of addresses, which is not read here.
-    #[arg(long = "connectionProfile", value_name = "FILE", hide = true)]
+    /// Take the peers from a connection profile, in place of the two: those of the channel with `endorsingPeer: true`.
+    #[arg(long = "connectionProfile", value_name = "FILE")]
     pub(super) connection_profile: Option<PathBuf>,
 }
 
+/// The peers that flags name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Peers {
+    /// By addresses and files of authorities; without an address, `peer.address`.
+    Flags { addresses: Vec<String>, root_files: Vec<PathBuf> },
+    /// By a connection profile; at least one.
+    Profile(Vec<ProfilePeer>),
+}
+
+impl Default for Peers {
+    /// `peer.address`.
+    fn default() -> Self {
+        Self::Flags { addresses: Vec::new(), root_files: Vec::new() }
+    }
+}
+
+impl PeerFlags {
+    /// The peers of an invocation, which may be several.
+    pub(super) fn all(&self, channel: &str) -> anyhow::Result<Peers> {
+        self.peers(Some(channel)).context(VALIDATING)
+    }
+
+    /// The peer of a verb that asks only one; `channel` is the one that it is about, if any.
+    pub(super) fn one(&self, verb: &str, channel: Option<&str>) -> anyhow::Result<Peers> {
+        let peers = self.peers(channel).context(VALIDATING)?;
+        let (count, advice) = match &peers {
+            Peers::Flags { addresses, .. } => (addresses.len(), ""),
+            Peers::Profile(peers) => (
+                peers.len(),
+                ", which are those with endorsingPeer: true in the connection profile; leave it out, and name one with \
+                 --peerAddresses",
+            ),
+        };
+        if count > 1 {
+            bail!("{VALIDATING}: '{verb}' command can only be executed against one peer. received {count}{advice}");
+        }
+        Ok(peers)
+    }
+
+    fn peers(&self, channel: Option<&str>) -> anyhow::Result<Peers> {
+        let channel = channel.unwrap_or_default();
+        if let Some(file) = &self.connection_profile {
+            if let Some(peers) = connection_profile::endorsing_peers(file, channel)? {
+                return Ok(Peers::Profile(peers));
+            }
+            // As in Fabric, where it is not said.
+            let (file, instead) = (file.display(), "the peer of --peerAddresses or peer.address is asked");
+            match channel {
+                "" => tracing::warn!("{file} has peers by channel only, and no channel was named; {instead}"),
+                _ => tracing::warn!("{file} has no peers for the channel (channels.{channel}.peers); {instead}"),
+            }
+        }
+        Ok(Peers::Flags { addresses: self.peer_addresses.clone(), root_files: self.tls_root_cert_files.clone() })
+    }
+}
+
+/// What errors about these flags begin with.
+const VALIDATING: &str = "error validating peer connection parameters";
+
 const PEER_SETTINGS: &str = "for peers: --tlsRootCertFiles, and of core.yaml or CORE_PEER_TLS_...: peer.tls.rootcert.file, \
                              serverhostoverride, clientAuthRequired with clientCert.file and clientKey.file";
+const PROFILE_SETTINGS: &str = "for peers of a connection profile: their tlsCACerts and ssl-target-name-override, and of \
+                                core.yaml or CORE_PEER_TLS_...: serverhostoverride, clientAuthRequired with clientCert.file \
+                                and clientKey.file";
 const ORDERER_SETTINGS: &str =
     "for orderers: --cafile, --ordererTLSHostnameOverride, --clientauth with --certfile and --keyfile";
 
@@ -97,16 +160,14 @@ pub(super) struct Connection {
 }
 
 impl Connector {
-    pub(super) fn new(config: &Config, peers: &PeerFlags, orderer: &OrdererFlags) -> anyhow::Result<Self> {
-        if peers.connection_profile.is_some() {
-            bail!(
-                "--connectionProfile is not supported; name the peers with --peerAddresses and --tlsRootCertFiles, and the \
-                 orderer with --orderer"
-            );
-        }
+    pub(super) fn new(config: &Config, peers: &Peers, orderer: &OrdererFlags) -> anyhow::Result<Self> {
+        let peers = match peers {
+            Peers::Flags { addresses, root_files } => peer_endpoints(config, addresses, root_files)?,
+            Peers::Profile(peers) => profile_endpoints(config, peers)?,
+        };
         Ok(Self {
             timeout: orderer.conn_timeout,
-            peers: peer_endpoints(config, peers)?,
+            peers,
             orderer: orderer.orderer.as_deref().map(|address| orderer_endpoint(address, orderer)).transpose()?,
         })
     }
@@ -166,22 +227,21 @@ impl Endpoint {
 }
 
 /// Fabric: `peer/chaincode.validatePeerConnectionParameters`, `peer/common.NewPeerClientForAddress` and `-FromEnv`.
-fn peer_endpoints(config: &Config, flags: &PeerFlags) -> anyhow::Result<Vec<Endpoint>> {
-    let (addresses, files) = (&flags.peer_addresses, &flags.tls_root_cert_files);
+fn peer_endpoints(config: &Config, named: &[String], files: &[PathBuf]) -> anyhow::Result<Vec<Endpoint>> {
     let tls = &config.peer.tls;
     // As in Fabric, no flag is the same as one empty one.
-    let (address_count, file_count) = (addresses.len().max(1), files.len().max(1));
+    let (address_count, file_count) = (named.len().max(1), files.len().max(1));
     if file_count > address_count {
         tracing::warn!("received more TLS root cert files ({file_count}) than peer addresses ({address_count})");
     }
-    let addresses = if addresses.is_empty() { std::slice::from_ref(&config.peer.address) } else { addresses };
+    let addresses = if named.is_empty() { std::slice::from_ref(&config.peer.address) } else { named };
     if !tls.enabled {
         let plain = |address: &String| Endpoint { address: address.clone(), tls: None, settings: PEER_SETTINGS };
         return Ok(addresses.iter().map(plain).collect());
     }
     if file_count != address_count {
         bail!(
-            "error validating peer connection parameters: number of peer addresses ({address_count}) does not match the \
+            "{VALIDATING}: number of peer addresses ({address_count}) does not match the \
              number of TLS root cert files ({file_count}); give --tlsRootCertFiles once for each of --peerAddresses"
         );
     }
@@ -189,7 +249,7 @@ fn peer_endpoints(config: &Config, flags: &PeerFlags) -> anyhow::Result<Vec<Endp
     let endpoint = |(index, address): (usize, &String)| {
         let root = match (files.get(index), &tls.rootcert_file) {
             (Some(file), _) => NamedFile::new("--tlsRootCertFiles", file),
-            (None, Some(file)) if flags.peer_addresses.is_empty() => NamedFile::new("peer.tls.rootcert.file", file),
+            (None, Some(file)) if named.is_empty() => NamedFile::new("peer.tls.rootcert.file", file),
             _ => bail!(
                 "tls root cert file must be set: give --tlsRootCertFiles with --peerAddresses, or without both \
                  CORE_PEER_TLS_ROOTCERT_FILE"
@@ -201,6 +261,44 @@ fn peer_endpoints(config: &Config, flags: &PeerFlags) -> anyhow::Result<Vec<Endp
         Ok(Endpoint { address: address.clone(), tls: Some(tls), settings: PEER_SETTINGS })
     };
     addresses.iter().enumerate().map(endpoint).collect()
+}
+
+/// The same for peers of a connection profile, whose entries have addresses and authorities.
+fn profile_endpoints(config: &Config, peers: &[ProfilePeer]) -> anyhow::Result<Vec<Endpoint>> {
+    let tls = &config.peer.tls;
+    let identity = (tls.enabled && tls.client_auth_required).then(|| client_identity(tls)).transpose()?;
+    let endpoint = |peer: &ProfilePeer| {
+        let ProfilePeer { address, origin, .. } = peer;
+        let address = address.clone();
+        match (peer.scheme, tls.enabled) {
+            (Scheme::Tls, false) => bail!(
+                "{VALIDATING}: the url of {origin} begins with grpcs://, and peer.tls.enabled is false; set \
+                 CORE_PEER_TLS_ENABLED=true, or write grpc:// if the peer has no TLS"
+            ),
+            (Scheme::Plain, true) => bail!(
+                "{VALIDATING}: the url of {origin} begins with grpc://, and peer.tls.enabled is true; write grpcs://, or set \
+                 CORE_PEER_TLS_ENABLED=false if the peer has no TLS"
+            ),
+            (_, false) => return Ok(Endpoint { address, tls: None, settings: PROFILE_SETTINGS }),
+            (_, true) => {}
+        }
+        let roots = match &peer.roots {
+            None => bail!("tls root cert file must be set: write tlsCACerts.path or tlsCACerts.pem into {origin}"),
+            Some(ProfileRoots::Path(path)) => {
+                let file = NamedFile::new(&format!("tlsCACerts.path of {origin}"), path);
+                Roots::load(&file.setting, std::slice::from_ref(&file))
+            }
+            Some(ProfileRoots::Pem { profile, text }) => {
+                Roots::from_pem(&NamedFile::new(&format!("tlsCACerts.pem of {origin}"), profile), text.as_bytes())
+            }
+        };
+        let roots = roots.context("unable to load TLS root cert file")?;
+        // The setting is Fabric's; an SDK would take the profile's.
+        let name = Some(&tls.server_host_override).filter(|name| !name.is_empty()).unwrap_or(&peer.server_name);
+        let tls = ClientTls::new(roots, identity.as_ref())?.server_name(name);
+        Ok(Endpoint { address, tls: Some(tls), settings: PROFILE_SETTINGS })
+    };
+    peers.iter().map(endpoint).collect()
 }
 
 /// What this client shows to peers.
@@ -259,7 +357,7 @@ mod tests {
     #[test]
     fn the_peer_of_the_configuration_is_asked_where_none_is_named_and_is_the_orderer_too() {
         let config = config(&[("CORE_PEER_ADDRESS", "peer9:7051")]);
-        let connector = Connector::new(&config, &PeerFlags::default(), &OrdererFlags::default()).expect("is complete");
+        let connector = Connector::new(&config, &Peers::default(), &OrdererFlags::default()).expect("is complete");
         let addresses: Vec<_> = connector.peers.iter().map(|peer| peer.address.as_str()).collect();
         assert_eq!(addresses, ["peer9:7051"]);
         assert!(connector.orderer.is_none() && connector.peers[0].tls.is_none());
@@ -272,6 +370,7 @@ mod tests {
             tls_root_cert_files: vec!["missing.pem".into()],
             ..PeerFlags::default()
         };
+        let peers = peers.all("mychannel").expect("no profile is named");
         let orderer = OrdererFlags {
             orderer: Some("o:3".to_owned()),
             ca_file: Some("missing.pem".into()),

@@ -8,6 +8,7 @@ mod ccaas;
 mod chaincode;
 mod channel;
 mod connect;
+mod connection_profile;
 mod identity;
 mod ledger;
 mod msp;

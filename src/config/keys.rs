@@ -79,6 +79,7 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
     ("chaincode.wasm.systemPath", ""),
     ("chaincode.wasm.systemVersion", ""),
     ("chaincode.wasm.cachePath", ""),
+    ("chaincode.wasm.cacheSize", "1 GiB"),
     ("chaincode.wasm.workers", "0"),
     ("chaincode.wasm.instances", "256"),
     ("chaincode.wasm.initInstances", "16"),

@@ -17,6 +17,8 @@ pub struct WasmConfig {
     pub system_version: String,
     /// `chaincode.wasm.cachePath`: compiled modules.
     pub cache_path: PathBuf,
+    /// `chaincode.wasm.cacheSize`: bytes of all of them together, those in use aside.
+    pub cache_size: ByteSize,
     /// `chaincode.wasm.workers`: threads that run guests.
     pub workers: usize,
     /// `chaincode.wasm.instances`: slots of the pool, nested calls included.
@@ -82,6 +84,7 @@ pub(super) fn read(
         cache_path: values
             .optional_path("chaincode.wasm.cachePath")
             .unwrap_or_else(|| peer.file_system_path.join("wasm-cache")),
+        cache_size: values.size("chaincode.wasm.cacheSize", ByteSize::bytes(0)..=ByteSize::mib(1 << 20)),
         workers: match values.number("chaincode.wasm.workers", 0..=1024) {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInput, Response};
 use tempfile::TempDir;
 
 use super::{ChaincodeExecutor, EndorserParts};
 use crate::chaincode::packages::PackageStore;
-use crate::chaincode::{
-    ChaincodeMode, ContainerInfo, ExecuteError, Executed, Ledgers, Lifecycle, SystemChaincodes, TransactionParams,
-};
+use crate::chaincode::{ChaincodeMode, Executed, Ledgers, Lifecycle, SystemChaincodes, TransactionParams};
 use crate::channel::genesis::{OrderingSettings, development_block};
 use crate::channel::{AclChecker, Authenticator, Bundle, Channels};
 use crate::client::{CreatedProposal, create_chaincode_proposal};
@@ -21,6 +18,7 @@ use crate::ledger::{Ledger, LedgerProvider, TransientStore};
 use crate::msp::development::{self, DevelopmentMsp};
 use crate::msp::{Msp, SigningIdentity, folder};
 use crate::private_data::LocalDistributor;
+use crate::testing::Played;
 
 pub(crate) const CHANNEL: &str = "mychannel";
 pub(crate) const MSPID: &str = "DevMSP";
@@ -64,7 +62,7 @@ impl Network {
             authenticator,
             system_chaincodes: Arc::new(Sccs),
             definitions: Arc::new(Lifecycle::new(Arc::new(Sccs), Arc::clone(&packages), ChaincodeMode::Net)),
-            executor: Arc::new(Answer::status(200)),
+            executor: Answer::status(200).given(),
             ledgers: Arc::new(Disk(ledgers)),
             private_data: Arc::new(LocalDistributor::new(Arc::clone(&transient))),
             signer: Arc::new(SigningIdentity::load(&msp.peer, MSPID).expect("the peer's key")),
@@ -82,7 +80,7 @@ impl Network {
     }
 
     pub(crate) fn answering(&self, answer: Answer) -> EndorserParts {
-        EndorserParts { executor: Arc::new(answer), ..self.parts.clone() }
+        EndorserParts { executor: answer.given(), ..self.parts.clone() }
     }
 }
 
@@ -125,35 +123,20 @@ impl Answer {
     pub(crate) fn status(status: i32) -> Self {
         Self::Response(Response { status, message: "m".into(), payload: Bytes::from_static(b"p") })
     }
-}
 
-#[async_trait]
-impl ChaincodeExecutor for Answer {
-    async fn execute(
-        &self,
-        params: &TransactionParams,
-        ccid: &Ccid,
-        input: ChaincodeInput,
-    ) -> Result<Executed, ExecuteError> {
-        assert_eq!(input.args, ["get", "a"]);
-        let event = ChaincodeEvent {
-            chaincode_id: ccid.name.clone(),
-            tx_id: params.txid.clone(),
-            event_name: "e".into(),
-            payload: Bytes::new(),
-        };
-        match self {
-            Self::Response(response) => Ok(Executed { response: response.clone(), event: Some(event) }),
-            Self::Panic => panic!("the executor dies"),
-        }
-    }
-
-    async fn execute_init(
-        &self,
-        _: &TransactionParams,
-        _: &ContainerInfo,
-        _: ChaincodeInput,
-    ) -> Result<Executed, ExecuteError> {
-        unreachable!("nothing is deployed")
+    fn given(self) -> Arc<dyn ChaincodeExecutor> {
+        Arc::new(Played(move |params: &TransactionParams, ccid: &Ccid, input: ChaincodeInput| {
+            assert_eq!(input.args, ["get", "a"]);
+            let event = ChaincodeEvent {
+                chaincode_id: ccid.name.clone(),
+                tx_id: params.txid.clone(),
+                event_name: "e".into(),
+                payload: Bytes::new(),
+            };
+            match &self {
+                Self::Response(response) => Executed { response: response.clone(), event: Some(event) },
+                Self::Panic => panic!("the executor dies"),
+            }
+        }))
     }
 }

@@ -35,7 +35,7 @@ pub struct LedgerProvider {
     private: OnceLock<Arc<PrivateDataSupport>>,
     /// Held while a channel is made, which waits for the disk; those who look a ledger up don't.
     joining: Mutex<()>,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 impl LedgerProvider {
@@ -46,7 +46,7 @@ impl LedgerProvider {
     /// When another node has it open, when its format is not ours, or when the directory or a file of its own fails.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         make_dir(dir).map_err(|source| io("make the directory", dir, source))?;
-        let lock = lock(dir)?;
+        let lock = DirectoryLock::take(dir)?;
         let files = files(dir)?;
         check_format(dir, &files)?;
         let (mut ledgers, mut unopened) = (BTreeMap::new(), BTreeMap::new());
@@ -159,14 +159,30 @@ impl LedgerProvider {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, LedgerError> {
-    let path = dir.join(LOCK_FILE);
-    let file = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|source| io("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::DirectoryInUse(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+/// The sole right to a directory, until it is dropped.
+///
+/// Closing the file would not do: a child process that is just being made has it, too, until it runs its program, and whoever
+/// opens the directory in that moment would be told of another node. So it is unlocked, which holds for all who have it.
+#[derive(Debug)]
+struct DirectoryLock(File);
+
+impl DirectoryLock {
+    fn take(dir: &Path) -> Result<Self, LedgerError> {
+        let path = dir.join(LOCK_FILE);
+        let file = File::options().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|source| io("open", &path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(LedgerError::DirectoryInUse(dir.to_owned())),
+            Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+        }
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing it, which comes next, is what is left where this fails.
+        let _ = self.0.unlock();
     }
 }
 
@@ -244,6 +260,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = LedgerProvider::open(dir.path()).unwrap();
         assert!(matches!(LedgerProvider::open(dir.path()), Err(LedgerError::DirectoryInUse(_))));
+        drop(first);
+        LedgerProvider::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_is_being_made_does_not_keep_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = LedgerProvider::open(dir.path()).unwrap();
+        // What a child has between fork and exec: not the file opened again, but this very one.
+        let _childs = first._lock.0.try_clone().unwrap();
         drop(first);
         LedgerProvider::open(dir.path()).unwrap();
     }

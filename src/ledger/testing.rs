@@ -4,14 +4,11 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use prost::Message;
-use selvedge_proto::common::{Block, ChannelHeader, Envelope, Header, HeaderType, Payload};
-use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
-    TransactionAction, TxValidationCode,
-};
+use selvedge_proto::common::Block;
+use selvedge_proto::protos::TxValidationCode;
 
 use super::{CommittedBlock, Ledger, LedgerProvider, block};
+pub(crate) use crate::testing::{endorser_transaction, envelope};
 
 pub(crate) struct TestChannel {
     pub(crate) provider: Arc<LedgerProvider>,
@@ -76,30 +73,4 @@ impl TestChannel {
         let committed = self.commit_results(&[simulator.results().unwrap().public]);
         assert_eq!(committed.codes, [TxValidationCode::Valid]);
     }
-}
-
-/// An unsigned envelope of the type.
-pub(crate) fn envelope(channel: &str, txid: &str, kind: HeaderType, data: Bytes) -> Envelope {
-    let header = ChannelHeader {
-        r#type: kind as i32,
-        channel_id: channel.to_owned(),
-        tx_id: txid.to_owned(),
-        ..Default::default()
-    };
-    let header = Header { channel_header: header.encode_to_vec().into(), signature_header: Bytes::new() };
-    let payload = Payload { header: Some(header), data };
-    Envelope { payload: payload.encode_to_vec().into(), signature: Bytes::new() }
-}
-
-/// A marshalled transaction with these results, signed and endorsed by nobody.
-pub(crate) fn endorser_transaction(channel: &str, txid: &str, results: Bytes) -> Bytes {
-    let action = ChaincodeAction { results, ..Default::default() };
-    let response = ProposalResponsePayload { extension: action.encode_to_vec().into(), ..Default::default() };
-    let endorsed =
-        ChaincodeEndorsedAction { proposal_response_payload: response.encode_to_vec().into(), endorsements: vec![] };
-    let payload = ChaincodeActionPayload { action: Some(endorsed), ..Default::default() };
-    let action = TransactionAction { header: Bytes::new(), payload: payload.encode_to_vec().into() };
-    let transaction = Transaction { actions: vec![action] };
-    let data = transaction.encode_to_vec().into();
-    envelope(channel, txid, HeaderType::EndorserTransaction, data).encode_to_vec().into()
 }

@@ -55,6 +55,7 @@ pub(crate) fn wasm_config(config: &Config) -> WasmConfig {
     let limits = &wasm.limits;
     WasmConfig {
         cache_path: Some(wasm.cache_path.clone()),
+        cache_size: wasm.cache_size.as_u64(),
         instances: wasm.instances,
         init_instances: wasm.init_instances,
         limits: Limits {

@@ -195,6 +195,16 @@ impl Client {
     ) -> Boxed<'a, anyhow::Result<TxValidationCode>> {
         Box::pin(async move {
             let (txid, envelope) = self.transaction_of(chaincode, args).await?;
+            self.commit(txid, envelope).await
+        })
+    }
+
+    /// Has an endorsed transaction ordered; resolves with its validation code once it is committed.
+    ///
+    /// # Errors
+    /// When the orderer refuses it, or there is no word of the commit.
+    pub fn commit(&self, txid: String, envelope: Envelope) -> Boxed<'_, anyhow::Result<TxValidationCode>> {
+        Box::pin(async move {
             let (waiter, committed) = oneshot::channel();
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(txid, waiter);
             let answer = self.broadcast(envelope).await?;

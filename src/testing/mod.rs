@@ -10,10 +10,12 @@ mod docker;
 mod golden;
 mod launched;
 mod lifecycle;
+mod memory;
 mod native_chaincode;
 mod node_chaincode;
 mod package;
 mod peer;
+mod played;
 mod process;
 mod recorder;
 mod rust_shim;
@@ -34,10 +36,12 @@ pub use golden::{
 };
 pub use launched::{Launched, ProcessVm, Program, tls_settings};
 pub use lifecycle::Deployment;
+pub use memory::PeakMemory;
 pub use native_chaincode::{NativeChaincode, static_program};
 pub use node_chaincode::{NodeChaincode, node_chaincode_folder, node_with_packages_of};
 pub use package::{chaincode_package, service_package, targz, wasm_package};
 pub use peer::TestPeer;
+pub use played::Played;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use rust_shim::{RustShim, connection_package};
@@ -45,7 +49,9 @@ pub use service_connection::{Service, connect_service};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
 pub use tls::{TlsAuthority, TlsPair, TlsPurpose};
-pub use unendorsed::commit_unendorsed;
+#[cfg(test)]
+pub(crate) use unendorsed::envelope;
+pub use unendorsed::{commit_unendorsed, endorser_transaction};
 
 /// A future whose code is made once, in this crate. An `async fn` is compiled anew into every test program that awaits
 /// it, with all that it awaits in its turn: half a minute for a whole node.

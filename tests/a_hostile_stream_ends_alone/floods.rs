@@ -8,7 +8,7 @@ use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{GetState, GetStateByRange, QueryResponse};
 
 use super::foreign::commit_rows;
-use super::process::{Process, connect, dev_peer, execute, execute_of, message, patient_peer};
+use super::process::{Process, connect, dev_peer, message, patient_peer};
 
 /// What this process has in memory, in MiB: the node and the hostile side.
 fn resident() -> u64 {
@@ -22,10 +22,9 @@ async fn a_flood_of_messages_is_worked_off_and_nobody_waits_for_it() -> anyhow::
     const MANY: usize = 20_000;
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
-    let mut flood = Process::registered(&peer, "flood:1.0").await?;
-    let execution = execute_of(&peer, "flood", "t1")?;
-    flood.expect(Type::Transaction).await?;
+    let mut good = Process::registered(&peer, "cc").await?;
+    let mut flood = Process::registered(&peer, "flood").await?;
+    let execution = flood.begin(&peer, "t1").await?;
     let get = Bytes::from(GetState { key: "k".into(), collection: String::new() }.encode_to_vec());
     let before = resident();
     for number in 0..MANY {
@@ -48,7 +47,7 @@ async fn a_flood_of_messages_is_worked_off_and_nobody_waits_for_it() -> anyhow::
         answered += 1;
     }
     assert!((1..=MANY).contains(&answered), "{answered}");
-    flood.complete(&message(Type::Transaction, "t1", ""))?;
+    flood.complete("t1", "served")?;
     assert_eq!(execution.await??, "served");
     println!("{MANY} requests of which {answered} were answered; memory {before} MiB, then {} MiB", resident());
     good.serve(&peer, "last").await?;
@@ -61,27 +60,23 @@ async fn iterators_left_open_by_the_thousand_go_with_their_transaction() -> anyh
     const OPEN: usize = 5_000;
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "good:1.0").await?;
-    let mut cc = Process::registered(&peer, "cc:1.0").await?;
+    let mut good = Process::registered(&peer, "good").await?;
+    let mut cc = Process::registered(&peer, "cc").await?;
     commit_rows(&peer)?;
     let range = GetStateByRange { start_key: "k".into(), end_key: "l".into(), ..Default::default() };
     let range = Bytes::from(range.encode_to_vec());
     for round in 0..2 {
         let txid = format!("t{round}");
         let before = resident();
-        let execution = execute(&peer, &txid)?;
-        let transaction = cc.expect(Type::Transaction).await?;
+        let execution = cc.begin(&peer, &txid).await?;
         for _ in 0..OPEN {
             cc.send(message(Type::GetStateByRange, &txid, range.clone()))?;
             let batch = QueryResponse::decode(cc.expect(Type::Response).await?.payload)?;
             assert!(batch.has_more);
         }
-        let innocent = execute_of(&peer, "good", &format!("innocent{round}"))?;
-        let asked = good.expect(Type::Transaction).await?;
-        good.complete(&asked)?;
-        assert_eq!(innocent.await??, "served");
+        good.serve(&peer, &format!("innocent{round}")).await?;
         println!("{OPEN} iterators: memory {before} MiB, then {} MiB", resident());
-        cc.complete(&transaction)?;
+        cc.complete(&txid, "served")?;
         execution.await??;
     }
     peer.stop().await;
@@ -93,7 +88,7 @@ async fn who_comes_and_goes_without_end_leaves_nothing_behind() -> anyhow::Resul
     const STORM: usize = 120;
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
+    let mut good = Process::registered(&peer, "cc").await?;
     let before = resident();
     for number in 0..STORM {
         // Gone before, while and after it is taken, or refused.
@@ -101,7 +96,7 @@ async fn who_comes_and_goes_without_end_leaves_nothing_behind() -> anyhow::Resul
         match number % 4 {
             0 => process.register("storm:1.0")?,
             1 => process.register("cc:1.0")?,
-            2 => drop(Process::registered(&peer, &format!("storm{number}:1.0")).await?),
+            2 => drop(Process::registered(&peer, &format!("storm{number}")).await?),
             _ => {}
         }
         drop(process);
@@ -145,10 +140,9 @@ async fn who_comes_and_goes_without_end_leaves_nothing_behind() -> anyhow::Resul
 async fn who_says_nothing_is_waited_for_as_long_as_a_transaction_may_take() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = patient_peer(&folder, "2s").await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
-    let mut silent = Process::registered(&peer, "silent:1.0").await?;
-    let execution = execute_of(&peer, "silent", "t1")?;
-    silent.expect(Type::Transaction).await?;
+    let mut good = Process::registered(&peer, "cc").await?;
+    let mut silent = Process::registered(&peer, "silent").await?;
+    let execution = silent.begin(&peer, "t1").await?;
     for number in 0..10 {
         good.serve(&peer, &format!("meanwhile{number}")).await?;
     }
@@ -159,11 +153,8 @@ async fn who_says_nothing_is_waited_for_as_long_as_a_transaction_may_take() -> a
     silent.assert_silent().await;
     silent.send(message(Type::GetState, "t1", ""))?;
     assert!(silent.expect(Type::Error).await?.payload.ends_with(b"no ledger context"));
-    silent.complete(&message(Type::Transaction, "t1", ""))?;
-    let execution = execute_of(&peer, "silent", "t2")?;
-    let transaction = silent.expect(Type::Transaction).await?;
-    silent.complete(&transaction)?;
-    assert_eq!(execution.await??, "served");
+    silent.complete("t1", "too late")?;
+    silent.serve(&peer, "t2").await?;
     peer.stop().await;
     Ok(())
 }

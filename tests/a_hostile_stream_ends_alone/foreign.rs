@@ -5,10 +5,10 @@ use selvedge::testing::{TestPeer, commit_unendorsed};
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{
-    ChaincodeMessage, GetState, GetStateByRange, PutState, QueryResponse, QueryStateClose, QueryStateNext, Response,
+    ChaincodeMessage, GetState, GetStateByRange, PutState, QueryResponse, QueryStateClose, QueryStateNext,
 };
 
-use super::process::{CHANNEL, Process, dev_peer, execute_of, message};
+use super::process::{CHANNEL, Process, dev_peer, message};
 
 /// Rows that do not fit into one answer.
 const ROWS: usize = 150;
@@ -21,20 +21,13 @@ fn text(answer: &ChaincodeMessage) -> String {
     String::from_utf8_lossy(&answer.payload).into_owned()
 }
 
-/// What `process` answers its own transaction with.
-fn completed(process: &Process, txid: &str, payload: &'static str) -> anyhow::Result<()> {
-    let response = Response { status: 200, payload: payload.into(), ..Default::default() };
-    process.send(message(Type::Completed, txid, response.encode_to_vec()))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chaincode_has_its_own_transactions_and_no_others() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
-    let mut thief = Process::registered(&peer, "thief:1.0").await?;
-    let execution = execute_of(&peer, "cc", "good")?;
-    good.expect(Type::Transaction).await?;
+    let mut good = Process::registered(&peer, "cc").await?;
+    let mut thief = Process::registered(&peer, "thief").await?;
+    let execution = good.begin(&peer, "good").await?;
 
     // Of another chaincode, and on another channel; it is answered what a transaction of nobody is.
     for (kind, payload) in [
@@ -56,19 +49,18 @@ async fn a_chaincode_has_its_own_transactions_and_no_others() -> anyhow::Result<
     assert!(text(&good.expect(Type::Error).await?).ends_with("no ledger context"));
 
     // An answer to another's transaction, or before there is a question, answers nothing.
-    completed(&thief, "good", "stolen")?;
+    thief.complete("good", "stolen")?;
     thief.send(message(Type::Error, "good", "stolen"))?;
-    completed(&good, "later", "too early")?;
+    good.complete("later", "too early")?;
     // By the time this is answered, that was taken in.
     good.send(message(Type::GetState, "nobody", ""))?;
     good.expect(Type::Error).await?;
-    let later = execute_of(&peer, "cc", "later")?;
-    good.expect(Type::Transaction).await?;
+    let later = good.begin(&peer, "later").await?;
     thief.assert_silent().await;
     assert!(!execution.is_finished() && !later.is_finished());
-    completed(&good, "later", "in time")?;
-    completed(&good, "later", "twice")?;
-    completed(&good, "good", "its own")?;
+    good.complete("later", "in time")?;
+    good.complete("later", "twice")?;
+    good.complete("good", "its own")?;
     good.send(message(Type::Completed, "good", vec![0xff; 9]))?;
     assert_eq!((execution.await??.as_str(), later.await??.as_str()), ("its own", "in time"));
 
@@ -84,15 +76,11 @@ async fn a_chaincode_has_its_own_transactions_and_no_others() -> anyhow::Result<
 async fn an_iterator_belongs_to_its_transaction() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut cc = Process::registered(&peer, "cc:1.0").await?;
+    let mut cc = Process::registered(&peer, "cc").await?;
     commit_rows(&peer)?;
     let range = GetStateByRange { start_key: "k".into(), end_key: "l".into(), ..Default::default() };
     let range = Bytes::from(range.encode_to_vec());
-    let owner = execute_of(&peer, "cc", "owner")?;
-    let other = execute_of(&peer, "cc", "other")?;
-    for _ in 0..2 {
-        cc.expect(Type::Transaction).await?;
-    }
+    let (owner, other) = (cc.begin(&peer, "owner").await?, cc.begin(&peer, "other").await?);
     cc.send(message(Type::GetStateByRange, "owner", range.clone()))?;
     let batch = QueryResponse::decode(cc.expect(Type::Response).await?.payload)?;
     assert!(batch.has_more && batch.results.len() == 100, "{} rows", batch.results.len());
@@ -114,11 +102,11 @@ async fn an_iterator_belongs_to_its_transaction() -> anyhow::Result<()> {
     // It is gone with its transaction.
     cc.send(message(Type::GetStateByRange, "owner", range))?;
     let batch = QueryResponse::decode(cc.expect(Type::Response).await?.payload)?;
-    completed(&cc, "owner", "done")?;
+    cc.complete("owner", "done")?;
     owner.await??;
     cc.send(message(Type::QueryStateNext, "owner", QueryStateNext { id: batch.id }.encode_to_vec()))?;
     assert!(text(&cc.expect(Type::Error).await?).ends_with("no ledger context"));
-    completed(&cc, "other", "done")?;
+    cc.complete("other", "done")?;
     other.await??;
     peer.stop().await;
     Ok(())

@@ -11,13 +11,13 @@ use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec, GetState, PutState};
 
-use process::{Process, dev_peer, execute, message};
+use process::{Process, dev_peer, message};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_register_waits_and_the_good_one_serves() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
+    let mut good = Process::registered(&peer, "cc").await?;
     good.serve(&peer, "t1").await?;
 
     let mut garbage = Process::dial(&peer).await?;
@@ -52,7 +52,7 @@ async fn what_cannot_register_waits_and_the_good_one_serves() -> anyhow::Result<
 async fn what_concerns_no_transaction_changes_none() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut process = Process::registered(&peer, "cc:1.0").await?;
+    let mut process = Process::registered(&peer, "cc").await?;
 
     process.send(message(Type::Completed, "unknown", ""))?;
     process.send(message(Type::Error, "unknown", "oh"))?;
@@ -61,8 +61,7 @@ async fn what_concerns_no_transaction_changes_none() -> anyhow::Result<()> {
     let answer = process.expect(Type::Error).await?;
     assert_eq!(answer.payload, "GET_STATE failed: transaction ID: unknown: no ledger context");
 
-    let execution = execute(&peer, "t1")?;
-    let transaction = process.expect(Type::Transaction).await?;
+    let execution = process.begin(&peer, "t1").await?;
     process.send(message(Type::PutState, "t1", vec![0xff; 9]))?;
     let answer = process.expect(Type::Error).await?;
     let answer = String::from_utf8_lossy(&answer.payload).into_owned();
@@ -84,7 +83,7 @@ async fn what_concerns_no_transaction_changes_none() -> anyhow::Result<()> {
     process.send(message(Type::GetState, "t1", get.encode_to_vec()))?;
     assert!(process.expect(Type::Response).await?.payload.is_empty());
 
-    process.complete(&transaction)?;
+    process.complete("t1", "served")?;
     process.send(message(Type::Error, "t1", "too late"))?;
     assert_eq!(execution.await??, "served");
     process.serve(&peer, "t2").await?;
@@ -105,10 +104,9 @@ async fn an_illegal_message_ends_the_stream_and_wakes_who_waits() -> anyhow::Res
         (13, "RESPONSE"),
         (77, "77"),
     ] {
-        let mut process = Process::registered(&peer, "cc:1.0").await?;
+        let mut process = Process::registered(&peer, "cc").await?;
         let txid = format!("t{number}");
-        let execution = execute(&peer, &txid)?;
-        process.expect(Type::Transaction).await?;
+        let execution = process.begin(&peer, &txid).await?;
         process.send(ChaincodeMessage { r#type: number, ..message(Type::Undefined, &txid, "") })?;
         let text = format!("[{txid}] Fabric side handler cannot handle message ({name}) while in ready state");
         assert_eq!(process.end().await?.message(), format!("error handling message, ending stream: {text}"));
@@ -116,7 +114,7 @@ async fn an_illegal_message_ends_the_stream_and_wakes_who_waits() -> anyhow::Res
         assert_eq!(error, format!("failed to execute transaction {txid}: error sending: chaincode stream terminated"));
     }
     // The name is free again.
-    Process::registered(&peer, "cc:1.0").await?.serve(&peer, "last").await?;
+    Process::registered(&peer, "cc").await?.serve(&peer, "last").await?;
     peer.stop().await;
     Ok(())
 }

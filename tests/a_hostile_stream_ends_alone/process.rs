@@ -20,8 +20,13 @@ use tonic::{Status, Streaming};
 
 pub(crate) const CHANNEL: &str = "mychannel";
 
+/// A transaction under way; resolves with the response's payload.
+pub(crate) type Execution = JoinHandle<anyhow::Result<String>>;
+
 /// An open stream.
 pub(crate) struct Process {
+    /// The chaincode that it has registered as.
+    name: String,
     pub(crate) to_peer: mpsc::UnboundedSender<ChaincodeMessage>,
     pub(crate) from_peer: Streaming<ChaincodeMessage>,
 }
@@ -41,12 +46,13 @@ impl Process {
         let (to_peer, messages) = mpsc::unbounded_channel();
         let mut client = ChaincodeSupportClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let stream = client.register(UnboundedReceiverStream::new(messages)).await?;
-        Ok(Self { to_peer, from_peer: stream.into_inner() })
+        Ok(Self { name: String::new(), to_peer, from_peer: stream.into_inner() })
     }
 
-    pub(crate) async fn registered(peer: &TestPeer, id: &str) -> anyhow::Result<Self> {
-        let mut process = Self::dial(peer).await?;
-        process.register(id)?;
+    /// The chaincode of a name, in version 1.0.
+    pub(crate) async fn registered(peer: &TestPeer, name: &str) -> anyhow::Result<Self> {
+        let mut process = Self { name: name.to_owned(), ..Self::dial(peer).await? };
+        process.register(&format!("{name}:1.0"))?;
         process.expect(Type::Registered).await?;
         process.expect(Type::Ready).await?;
         Ok(process)
@@ -86,16 +92,34 @@ impl Process {
 
     /// Serves one transaction, as a good chaincode does.
     pub(crate) async fn serve(&mut self, peer: &TestPeer, txid: &str) -> anyhow::Result<()> {
-        let execution = execute(peer, txid)?;
-        let transaction = self.expect(Type::Transaction).await?;
-        self.complete(&transaction)?;
+        let execution = self.begin(peer, txid).await?;
+        self.complete(txid, "served")?;
         assert_eq!(execution.await??, "served");
         Ok(())
     }
 
-    pub(crate) fn complete(&self, transaction: &ChaincodeMessage) -> anyhow::Result<()> {
-        let response = Response { status: 200, payload: "served".into(), ..Default::default() };
-        self.send(message(Type::Completed, &transaction.txid, response.encode_to_vec()))
+    /// Has the peer send it a transaction, which has a simulator.
+    pub(crate) async fn begin(&mut self, peer: &TestPeer, txid: &str) -> anyhow::Result<Execution> {
+        let ledger = peer.node().ledgers().get(CHANNEL).context("the channel")?;
+        let params = TransactionParams {
+            txid: txid.to_owned(),
+            channel_id: CHANNEL.to_owned(),
+            simulator: Some(Arc::new(Mutex::new(ledger.new_tx_simulator(txid)?))),
+            ..Default::default()
+        };
+        let (support, ccid) = (peer.node().support().clone(), Ccid::new(&self.name, "1.0"));
+        let execution = tokio::spawn(async move {
+            let executed = support.execute(&params, &ccid, ChaincodeInput::default()).await?;
+            Ok(String::from_utf8(executed.response.payload.into())?)
+        });
+        self.expect(Type::Transaction).await?;
+        Ok(execution)
+    }
+
+    /// Answers a transaction.
+    pub(crate) fn complete(&self, txid: &str, payload: &'static str) -> anyhow::Result<()> {
+        let response = Response { status: 200, payload: payload.into(), ..Default::default() };
+        self.send(message(Type::Completed, txid, response.encode_to_vec()))
     }
 }
 
@@ -103,31 +127,6 @@ impl Process {
 pub(crate) async fn connect(peer: &TestPeer) -> anyhow::Result<Channel> {
     let address = format!("http://{}", peer.node().chaincode_address());
     Ok(Endpoint::from_shared(address)?.connect().await?)
-}
-
-/// A transaction of `cc`; see [`execute_of`].
-pub(crate) fn execute(peer: &TestPeer, txid: &str) -> anyhow::Result<JoinHandle<anyhow::Result<String>>> {
-    execute_of(peer, "cc", txid)
-}
-
-/// A transaction with a simulator; resolves with the response's payload.
-pub(crate) fn execute_of(
-    peer: &TestPeer,
-    name: &str,
-    txid: &str,
-) -> anyhow::Result<JoinHandle<anyhow::Result<String>>> {
-    let ledger = peer.node().ledgers().get(CHANNEL).context("the channel")?;
-    let params = TransactionParams {
-        txid: txid.to_owned(),
-        channel_id: CHANNEL.to_owned(),
-        simulator: Some(Arc::new(Mutex::new(ledger.new_tx_simulator(txid)?))),
-        ..Default::default()
-    };
-    let (support, ccid) = (peer.node().support().clone(), Ccid::new(name, "1.0"));
-    Ok(tokio::spawn(async move {
-        let executed = support.execute(&params, &ccid, ChaincodeInput::default()).await?;
-        Ok(String::from_utf8(executed.response.payload.into())?)
-    }))
 }
 
 /// A node in development mode.

@@ -15,7 +15,7 @@ use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 
-use super::process::{Process, connect, dev_peer, execute_of, message};
+use super::process::{Process, connect, dev_peer, message};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -64,7 +64,7 @@ fn send(address: &str, bytes: &[u8]) -> anyhow::Result<TcpStream> {
 async fn bytes_that_are_no_messages_concern_their_connection_alone() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
+    let mut good = Process::registered(&peer, "cc").await?;
     let address = peer.node().chaincode_address().to_string();
     let garbage: Vec<u8> = (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let limit = u32::try_from(MAX_MESSAGE_SIZE)?;
@@ -134,7 +134,7 @@ impl Decoder for Raw {
 async fn what_is_no_chaincode_message_ends_its_stream_with_the_reason() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
+    let mut good = Process::registered(&peer, "cc").await?;
     let connection = connect(&peer).await?;
     // A field that is none; a length beyond the end; text that is no UTF-8 where an id stands; groups in groups.
     let nested = [0x0b; 10_000];
@@ -150,7 +150,7 @@ async fn what_is_no_chaincode_message_ends_its_stream_with_the_reason() -> anyho
         good.serve(&peer, "meanwhile").await?;
     }
     // An id of any length is shown in part: as the reason why a stream ends it would end the whole connection.
-    let verbose = Process::registered(&peer, "verbose:1.0").await?;
+    let verbose = Process::registered(&peer, "verbose").await?;
     let mut same = Process::open(connection).await?;
     same.send(message(Type::Ready, &"0123456789abcdef".repeat(1 << 16), ""))?;
     let text = format!("[{}... and 1048320 bytes more] Fabric side", "0123456789abcdef".repeat(16));
@@ -166,14 +166,13 @@ async fn what_is_no_chaincode_message_ends_its_stream_with_the_reason() -> anyho
 async fn a_request_beyond_the_limit_ends_its_stream_and_one_below_is_taken() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let peer = dev_peer(&folder).await?;
-    let mut good = Process::registered(&peer, "cc:1.0").await?;
-    let mut large = Process::registered(&peer, "large:1.0").await?;
+    let mut good = Process::registered(&peer, "cc").await?;
+    let mut large = Process::registered(&peer, "large").await?;
     let put = |bytes: usize| {
         let put = PutState { key: "k".into(), value: Bytes::from(vec![b'x'; bytes]), collection: String::new() };
         message(Type::PutState, "t1", put.encode_to_vec())
     };
-    let execution = execute_of(&peer, "large", "t1")?;
-    large.expect(Type::Transaction).await?;
+    let execution = large.begin(&peer, "t1").await?;
     large.send(put(MAX_MESSAGE_SIZE - 100))?;
     large.expect(Type::Response).await?;
     good.serve(&peer, "meanwhile").await?;

@@ -1,7 +1,8 @@
 //! An asset registry: what most chaincode does, on the SDK.
 //!
 //! An asset is JSON under its id; a composite key `owner~id` lists what someone owns. The functions are the arms of
-//! [`invoke`](Chaincode::invoke); two of them only measure: `empty` and `ops <n>`.
+//! [`invoke`](Chaincode::invoke); two of them only measure: `empty` and `ops <n>`. What an asset is appraised at is private:
+//! the functions of appraisals need a collection, which the chaincode is instantiated with.
 
 use selvedge_sdk::{Chaincode, Error, KeyModification, KeyValue, Page, Payload, Response, Rows, Stub};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,10 @@ fn route(stub: &Stub) -> Result<Payload, Error> {
         ("findPage", [query, size, bookmark]) => find_page(stub, query, number(size)?, bookmark),
         ("history", [id]) => history(stub, id),
         ("height", [channel]) => height(stub, channel),
+        ("appraise", [collection, id]) => appraise(stub, collection, id),
+        ("appraisal", [collection, id]) => appraisal(stub, collection, id),
+        ("appraisalHash", [collection, id]) => appraisal_hash(stub, collection, id),
+        ("withdraw", [collection, id]) => Ok(stub.del_private_data(collection, id)?.into()),
         ("empty", []) => Ok(().into()),
         ("ops", [count]) => operations(stub, number(count)?),
         (function, parameters) => {
@@ -138,6 +143,27 @@ fn history(stub: &Stub, id: &str) -> Result<Payload, Error> {
         Ok(Change { txid: change.txid, seconds: change.timestamp.map_or(0, |time| time.seconds), record })
     };
     json(&stub.get_history_for_key(id)?.map(change).collect::<Result<Vec<_>, Error>>()?)
+}
+
+/// Keeps the appraisal of an asset for the members of a collection. It comes in the transient map, because arguments stand in
+/// the block.
+fn appraise(stub: &Stub, collection: &str, id: &str) -> Result<Payload, Error> {
+    read(stub, id)?;
+    let transient = stub.transient();
+    let value = transient.get("appraisal").ok_or("the transient map has no entry `appraisal`")?;
+    stub.put_private_data(collection, id, value)?;
+    Ok(().into())
+}
+
+fn appraisal(stub: &Stub, collection: &str, id: &str) -> Result<Payload, Error> {
+    let value = stub.get_private_data(collection, id)?;
+    Ok(value.ok_or_else(|| Error::new(format!("asset {id} has no appraisal in {collection}")))?.into())
+}
+
+/// In hexadecimal; works for everybody.
+fn appraisal_hash(stub: &Stub, collection: &str, id: &str) -> Result<Payload, Error> {
+    let hash = stub.get_private_data_hash(collection, id)?.unwrap_or_default();
+    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
 }
 
 /// Asks qscc: a chaincode that invokes another.
@@ -287,6 +313,22 @@ mod tests {
             Response::success(vec![0x08, 0xac, 0x02, 0x12, 0x00])
         });
         assert_eq!(text(&peer, &["height", "mychannel"]), "300");
+    }
+
+    #[test]
+    fn an_appraisal_comes_by_the_transient_map_and_is_in_its_collection_alone() {
+        let peer = registry();
+        let missing = peer.invoke(&["appraise", "appraisals", "a1"]).message;
+        assert_eq!(missing, "the transient map has no entry `appraisal`");
+        peer.set_transient("appraisal", "40");
+        assert_eq!(peer.invoke(&["appraise", "appraisals", "c1"]).message, "asset c1 does not exist");
+        text(&peer, &["appraise", "appraisals", "a1"]);
+        assert_eq!(peer.private_state("appraisals", "a1"), Some(b"40".to_vec()));
+        assert_eq!(text(&peer, &["appraisal", "appraisals", "a1"]), "40");
+        assert_eq!(text(&peer, &["appraisalHash", "appraisals", "a1"]).len(), 64);
+        text(&peer, &["withdraw", "appraisals", "a1"]);
+        let gone = peer.invoke(&["appraisal", "appraisals", "a1"]).message;
+        assert_eq!(gone, "asset a1 has no appraisal in appraisals");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! A chaincode's definition is an entry of lscc's state under the chaincode's name, its collections one under
 //! `<name>~collection`. As in Fabric, a query names a channel, on which access is checked, and reads the state of the
-//! proposal's own. Invariant: a package's code passes as a blob and never enters this memory, and is handed out only if
-//! it is the one that the ledger's entry was made from.
+//! proposal's own; where that is another one, access is checked there too, which Fabric does not do. Invariant: a
+//! package's code passes as a blob and never enters this memory, and is handed out only if it is the one that the
+//! ledger's entry was made from.
 //!
 //! Installing is the host's: it checks the package, and the client's right, and stores it. Deploy and upgrade are in
 //! `deploy`.
@@ -76,11 +77,15 @@ impl Request<'_> {
     }
 
     /// Name and entry of the chaincode that the arguments name, for whoever may use `resource` on the channel that they
-    /// name.
+    /// name, and on the one that is read.
     fn instance(&self, resource: &str) -> Result<(String, Vec<u8>), String> {
         let (channel, name) = (arg(self.stub, 1), arg(self.stub, 2));
-        let access = self.stub.check_access(resource, &channel);
-        access.map_err(|reason| self.denied_on(&channel, &reason))?;
+        self.check_access(resource, &channel)?;
+        let own = self.stub.channel_id();
+        // A proposal without a channel has no state to read.
+        if own != channel && !own.is_empty() {
+            self.check_access(resource, &own)?;
+        }
         let entry = self.stub.get_state(&name).map_err(|error| format!("transaction not found: {error}"))?;
         match entry {
             Some(entry) => Ok((name, entry)),
@@ -103,8 +108,7 @@ impl Request<'_> {
     /// What the channel has, with path and input where the package is installed here.
     fn instantiated(&self) -> Answer {
         let channel = self.stub.channel_id();
-        let access = self.stub.check_access("lscc/GetInstantiatedChaincodes", &channel);
-        access.map_err(|reason| self.denied_on(&channel, &reason))?;
+        self.check_access("lscc/GetInstantiatedChaincodes", &channel)?;
         let mut chaincodes = Vec::new();
         for row in self.stub.get_state_by_range("", "").map_err(|error| error.to_string())? {
             let row = row.map_err(|error| error.to_string())?;
@@ -154,6 +158,10 @@ impl Request<'_> {
 
     fn denied(&self, reason: &str) -> String {
         format!("access denied for [{}]: {reason}", self.function)
+    }
+
+    fn check_access(&self, resource: &str, channel: &str) -> Result<(), String> {
+        self.stub.check_access(resource, channel).map_err(|reason| self.denied_on(channel, &reason))
     }
 
     fn denied_on(&self, channel: &str, reason: &str) -> String {

@@ -164,7 +164,7 @@ fn the_number_of_arguments_is_checked_first() {
 }
 
 #[test]
-fn access_is_checked_on_the_channel_that_is_named_and_by_the_resource_of_the_function() {
+fn access_is_checked_on_the_channel_that_is_named_and_on_the_one_that_is_read_by_the_functions_resource() {
     let peer = peer();
     for (function, resource) in [
         ("getid", "lscc/ChaincodeExists"),
@@ -179,6 +179,10 @@ fn access_is_checked_on_the_channel_that_is_named_and_by_the_resource_of_the_fun
         let text = format!("access denied for [{function}][closed]: no");
         assert_eq!(refusal(&peer, &[function, "closed", "nothing"]), text);
         payload(&peer, &[function, "mychannel", "kv"]);
+        // What is read is the proposal's channel, whatever the argument says.
+        peer.set_channel("closed");
+        assert_eq!(refusal(&peer, &[function, "mychannel", "kv"]), text);
+        peer.set_channel("mychannel");
     }
 
     peer.on_access(|query| match query {

@@ -12,9 +12,9 @@ use super::commit::CommitWaiter;
 use super::invoke::Session;
 use super::package::log_plugins;
 use super::spec::{Arguments, CheckedSpec, SpecFlags, given};
-use super::{WaitFlags, collections, one_peer};
+use super::{WaitFlags, collections};
 use crate::client::{NewProposal, create_signed_tx};
-use crate::cmd::connect::PeerFlags;
+use crate::cmd::connect::{PeerFlags, Peers};
 use crate::cmd::progress::Progress;
 use crate::cmd::services::{Orderer, Peer};
 use crate::policies;
@@ -45,7 +45,7 @@ pub(super) struct DeployCommand {
     #[command(flatten)]
     pub(super) wait: WaitFlags,
     #[command(flatten)]
-    pub(super) peers: PeerFlags,
+    peers: PeerFlags,
 }
 
 /// The two functions of lscc that begin a chaincode's life on a channel.
@@ -58,6 +58,8 @@ pub(super) enum Deployment {
 /// A deployment whose flags have been checked.
 pub(super) struct CheckedDeployment {
     deployment: Deployment,
+    /// One.
+    pub(super) peers: Peers,
     spec: CheckedSpec,
     path: String,
     channel: String,
@@ -90,7 +92,7 @@ impl DeployCommand {
         let Some(channel) = given(self.channel.as_ref()) else {
             bail!("The required parameter 'channelID' is empty. Rerun the command with -C flag");
         };
-        one_peer(deployment.verb(), &self.peers)?;
+        let peers = self.peers.one(deployment.verb(), Some(&channel))?;
         let spec = self.spec.check(deployment.verb(), Arguments::Needed)?;
         let policy = match given(self.policy.as_ref()) {
             None => Bytes::new(),
@@ -102,6 +104,7 @@ impl DeployCommand {
         let collections = self.collections_config.as_deref().map(collections::read).transpose()?;
         Ok(CheckedDeployment {
             deployment,
+            peers,
             spec,
             path: self.path.clone().unwrap_or_default(),
             channel,

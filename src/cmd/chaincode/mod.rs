@@ -24,7 +24,7 @@ use clap::{ArgAction, Args, Subcommand};
 
 use self::containers::Request;
 use self::deploy::Deployment;
-use super::connect::{Connector, OrdererFlags, PeerFlags, duration};
+use super::connect::{Connector, OrdererFlags, PeerFlags, Peers, duration};
 use crate::operations::LogControl;
 
 /// Flags that every verb of `chaincode` takes, on either side of the verb.
@@ -173,7 +173,7 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
     let transient = command.transient.as_deref().map(ctor::parse_transient).transpose()?.unwrap_or_default();
     let config = super::load_config()?;
     LogControl::install(&config.logging_spec)?;
-    let session = |peers: &PeerFlags| {
+    let session = |peers: &Peers| {
         let connector = Connector::new(&config, peers, &command.orderer)?;
         anyhow::Ok(invoke::Session { signer: super::identity::load(&config)?, transient, connector })
     };
@@ -181,64 +181,54 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
         ChaincodeVerb::Package(command) => command.run(&config),
         ChaincodeVerb::SignPackage { files } => package::sign_existing(&config, files),
         ChaincodeVerb::Install(command) => {
-            one_peer("install", &command.peers)?;
+            let peers = command.peers.one("install", None)?;
             let package = command.package(&config)?;
-            super::block_on(session(&command.peers)?.install(package))
+            super::block_on(session(&peers)?.install(package))
         }
         ChaincodeVerb::Instantiate(command) => {
             let checked = command.check(Deployment::Instantiate)?;
-            super::block_on(session(&command.peers)?.deploy(&checked, command.wait.timeout()))
+            super::block_on(session(&checked.peers)?.deploy(&checked, command.wait.timeout()))
         }
         ChaincodeVerb::Upgrade(command) => {
             let checked = command.check(Deployment::Upgrade)?;
-            super::block_on(session(&command.peers)?.deploy(&checked, command.wait.timeout()))
+            super::block_on(session(&checked.peers)?.deploy(&checked, command.wait.timeout()))
         }
         ChaincodeVerb::Invoke { call, wait } => {
             let checked = call.check()?;
-            super::block_on(session(&call.peers)?.invoke(&checked, wait.timeout()))
+            let peers = call.peers.all(&checked.channel)?;
+            super::block_on(session(&peers)?.invoke(&checked, wait.timeout()))
         }
         ChaincodeVerb::Query { call, raw, hex } => {
             let rendering = output::Rendering::of_flags(*raw, *hex)?;
             let checked = call.check()?;
-            one_peer("query", &call.peers)?;
-            let payload = super::block_on(session(&call.peers)?.query(&checked))?;
+            let peers = call.peers.one("query", Some(&checked.channel))?;
+            let payload = super::block_on(session(&peers)?.query(&checked))?;
             super::print(&rendering.render(&payload))
         }
         ChaincodeVerb::List { installed, instantiated, channel, peers } => {
             let listing = list::Listing::of_flags(*installed, *instantiated, channel.as_deref())?;
-            one_peer("list", peers)?;
-            let chaincodes = super::block_on(session(peers)?.list(&listing))?;
+            let peers = peers.one("list", channel.as_deref())?;
+            let chaincodes = super::block_on(session(&peers)?.list(&listing))?;
             super::print(&super::printable(&listing.text(&chaincodes)))
         }
         ChaincodeVerb::Ps { peers } => {
-            one_peer("ps", peers)?;
-            super::block_on(session(peers)?.administer(Request::Ps))
+            let peers = peers.one("ps", None)?;
+            super::block_on(session(&peers)?.administer(Request::Ps))
         }
         ChaincodeVerb::Stop { chaincode, peers } => {
-            one_peer("stop", peers)?;
-            super::block_on(session(peers)?.administer(Request::Stop(chaincode.clone())))
+            let peers = peers.one("stop", None)?;
+            super::block_on(session(&peers)?.administer(Request::Stop(chaincode.clone())))
         }
         ChaincodeVerb::Rm { chaincode, peers } => {
-            one_peer("rm", peers)?;
-            super::block_on(session(peers)?.administer(Request::Remove(chaincode.clone())))
+            let peers = peers.one("rm", None)?;
+            super::block_on(session(&peers)?.administer(Request::Remove(chaincode.clone())))
         }
         ChaincodeVerb::Logs { chaincode, tail, follow, previous, peers } => {
-            one_peer("logs", peers)?;
+            let peers = peers.one("logs", None)?;
             let request =
                 Request::Logs { chaincode: chaincode.clone(), tail: *tail, follow: *follow, previous: *previous };
-            super::block_on(session(peers)?.administer(request))
+            super::block_on(session(&peers)?.administer(request))
         }
-    }
-}
-
-/// Only an invocation goes to several peers.
-fn one_peer(verb: &str, peers: &PeerFlags) -> anyhow::Result<()> {
-    match peers.peer_addresses.len() {
-        0 | 1 => Ok(()),
-        count => bail!(
-            "error validating peer connection parameters: '{verb}' command can only be executed against one peer. received \
-             {count}"
-        ),
     }
 }
 

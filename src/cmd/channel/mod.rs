@@ -22,7 +22,7 @@ use selvedge_proto::protos::Response;
 use tracing::info;
 
 pub(super) use self::fetch::Target;
-use super::connect::{Connector, OrdererFlags, PeerFlags, duration};
+use super::connect::{Connector, OrdererFlags, Peers, duration};
 use super::services::{Peer, RpcError};
 use crate::client::NewProposal;
 use crate::config::Config;
@@ -178,7 +178,7 @@ impl Session {
     }
 
     pub(super) fn new(config: &Config, orderer: &OrdererFlags) -> anyhow::Result<Self> {
-        let connector = Connector::new(config, &PeerFlags::default(), orderer)?;
+        let connector = Connector::new(config, &Peers::default(), orderer)?;
         Ok(Self { signer: signer(config)?, connector })
     }
 

@@ -2,7 +2,10 @@
 //!
 //! An entry's name is the hash of the module and of everything that its machine code depends on; its content starts with
 //! a keyed hash over the rest, under a key that only this node's user can read. A stale, damaged or foreign entry is a
-//! miss, never an error. What the key does not protect against is said in `docs/security.md`.
+//! miss, never an error. What the key does not protect against is said in `docs/security.md`; what is removed again, in
+//! `bound`.
+
+mod bound;
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
@@ -10,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use aws_lc_rs::{constant_time, hmac, rand};
 use selvedge_aot::Staged;
@@ -17,6 +21,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use self::bound::Entries;
+pub(super) use self::bound::InUse;
 use super::componentize;
 
 const KEY_FILE: &str = "key";
@@ -32,18 +38,26 @@ pub(super) type Digest256 = [u8; 32];
 pub(super) struct ModuleCache {
     folder: PathBuf,
     key: hmac::Key,
+    entries: Entries,
 }
 
 impl ModuleCache {
-    /// Opens the folder, making it and its key when missing.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    /// Opens the folder, making it and its key when missing. Its entries have `limit` bytes together, but for those in use.
+    pub(super) fn open(folder: &Path, limit: u64) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Whoever can replace the key can have any machine code run in this process.
         if fs::metadata(folder)?.permissions().mode() & 0o022 != 0 {
             return Err(io::Error::other("others than its owner may write to it; chmod go-w it"));
         }
         let key = read_or_make_key(&folder.join(KEY_FILE))?;
-        Ok(Self { folder: folder.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
+        let entries = Entries::new(limit);
+        entries.shrink(folder);
+        Ok(Self { folder: folder.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key), entries })
+    }
+
+    /// Keeps the entry of this module, which there may or may not be, until this is dropped.
+    pub(super) fn hold(&self, engine: &Engine, digest: &Digest256) -> InUse {
+        self.entries.hold(self.path(engine, digest))
     }
 
     /// The component compiled from the module of this digest, if an intact entry for exactly this engine exists.
@@ -63,10 +77,12 @@ impl ModuleCache {
             staged.write_all(&chunk[..length]).ok()?;
         }
         constant_time::verify_slices_are_equal(hash.sign().as_ref(), &tag).ok()?;
+        // When it was used last. A folder that cannot be written to grows no more, either.
+        let _ = entry.set_modified(SystemTime::now());
         selvedge_aot::load(engine, &staged.promise_verified().ok()?).ok()
     }
 
-    /// Keeps a compiled component. Readers see the whole entry or none.
+    /// Keeps a compiled component, and makes room for it. Readers see the whole entry or none.
     pub(super) fn store(&self, engine: &Engine, digest: &Digest256, component: &Component) -> io::Result<()> {
         let compiled = component.serialize().map_err(io::Error::other)?;
         let tag = hmac::sign(&self.key, &compiled);
@@ -82,7 +98,9 @@ impl ModuleCache {
             fs::rename(&temporary, path)
         };
         // A full disk has no use for half a module.
-        write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+        write().inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+        self.entries.shrink(&self.folder);
+        Ok(())
     }
 
     fn path(&self, engine: &Engine, digest: &Digest256) -> PathBuf {
@@ -92,7 +110,7 @@ impl ModuleCache {
         // A core module becomes a component by what this host puts around it.
         name.update(Sha256::digest(componentize::wrapping()));
         name.update(digest);
-        self.folder.join(format!("{}.cwasm", hex::encode(name.finalize())))
+        self.folder.join(format!("{}.{}", hex::encode(name.finalize()), bound::EXTENSION))
     }
 }
 
@@ -149,13 +167,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::default();
         let component = Component::new(&engine, wat::parse_bytes(SOURCE).unwrap()).unwrap();
-        let cache = ModuleCache::open(folder.path()).unwrap();
+        let cache = ModuleCache::open(folder.path(), u64::MAX).unwrap();
         assert!(cache.load(&engine, &DIGEST).is_none(), "an empty cache is a miss");
 
         cache.store(&engine, &DIGEST, &component).unwrap();
         assert!(cache.load(&engine, &DIGEST).is_some());
         assert!(cache.load(&engine, &[2; 32]).is_none());
-        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, &DIGEST).is_some(), "the key is kept");
+        assert!(
+            ModuleCache::open(folder.path(), u64::MAX).unwrap().load(&engine, &DIGEST).is_some(),
+            "the key is kept"
+        );
 
         let path = entry(folder.path());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -171,14 +192,43 @@ mod tests {
 
         fs::write(&path, &intact).unwrap();
         fs::write(folder.path().join(KEY_FILE), [7; KEY_LENGTH]).unwrap();
-        assert!(ModuleCache::open(folder.path()).unwrap().load(&engine, &DIGEST).is_none(), "another key");
+        assert!(ModuleCache::open(folder.path(), u64::MAX).unwrap().load(&engine, &DIGEST).is_none(), "another key");
+    }
+
+    #[test]
+    fn an_entry_goes_for_room_when_it_is_not_in_use_and_can_be_stored_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::default();
+        let component = Component::new(&engine, wat::parse_bytes(SOURCE).unwrap()).unwrap();
+        let (first, second, third): (Digest256, Digest256, Digest256) = ([1; 32], [2; 32], [3; 32]);
+        let cache = ModuleCache::open(folder.path(), u64::MAX).unwrap();
+        for digest in [&first, &second] {
+            cache.store(&engine, digest, &component).unwrap();
+            let entry = File::open(cache.path(&engine, digest)).unwrap();
+            entry.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let size = fs::metadata(entry(folder.path())).unwrap().len();
+        assert!(cache.load(&engine, &first).is_some(), "which uses it");
+
+        let cache = ModuleCache::open(folder.path(), size).unwrap();
+        assert!(cache.load(&engine, &second).is_none(), "unused for longest");
+        let held = cache.hold(&engine, &first);
+        let new = cache.hold(&engine, &third);
+        cache.store(&engine, &third, &component).unwrap();
+        assert!(cache.load(&engine, &first).is_some() && cache.load(&engine, &third).is_some(), "both are in use");
+        drop(held);
+        cache.store(&engine, &third, &component).unwrap();
+        assert!(cache.load(&engine, &first).is_none() && cache.load(&engine, &third).is_some());
+        drop(new);
+        cache.store(&engine, &first, &component).unwrap();
+        assert_eq!(fs::metadata(entry(folder.path())).unwrap().len(), size, "one of them is there");
     }
 
     #[test]
     fn a_folder_that_others_may_write_to_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
-        let error = ModuleCache::open(folder.path()).err().unwrap().to_string();
+        let error = ModuleCache::open(folder.path(), u64::MAX).err().unwrap().to_string();
         assert!(error.contains("chmod go-w"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::bindings::SystemChaincodePre;
-use super::cache::ModuleCache;
+use super::cache::{InUse, ModuleCache};
 use super::capability::{self, Capability, Import};
 use super::componentize::{self, ComponentizeError};
 use super::instance::InstanceState;
@@ -58,6 +58,8 @@ pub struct WasmModule {
     config: BTreeMap<String, String>,
     pre: SystemChaincodePre<InstanceState>,
     log: RecentLines,
+    /// Its entry in the cache, which stays while it is loaded.
+    _entry: Option<InUse>,
 }
 
 /// Why a module cannot be loaded. The text is complete: a chain of sources would say it twice.
@@ -158,6 +160,7 @@ impl WasmModule {
     ) -> Result<Self, LoadError> {
         let wasmtime = |cause| LoadError::Wasmtime { ccid: spec.ccid.clone(), path: spec.path.clone(), cause };
         let digest: [u8; 32] = Sha256::digest(source).into();
+        let entry = cache.map(|cache| cache.hold(engine, &digest));
         let component = match cache.and_then(|cache| cache.load(engine, &digest)) {
             Some(component) => component,
             None => compile(engine, cache, source, &digest, &spec)?,
@@ -168,7 +171,7 @@ impl WasmModule {
         let linker = link(engine, &granted).map_err(wasmtime)?;
         let pre: InstancePre<InstanceState> = linker.instantiate_pre(&component).map_err(wasmtime)?;
         let pre = SystemChaincodePre::new(pre).map_err(wasmtime)?;
-        Ok(Self { digest, ccid: spec.ccid, config: spec.config, pre, log: RecentLines::default() })
+        Ok(Self { digest, ccid: spec.ccid, config: spec.config, pre, log: RecentLines::default(), _entry: entry })
     }
 
     /// Name and version.

@@ -12,6 +12,8 @@ use thiserror::Error;
 pub struct WasmConfig {
     /// Folder of compiled modules, made when missing; none compiles anew at each start.
     pub cache_path: Option<PathBuf>,
+    /// Bytes that compiled modules have there together, those in use aside (`chaincode.wasm.cacheSize`).
+    pub cache_size: u64,
     /// Slots of the instance pool for transactions (`chaincode.wasm.instances`).
     pub instances: u32,
     /// Slots for INIT, beside those for transactions (`chaincode.wasm.initInstances`).
@@ -22,7 +24,7 @@ pub struct WasmConfig {
 
 impl Default for WasmConfig {
     fn default() -> Self {
-        Self { cache_path: None, instances: 256, init_instances: 16, limits: Limits::default() }
+        Self { cache_path: None, cache_size: 1 << 30, instances: 256, init_instances: 16, limits: Limits::default() }
     }
 }
 

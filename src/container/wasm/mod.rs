@@ -112,7 +112,7 @@ impl WasmVm {
             ))
         })?;
         let cache = config.cache_path.as_deref().and_then(|path| {
-            ModuleCache::open(path)
+            ModuleCache::open(path, config.cache_size)
                 .inspect_err(|error| {
                     tracing::warn!("modules are compiled anew, as the cache {} fails: {error}", path.display());
                 })

@@ -1,40 +1,24 @@
-use async_trait::async_trait;
+use std::sync::Arc;
+
 use selvedge_proto::protos::{ChaincodeAction, ProposalResponsePayload, StaticCollectionConfig};
-use selvedge_proto::protos::{ChaincodeData, ChaincodeInput, ProposalResponse, Response, TxValidationCode};
+use selvedge_proto::protos::{ChaincodeData, ChaincodeInput, ProposalResponse, Response};
 use selvedge_proto::rwset::TxReadWriteSet;
 
 use super::super::fixture::{CHANNEL, Network};
 use super::super::{ChaincodeExecutor, Endorser, EndorserParts};
 use super::*;
-use crate::chaincode::{ContainerInfo, ExecuteError, Executed, TransactionParams};
+use crate::chaincode::{Executed, TransactionParams};
 use crate::container::Ccid;
-use crate::ledger::block::new_block;
 use crate::ledger::private_testing::{CHAINCODE, collection, package};
-use crate::ledger::testing::endorser_transaction;
-use crate::testing::chaincode_package;
+use crate::testing::{Played, chaincode_package, define};
 
 /// A chaincode that writes to a collection of `cc` and answers with this status.
-struct Writes {
-    collection: &'static str,
-    status: i32,
-}
-
-#[async_trait]
-impl ChaincodeExecutor for Writes {
-    async fn execute(&self, params: &TransactionParams, _: &Ccid, _: ChaincodeInput) -> Result<Executed, ExecuteError> {
+fn writes(collection: &'static str, status: i32) -> Arc<dyn ChaincodeExecutor> {
+    Arc::new(Played(move |params: &TransactionParams, _: &Ccid, _: ChaincodeInput| {
         let mut simulator = params.simulator.as_ref().expect("a channel").lock().expect("nobody died");
-        simulator.set_private_data(CHAINCODE, self.collection, "k", "secret".into()).expect("a collection");
-        Ok(Executed { response: Response { status: self.status, ..Response::default() }, event: None })
-    }
-
-    async fn execute_init(
-        &self,
-        _: &TransactionParams,
-        _: &ContainerInfo,
-        _: ChaincodeInput,
-    ) -> Result<Executed, ExecuteError> {
-        unreachable!("nothing is deployed")
-    }
+        simulator.set_private_data(CHAINCODE, collection, "k", "secret".into()).expect("a collection");
+        Executed { response: Response { status, ..Response::default() }, event: None }
+    }))
 }
 
 /// `cc` with a collection for this peer alone and one that another peer must have too.
@@ -42,20 +26,12 @@ fn network() -> Network {
     let network = Network::new();
     network.packages.put(&chaincode_package(CHAINCODE, "1", &[]).expect("a package")).expect("stored");
     let ledger = network.parts.ledgers.ledger(CHANNEL).expect("a ledger");
-    let mut simulator = ledger.new_tx_simulator("deploy").expect("a simulator");
     let data = ChaincodeData { name: CHAINCODE.into(), version: "1".into(), ..ChaincodeData::default() };
     let copied = StaticCollectionConfig { required_peer_count: 1, ..collection("copied", 0) };
     let collections = package(vec![collection("own", 0), copied]);
-    for (key, value) in
-        [(CHAINCODE.to_owned(), data.encode_to_vec()), (collections_key(CHAINCODE), collections.encode_to_vec())]
-    {
-        simulator.set_state(LSCC, &key, value.into()).expect("a write");
-    }
-    let results = simulator.results().expect("results").public;
-    let info = ledger.chain_info().expect("a chain");
-    let transaction = endorser_transaction(CHANNEL, "deploy", results);
-    let block = new_block(info.height, info.current_block_hash, vec![transaction]);
-    ledger.commit(block, &[TxValidationCode::Valid]).expect("committed");
+    let key = collections_key(CHAINCODE);
+    let entries = [(CHAINCODE, data.encode_to_vec().into()), (&*key, collections.encode_to_vec().into())];
+    define(&ledger, entries).expect("committed");
     network
 }
 
@@ -63,10 +39,10 @@ fn network() -> Network {
 async fn propose(
     network: &Network,
     chaincode: &str,
-    writes: Writes,
+    executor: Arc<dyn ChaincodeExecutor>,
 ) -> (String, ProposalResponse, Vec<TxPvtReadWriteSetWithConfigInfo>) {
     let proposal = network.propose(CHANNEL, chaincode);
-    let parts = EndorserParts { executor: std::sync::Arc::new(writes), ..network.parts.clone() };
+    let parts = EndorserParts { executor, ..network.parts.clone() };
     let answer = Endorser::new(parts, 1, None).process(proposal.signed).await.expect("an answer");
     let kept = network.transient.private_data(CHANNEL, &proposal.txid).expect("the store");
     (proposal.txid, answer, kept)
@@ -75,7 +51,7 @@ async fn propose(
 #[tokio::test]
 async fn an_endorsement_says_hashes_and_leaves_the_data_with_its_collection() {
     let network = network();
-    let (_, answer, kept) = propose(&network, CHAINCODE, Writes { collection: "own", status: 200 }).await;
+    let (_, answer, kept) = propose(&network, CHAINCODE, writes("own", 200)).await;
     assert!(answer.endorsement.is_some());
     let payload = ProposalResponsePayload::decode(answer.payload.clone()).expect("a payload");
     assert!(!answer.payload.windows(6).any(|window| window == b"secret"), "the value is in no answer");
@@ -98,7 +74,7 @@ async fn an_endorsement_says_hashes_and_leaves_the_data_with_its_collection() {
 #[tokio::test]
 async fn a_collection_that_other_peers_must_have_cannot_be_written_without_them() {
     let network = network();
-    let (txid, answer, kept) = propose(&network, CHAINCODE, Writes { collection: "copied", status: 200 }).await;
+    let (txid, answer, kept) = propose(&network, CHAINCODE, writes("copied", 200)).await;
     let response = answer.response.expect("a response");
     let text = format!(
         "failed to distribute private collection, txID {txid}, channel %smychannel: could not build private data \
@@ -113,11 +89,11 @@ async fn a_collection_that_other_peers_must_have_cannot_be_written_without_them(
 async fn what_cannot_be_committed_is_not_kept() {
     let network = network();
     for status in [400, 500] {
-        let (_, answer, kept) = propose(&network, CHAINCODE, Writes { collection: "own", status }).await;
+        let (_, answer, kept) = propose(&network, CHAINCODE, writes("own", status)).await;
         assert_eq!(answer.response.map(|response| response.status), Some(status));
         assert!(answer.endorsement.is_none() && kept.is_empty(), "{status}");
     }
-    let (_, answer, kept) = propose(&network, LSCC, Writes { collection: "own", status: 200 }).await;
+    let (_, answer, kept) = propose(&network, LSCC, writes("own", 200)).await;
     let response = answer.response.expect("a response");
     assert_eq!((response.status, &*response.message), (500, "Private data is forbidden to be used in instantiate"));
     assert!(kept.is_empty());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::{DockerEngine, Listed};
 use crate::testing::{Boxed, CommandLine, Ended, NodeFolder, NodeProcess, TlsAuthority, TlsPurpose};
@@ -32,6 +32,13 @@ pub struct DockerSetting<'a> {
     pub overrides: &'a [(&'a str, &'a str)],
 }
 
+impl<'a> DockerSetting<'a> {
+    /// A peer without an image for Node chaincode, and without further variables.
+    pub fn new(program: &'a str, folder: &'a Path, id: &'a str, endpoint: &'a str) -> Self {
+        Self { program, folder, id, endpoint, node_image: "", overrides: &[] }
+    }
+}
+
 /// A node with an engine; killed when dropped.
 pub struct DockerPeer {
     program: PathBuf,
@@ -43,11 +50,19 @@ pub struct DockerPeer {
 }
 
 impl DockerPeer {
-    /// A node that does not run yet.
+    /// A node that serves.
     ///
     /// # Errors
-    /// When the guests were not built, or the folder cannot be written.
-    pub fn new(setting: DockerSetting<'_>) -> anyhow::Result<Self> {
+    /// When the guests were not built, or the folder cannot be written; those of [`Self::start`].
+    pub fn started(setting: DockerSetting<'_>) -> Boxed<'_, anyhow::Result<Self>> {
+        Box::pin(async move {
+            let mut peer = Self::new(setting)?;
+            peer.start().await?;
+            Ok(peer)
+        })
+    }
+
+    fn new(setting: DockerSetting<'_>) -> anyhow::Result<Self> {
         let DockerSetting { program, folder, id, endpoint, node_image, overrides } = setting;
         let node = NodeFolder::new(folder, &[], "")?;
         let authority = TlsAuthority::new(folder, "ca")?;
@@ -78,7 +93,7 @@ impl DockerPeer {
         })
     }
 
-    /// Starts it and waits until it serves.
+    /// Starts it again and waits until it serves.
     ///
     /// # Errors
     /// When it ends, or does not serve in time; with its log.
@@ -127,6 +142,22 @@ impl DockerPeer {
         Box::pin(async move {
             let process = self.process.take().context("the node does not run")?;
             tokio::task::spawn_blocking(move || process.terminate()).await?
+        })
+    }
+
+    /// Stops it, and removes its images. Its containers must be gone by then.
+    ///
+    /// # Errors
+    /// When it does not stop as it should, or leaves a container behind; the engine's.
+    pub fn end<'a>(&'a mut self, engine: &'a DockerEngine) -> Boxed<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let status = self.stop().await?;
+            let left = self.containers(engine).await?;
+            // Whatever it was, nobody asks for the images again.
+            engine.remove_images(&self.prefix).await?;
+            ensure!(status.success(), "the node ended with {status}: {}", self.node.log()?);
+            ensure!(left.is_empty(), "a peer that has stopped leaves containers: {left:?}");
+            Ok(())
         })
     }
 
