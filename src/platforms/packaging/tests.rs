@@ -187,7 +187,19 @@ fn go_sources_come_with_what_they_import() {
         "Error obtaining imports: command <go list -f {{ join .Imports \"\\n\"}} elsewhere.net/e>: failed with error: ";
     assert!(refused.starts_with(said) && refused.contains("no such package"), "{refused}");
     let refused = package(&packager, Platform::Golang, Path::new("example.com/none")).unwrap_err();
-    assert_eq!(refused, format!("path to chaincode does not exist: {}/src/example.com/none", gopath.path().display()));
+    let place = format!("path to chaincode does not exist: {}/src", gopath.path().display());
+    assert_eq!(refused, format!("{place}/example.com/none"));
+    // What is a path to somebody else, and the default where -l is forgotten.
+    let elsewhere = folder(&[("package.json", "{}")]);
+    let path = elsewhere.path().display();
+    let refused = package(&packager, Platform::Golang, elsewhere.path()).unwrap_err();
+    assert_eq!(
+        refused,
+        format!(
+            "{place}{path}; -l golang, which is the default, takes the import path of a package below GOPATH, and {path} is a \
+             file or folder: if it is no Go, say what it is with -l"
+        )
+    );
 }
 
 #[test]
