@@ -32,8 +32,16 @@ fn dockerfile(from: &str, add: &str, kind: &str) -> String {
 }
 
 fn built_by(image: &str, command: &str) -> Packaging {
-    Packaging::Builder { image: image.to_owned(), command: command.to_owned(), env: Vec::new() }
+    built_with(image, command, &[])
 }
+
+fn built_with(image: &str, command: &str, env: &[&str]) -> Packaging {
+    let env = env.iter().copied().map(str::to_owned).collect();
+    Packaging::Builder { image: image.to_owned(), command: command.to_owned(), env }
+}
+
+/// A Go newer than Fabric 1.4's looks for a `go.mod` otherwise, and builds nothing of a GOPATH.
+const GO_ENV: [&str; 1] = ["GO111MODULE=off"];
 
 #[test]
 fn names_and_numbers_are_fabrics() {
@@ -58,7 +66,7 @@ fn go_node_and_java_are_built_as_by_fabric() {
     assert_eq!(golang.dockerfile, dockerfile(&baseos, "/usr/local/bin", "GOLANG"));
     let command = "GOPATH=/chaincode/input:$GOPATH go build  -ldflags \"-linkmode external -extldflags '-static'\" -o \
                    /chaincode/output/chaincode github.com/me/cc";
-    assert_eq!(golang.packaging, built_by(ccenv, command));
+    assert_eq!(golang.packaging, built_with(ccenv, command, &GO_ENV));
 
     let node = planned(&code(Platform::Node, "/cc", &[("src/package.json", "{}")]), &settings(&[])).unwrap();
     let baseimage = format!("hyperledger/fabric-baseimage:{arch}-0.4.22");
@@ -84,7 +92,8 @@ fn settings_of_core_yaml_decide() {
     let golang = planned(&code(Platform::Golang, "https://example.com/cc/", &[]), &settings).unwrap();
     assert!(golang.dockerfile.starts_with("FROM debian:13\n"), "{}", golang.dockerfile);
     let command = "GOPATH=/chaincode/input:$GOPATH go build   -o /chaincode/output/chaincode example.com/cc";
-    assert_eq!(golang.packaging, built_by(&format!("me/{}-ccenv:7", expand_image("$(ARCH)")), command));
+    let builder = format!("me/{}-ccenv:7", expand_image("$(ARCH)"));
+    assert_eq!(golang.packaging, built_with(&builder, command, &GO_ENV));
     let empty = BuildSettings { builder: String::new(), ..settings.clone() };
     let refused = planned(&code(Platform::Golang, "cc", &[]), &empty).unwrap_err();
     assert_eq!(refused, "No image provided and \"chaincode.builder\" default does not exist");
@@ -189,8 +198,9 @@ fn names_and_modes_are_fabrics() {
     use Platform::{Ccaas, Golang, Java, Node, Rust, Wasm};
     let illegal = |name: &str| format!("illegal file detected in payload: \"{name}\"");
     let mode = |name: &str, mode: &str| format!("illegal file mode detected for file {name}: {mode}");
+    let no_package_json = || "no package.json found at the root of the chaincode package".to_owned();
     let file = |platform, name: &'static str| (platform, name, 0o100_644, tar::EntryType::Regular);
-    let table: [(_, Result<(), String>); 27] = [
+    let table: [(_, Result<(), String>); 31] = [
         (file(Golang, "src/cc/main.go"), Ok(())),
         (file(Golang, "/src/cc/main.go"), Ok(())),
         (file(Golang, "META-INF/anything"), Ok(())),
@@ -198,10 +208,15 @@ fn names_and_modes_are_fabrics() {
         (file(Golang, "//src/main.go"), Err(illegal("//src/main.go"))),
         (file(Golang, "src"), Err(illegal("src"))),
         ((Golang, "src/run", 0o100_755, tar::EntryType::Regular), Err(mode("src/run", "100755"))),
-        ((Golang, "src/cc/", 0o755, tar::EntryType::Directory), Err(mode("src/cc/", "755"))),
+        // As Fabric 2's tool writes them.
+        ((Golang, "src/", 0o40_755, tar::EntryType::Directory), Ok(())),
+        ((Golang, "src/cc/", 0o755, tar::EntryType::Directory), Ok(())),
+        ((Golang, "src/cc/", 0o41_755, tar::EntryType::Directory), Err(mode("src/cc/", "41755"))),
+        ((Golang, "pkg/", 0o40_755, tar::EntryType::Directory), Err(illegal("pkg/"))),
+        ((Node, "src/package.json", 0o40_755, tar::EntryType::Directory), Err(no_package_json())),
         ((Golang, "src/cc", 0o120_777, tar::EntryType::Symlink), Err(mode("src/cc", "120777"))),
         (file(Node, "src/package.json"), Ok(())),
-        (file(Node, "/src/package.json"), Err("no package.json found at the root of the chaincode package".to_owned())),
+        (file(Node, "/src/package.json"), Err(no_package_json())),
         (file(Node, "package.json"), Err(illegal("package.json"))),
         (file(Java, "src/src/main/A.java"), Ok(())),
         (file(Java, "src/META-INF/a"), Ok(())),

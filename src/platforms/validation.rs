@@ -9,6 +9,8 @@ use super::{Platform, PlatformError, ccaas, golang, java, node, rust, wasm};
 
 /// The bits of a mode that a plain file without rights to run may have.
 const PLAIN_FILE: u32 = 0o100_666;
+/// Those that a directory may have. Fabric 2's tool packages Go with directories, and a 1.4 peer takes such a package.
+const DIRECTORY: u32 = 0o040_777;
 
 /// Checks code before it is installed. Code of no bytes passes, as in Fabric, whose command line packages none in development
 /// mode; an install refuses such a package before that. Unpacks the code: not for a thread that others wait for.
@@ -38,7 +40,7 @@ pub(super) enum Damage {
     Fails,
 }
 
-/// Checks the name and mode of everything in `code`; `seen` may look at each further.
+/// Checks the name and mode of everything in `code`; `seen` may look at each further that is no directory.
 pub(super) fn check_entries(
     code: &[u8],
     damage: Damage,
@@ -49,10 +51,13 @@ pub(super) fn check_entries(
         if !is_allowed(&head.name) {
             return Err(PlatformError::IllegalFile(head.name.clone()));
         }
-        if head.mode & !PLAIN_FILE != 0 {
+        let modes = if head.directory { DIRECTORY } else { PLAIN_FILE };
+        if head.mode & !modes != 0 {
             return Err(PlatformError::IllegalMode { name: head.name.clone(), mode: head.mode });
         }
-        seen(head, content)?;
+        if !head.directory {
+            seen(head, content)?;
+        }
         Ok(ControlFlow::Continue(()))
     });
     match walked {
