@@ -102,6 +102,8 @@ async fn chaincode_in_the_sandbox_is_stopped_read_and_launched_again() -> anyhow
     assert_eq!(lines.lines().count(), 2, "{lines}");
     assert!(lines.lines().all(|line| line.starts_with("INFO ")), "{lines}");
 
+    let refusal = command.refusal(&["chaincode", "logs", "mischief:1.0", "--previous"], &[]).await?;
+    assert!(refusal.contains("no earlier run is remembered"), "{refusal}");
     let refusal = command.refusal(&["chaincode", "rm", "mischief:1.0"], &[]).await?;
     assert!(refusal.contains("stop it first"), "{refusal}");
     command.done(&["chaincode", "stop", "mischief:1.0"]).await?;

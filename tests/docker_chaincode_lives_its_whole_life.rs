@@ -89,6 +89,9 @@ async fn whole_life(peer: &DockerPeer, engine: &DockerEngine, chaincode: &Chainc
     assert_eq!(again(peer, name, read).await?, answer, "after the container was killed");
     let second = container(peer, engine, name, "1").await?;
     assert_ne!(first.id, second.id);
+    let id = format!("{name}:1");
+    let (lines, _) = peer.tool().done(&["chaincode", "logs", &id, "--previous"]).await?;
+    assert!(lines.lines().last().is_some_and(|line| line.starts_with("(it ended with exit code 137 at ")), "{lines}");
 
     peer.install(name, "2", chaincode.code()).await?;
     peer.deploy("upgrade", name, "2", init).await?;
@@ -99,6 +102,8 @@ async fn whole_life(peer: &DockerPeer, engine: &DockerEngine, chaincode: &Chainc
         assert!(started.elapsed() < PATIENCE, "the old version still runs");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    let (lines, _) = peer.tool().done(&["chaincode", "logs", &id]).await?;
+    assert!(lines.lines().last().is_some_and(|line| line.starts_with("(it ended with exit code ")), "{lines}");
     Ok(())
 }
 

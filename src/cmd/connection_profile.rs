@@ -56,8 +56,12 @@ pub(super) fn endorsing_peers(file: &Path, channel: &str) -> anyhow::Result<Opti
 }
 
 fn parse(file: &Path, text: &str, channel: &str) -> anyhow::Result<Option<Vec<ProfilePeer>>> {
-    let profile: Value = serde_saphyr::from_str(text)
-        .map_err(|error| anyhow!("error unmarshaling YAML: {}: {error}", file.display()))?;
+    let profile: Value = serde_saphyr::from_str(text).map_err(|error| {
+        // What follows the first line is a picture of the place.
+        let error = error.to_string();
+        let reason = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        anyhow!("error unmarshaling YAML: {}: {reason}", file.display())
+    })?;
     let profile = Item { file, key: String::new(), value: &profile };
     let Some(names) = profile.path(&["channels", channel, "peers"])? else { return Ok(None) };
     let names = names.entries("names of peers, each with endorsingPeer: true or false below it")?;
@@ -327,6 +331,6 @@ peers:
         let whole = |text| parse(Path::new("f"), text, "c").expect_err("is no profile").to_string();
         assert_eq!(whole("text"), "error unmarshaling YAML: f: the file is \"text\"; write keys below it");
         let broken = whole("channels: {a: [}");
-        assert!(broken.starts_with("error unmarshaling YAML: f: ") && broken.contains("line 1"), "{broken}");
+        assert_eq!(broken, "error unmarshaling YAML: f: line 1 column 15: mismatched bracket '[' closed by '}'");
     }
 }

@@ -64,7 +64,7 @@ enum Verb {
 
 /// Runs a command line, program name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(with_joined_switches(args)) {
         Ok(cli) => cli,
         Err(e) => {
             // A closed pipe is no reason to say more.
@@ -90,6 +90,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Flags that alone mean true.
+const SWITCHES: [&str; 3] = ["--tls", "--clientauth", "--waitForEvent"];
+
+/// `--tls true` as `--tls=true`: Fabric's tutorials and scripts write `--tls $CORE_PEER_TLS_ENABLED`. Their tool takes that for
+/// true and passes over the word, even where it is `false`; here it counts.
+fn with_joined_switches(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for arg in args {
+        match joined.last_mut() {
+            Some(flag) if SWITCHES.iter().any(|name| flag == name) && (arg == "true" || arg == "false") => {
+                flag.push("=");
+                flag.push(arg);
+            }
+            _ => joined.push(arg),
+        }
+    }
+    joined
 }
 
 /// An error with its causes, like `{:#}`, but for those that the text before them tells already: errors of this project
@@ -134,7 +153,31 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod tests {
     use anyhow::anyhow;
 
-    use super::{printable, with_causes};
+    use clap::Parser;
+
+    use super::{Cli, printable, with_causes, with_joined_switches};
+
+    #[test]
+    fn switches_take_their_value_after_a_blank_as_in_fabrics_tutorials() {
+        for (written, parsed) in [
+            (
+                "channel update -f u.pb -c ch --tls true --cafile ca",
+                "channel update -f u.pb -c ch --tls=true --cafile ca",
+            ),
+            ("channel fetch --tls config -c ch", "channel fetch --tls config -c ch"),
+            ("channel fetch --tls false config -c ch", "channel fetch --tls=false config -c ch"),
+            (
+                "chaincode invoke --clientauth true --waitForEvent false -C ch -n true",
+                "chaincode invoke --clientauth=true --waitForEvent=false -C ch -n true",
+            ),
+        ] {
+            let words = |text: &str| text.split(' ').map(Into::into).collect::<Vec<std::ffi::OsString>>();
+            let joined = with_joined_switches(words(written));
+            assert_eq!(joined, words(parsed));
+            let all = [words("selvedge"), joined].concat();
+            assert!(Cli::try_parse_from(all).is_ok(), "{written}");
+        }
+    }
 
     #[test]
     fn a_cause_is_told_once() {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
+use prost::Message;
+use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::endorser_server::Endorser as EndorserService;
 use selvedge_proto::protos::{ProposalResponse, SignedProposal};
 use tokio::runtime::Handle;
@@ -100,10 +102,23 @@ fn refuse(error: &EndorserError) -> Status {
     Status::unknown(error.to_string())
 }
 
+/// What no client takes is not sent either: an answer has what the chaincode answered twice. The text is gRPC's in Go.
+fn check_size(answer: &ProposalResponse) -> Result<(), Status> {
+    let size = answer.encoded_len();
+    if size <= MAX_MESSAGE_SIZE {
+        return Ok(());
+    }
+    let text = format!("grpc: trying to send message larger than max ({size} vs. {MAX_MESSAGE_SIZE})");
+    tracing::warn!(%text, "an answer was not sent");
+    Err(Status::resource_exhausted(text))
+}
+
 #[async_trait]
 impl EndorserService for Endorser {
     async fn process_proposal(&self, request: Request<SignedProposal>) -> Result<Response<ProposalResponse>, Status> {
-        self.spawn(request.into_inner()).await.map(Response::new)
+        let answer = self.spawn(request.into_inner()).await?;
+        check_size(&answer)?;
+        Ok(Response::new(answer))
     }
 }
 
@@ -160,5 +175,20 @@ impl EndorserParts {
             tracing::error!(channel, txid, %error, "could not look for a duplicate transaction");
             false
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_large_as_a_message_may_be_and_no_larger() {
+        let answer = |size| ProposalResponse { payload: vec![0; size].into(), ..ProposalResponse::default() };
+        let around = MAX_MESSAGE_SIZE - 5;
+        check_size(&answer(around)).unwrap();
+        let refused = check_size(&answer(around + 1)).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(refused.message(), "grpc: trying to send message larger than max (104857601 vs. 104857600)");
     }
 }

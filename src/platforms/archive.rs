@@ -32,6 +32,8 @@ pub(crate) struct Head {
     pub(crate) size: u64,
     /// Whether it is a plain file.
     pub(crate) regular: bool,
+    /// Whether it is a directory.
+    pub(crate) directory: bool,
 }
 
 /// Calls `visit` for everything in `code`, until it breaks.
@@ -72,6 +74,7 @@ pub(crate) fn walk(
             mode: mode(entry.header()).map_err(damaged)?,
             size: entry.size(),
             regular: matches!(kind, EntryType::Regular | EntryType::Continuous),
+            directory: kind == EntryType::Directory,
         };
         if visit(&head, &mut entry)?.is_break() {
             return Ok(());

@@ -97,6 +97,17 @@ pub enum PlatformError {
     /// There is nothing where the code should be.
     #[error("path to chaincode does not exist: {0}")]
     NoPath(String),
+    /// The same, of GOLANG, where the path leads to something from the current directory.
+    #[error(
+        "path to chaincode does not exist: {place}; -l golang, which is the default, takes the import path of a package \
+         below GOPATH, and {path} is a file or folder: if it is no Go, say what it is with -l"
+    )]
+    FolderForGo {
+        /// Where it was looked for.
+        place: String,
+        /// As it was given.
+        path: String,
+    },
     /// The folder cannot be read.
     #[error("{}: {cause}", .path.display())]
     Read {

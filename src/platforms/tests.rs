@@ -32,8 +32,16 @@ fn dockerfile(from: &str, add: &str, kind: &str) -> String {
 }
 
 fn built_by(image: &str, command: &str) -> Packaging {
-    Packaging::Builder { image: image.to_owned(), command: command.to_owned(), env: Vec::new() }
+    built_with(image, command, &[])
 }
+
+fn built_with(image: &str, command: &str, env: &[&str]) -> Packaging {
+    let env = env.iter().copied().map(str::to_owned).collect();
+    Packaging::Builder { image: image.to_owned(), command: command.to_owned(), env }
+}
+
+/// A Go newer than Fabric 1.4's looks for a `go.mod` otherwise, and builds nothing of a GOPATH.
+const GO_ENV: [&str; 1] = ["GO111MODULE=off"];
 
 #[test]
 fn names_and_numbers_are_fabrics() {
@@ -58,7 +66,7 @@ fn go_node_and_java_are_built_as_by_fabric() {
     assert_eq!(golang.dockerfile, dockerfile(&baseos, "/usr/local/bin", "GOLANG"));
     let command = "GOPATH=/chaincode/input:$GOPATH go build  -ldflags \"-linkmode external -extldflags '-static'\" -o \
                    /chaincode/output/chaincode github.com/me/cc";
-    assert_eq!(golang.packaging, built_by(ccenv, command));
+    assert_eq!(golang.packaging, built_with(ccenv, command, &GO_ENV));
 
     let node = planned(&code(Platform::Node, "/cc", &[("src/package.json", "{}")]), &settings(&[])).unwrap();
     let baseimage = format!("hyperledger/fabric-baseimage:{arch}-0.4.22");
@@ -84,7 +92,8 @@ fn settings_of_core_yaml_decide() {
     let golang = planned(&code(Platform::Golang, "https://example.com/cc/", &[]), &settings).unwrap();
     assert!(golang.dockerfile.starts_with("FROM debian:13\n"), "{}", golang.dockerfile);
     let command = "GOPATH=/chaincode/input:$GOPATH go build   -o /chaincode/output/chaincode example.com/cc";
-    assert_eq!(golang.packaging, built_by(&format!("me/{}-ccenv:7", expand_image("$(ARCH)")), command));
+    let builder = format!("me/{}-ccenv:7", expand_image("$(ARCH)"));
+    assert_eq!(golang.packaging, built_with(&builder, command, &GO_ENV));
     let empty = BuildSettings { builder: String::new(), ..settings.clone() };
     let refused = planned(&code(Platform::Golang, "cc", &[]), &empty).unwrap_err();
     assert_eq!(refused, "No image provided and \"chaincode.builder\" default does not exist");
@@ -190,7 +199,7 @@ fn names_and_modes_are_fabrics() {
     let illegal = |name: &str| format!("illegal file detected in payload: \"{name}\"");
     let mode = |name: &str, mode: &str| format!("illegal file mode detected for file {name}: {mode}");
     let file = |platform, name: &'static str| (platform, name, 0o100_644, tar::EntryType::Regular);
-    let table: [(_, Result<(), String>); 27] = [
+    let table: [(_, Result<(), String>); 28] = [
         (file(Golang, "src/cc/main.go"), Ok(())),
         (file(Golang, "/src/cc/main.go"), Ok(())),
         (file(Golang, "META-INF/anything"), Ok(())),
@@ -202,6 +211,7 @@ fn names_and_modes_are_fabrics() {
         ((Golang, "src/cc", 0o120_777, tar::EntryType::Symlink), Err(mode("src/cc", "120777"))),
         (file(Node, "src/package.json"), Ok(())),
         (file(Node, "/src/package.json"), Err("no package.json found at the root of the chaincode package".to_owned())),
+        ((Node, "src/package.json", 0o644, tar::EntryType::Directory), Ok(())),
         (file(Node, "package.json"), Err(illegal("package.json"))),
         (file(Java, "src/src/main/A.java"), Ok(())),
         (file(Java, "src/META-INF/a"), Ok(())),
@@ -235,6 +245,43 @@ fn names_and_modes_are_fabrics() {
     for ((platform, name, mode, kind), expected) in table {
         let content: &[u8] = if kind == tar::EntryType::Regular { b"content" } else { b"" };
         let verdict = validate_code_package(platform, &entry(name, mode, kind, content));
+        assert_eq!(verdict.map_err(|error| error.to_string()), expected, "{platform} {name}");
+    }
+}
+
+/// A Fabric 1.4 peer installs it, so what its tool, Fabric 2's tool and SDKs write has to pass.
+#[test]
+fn what_fabrics_tools_package_is_installed() {
+    use Platform::{Golang, Java, Node};
+    let illegal = |name: &str| Err(format!("illegal file detected in payload: \"{name}\""));
+    let mode = |name: &str, mode: &str| Err(format!("illegal file mode detected for file {name}: {mode}"));
+    let file = |platform, name: &'static str| (platform, name, 0o100_644, tar::EntryType::Regular);
+    let folder = |platform, name: &'static str| (platform, name, 0o40_755, tar::EntryType::Directory);
+    let table: [(_, Result<(), String>); 15] = [
+        // Fabric 2's tool, of Go.
+        (folder(Golang, "src/"), Ok(())),
+        (folder(Golang, "src/cc/"), Ok(())),
+        (folder(Golang, "META-INF/statedb/"), Ok(())),
+        (folder(Golang, "pkg/"), illegal("pkg/")),
+        ((Golang, "src/cc/", 0o41_755, tar::EntryType::Directory), mode("src/cc/", "41755")),
+        ((Golang, "src/run", 0o100_755, tar::EntryType::Regular), Ok(())),
+        ((Golang, "src/run", 0o104_755, tar::EntryType::Regular), mode("src/run", "104755")),
+        ((Golang, "src/cc", 0o120_777, tar::EntryType::Symlink), mode("src/cc", "120777")),
+        // Fabric 1.4's, of Java.
+        (file(Java, "src/README.md"), Ok(())),
+        (file(Java, "src/gradle/wrapper/gradle-wrapper.jar"), Ok(())),
+        ((Java, "src/gradlew", 0o100_755, tar::EntryType::Regular), Ok(())),
+        (file(Java, "META-INF/statedb/couchdb/indexes/owner.json"), Ok(())),
+        (file(Java, "lib/A.jar"), illegal("lib/A.jar")),
+        (file(Node, "src/package.json"), Ok(())),
+        (
+            folder(Node, "src/package.json"),
+            Err("no package.json found at the root of the chaincode package".to_owned()),
+        ),
+    ];
+    for ((platform, name, mode, kind), expected) in table {
+        let content: &[u8] = if kind == tar::EntryType::Regular { b"content" } else { b"" };
+        let verdict = check_package_code(platform, &entry(name, mode, kind, content));
         assert_eq!(verdict.map_err(|error| error.to_string()), expected, "{platform} {name}");
     }
 }

@@ -10,6 +10,7 @@ mod docker;
 mod golden;
 mod launched;
 mod lifecycle;
+mod memory;
 mod native_chaincode;
 mod node_chaincode;
 mod package;
@@ -35,6 +36,7 @@ pub use golden::{
 };
 pub use launched::{Launched, ProcessVm, Program, tls_settings};
 pub use lifecycle::Deployment;
+pub use memory::PeakMemory;
 pub use native_chaincode::{NativeChaincode, static_program};
 pub use node_chaincode::{NodeChaincode, node_chaincode_folder, node_with_packages_of};
 pub use package::{chaincode_package, service_package, targz, wasm_package};

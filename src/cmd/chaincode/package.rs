@@ -128,7 +128,9 @@ impl CodeFlags {
 fn in_context(platform: Platform, error: PlatformError) -> anyhow::Error {
     let context = match (&error, platform) {
         // Checked before it is packaged.
-        (PlatformError::NoPath(_) | PlatformError::Unknown(_), _) => return error.into(),
+        (PlatformError::NoPath(_) | PlatformError::FolderForGo { .. } | PlatformError::Unknown(_), _) => {
+            return error.into();
+        }
         (PlatformError::EmptyPath, _) => "error getting chaincode package bytes",
         (_, Platform::Node | Platform::Java) => {
             "error getting chaincode package bytes: Error writing Chaincode package contents"

@@ -5,12 +5,12 @@ mod tool;
 
 pub(super) use sources::sources;
 
-use super::plan::{PlatformPlan, builder};
-use super::validation::{Damage, check_entries, is_source_or_metadata};
+use super::plan::{Packaging, PlatformPlan, builder};
+use super::validation::{Damage, Rules, check_entries, is_source_or_metadata};
 use super::{BuildSettings, PlatformError};
 
-pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
-    check_entries(code, Damage::Ends, is_source_or_metadata, |_, _| Ok(()))
+pub(super) fn validate(code: &[u8], rules: Rules) -> Result<(), PlatformError> {
+    check_entries(code, rules, Damage::Ends, is_source_or_metadata, |_, _| Ok(()))
 }
 
 pub(super) fn plan<'a>(path: &str, settings: &'a BuildSettings) -> Result<PlatformPlan<'a>, PlatformError> {
@@ -21,11 +21,16 @@ pub(super) fn plan<'a>(path: &str, settings: &'a BuildSettings) -> Result<Platfo
     };
     // The two blanks are Fabric's.
     let command = format!("GOPATH=/chaincode/input:$GOPATH go build  {flags} -o /chaincode/output/chaincode {package}");
+    let mut packaging = builder(&settings.builder, "chaincode.builder", command)?;
+    if let Packaging::Builder { env, .. } = &mut packaging {
+        // What Fabric 1.4's image does by itself: Go has taken everything for a module since 1.16.
+        env.push("GO111MODULE=off".to_owned());
+    }
     Ok(PlatformPlan {
         runtime: &settings.golang_runtime,
         runtime_setting: "chaincode.golang.runtime",
         destination: "/usr/local/bin",
-        packaging: builder(&settings.builder, "chaincode.builder", command)?,
+        packaging,
     })
 }
 

@@ -35,7 +35,13 @@ pub(in crate::platforms) fn sources(packager: &Packager, package: &str) -> Resul
     // An absolute path would take the place of GOPATH.
     if package.starts_with('/') || !folder.is_dir() {
         let place = format!("{}/src/{}", gopath.display(), package.trim_start_matches('/'));
-        return Err(PlatformError::NoPath(place));
+        let path = package.to_owned();
+        let meant = if Path::new(package).exists() {
+            PlatformError::FolderForGo { place, path }
+        } else {
+            PlatformError::NoPath(place)
+        };
+        return Err(meant);
     }
     let package = package.trim_end_matches('/');
     let mut files = Files::new();

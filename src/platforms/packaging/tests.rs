@@ -121,6 +121,9 @@ fn what_a_peer_would_refuse_is_not_packaged() {
 fn java_is_packaged_without_what_builds_make() {
     let sources = folder(&[
         ("build.gradle", "1"),
+        ("gradle/wrapper/gradle-wrapper.properties", "1"),
+        ("README.md", "1"),
+        ("META-INF/statedb/couchdb/indexes/a.json", r#"{"index":{"fields":["a"]}}"#),
         ("src/main/java/A.java", "2"),
         ("src/main/java/A.class", "3"),
         ("build/libs/a.jar", "4"),
@@ -128,7 +131,14 @@ fn java_is_packaged_without_what_builds_make() {
         ("out/a", "6"),
     ]);
     let packaged = package(&packager(), Platform::Java, sources.path()).unwrap();
-    assert_eq!(names(&packaged), ["src/build.gradle", "src/src/main/java/A.java"]);
+    let expected = [
+        "META-INF/statedb/couchdb/indexes/a.json",
+        "src/README.md",
+        "src/build.gradle",
+        "src/gradle/wrapper/gradle-wrapper.properties",
+        "src/src/main/java/A.java",
+    ];
+    assert_eq!(names(&packaged), expected);
 }
 
 /// A GOPATH with a chaincode, what it vendors, and what it imports from elsewhere.
@@ -187,7 +197,19 @@ fn go_sources_come_with_what_they_import() {
         "Error obtaining imports: command <go list -f {{ join .Imports \"\\n\"}} elsewhere.net/e>: failed with error: ";
     assert!(refused.starts_with(said) && refused.contains("no such package"), "{refused}");
     let refused = package(&packager, Platform::Golang, Path::new("example.com/none")).unwrap_err();
-    assert_eq!(refused, format!("path to chaincode does not exist: {}/src/example.com/none", gopath.path().display()));
+    let place = format!("path to chaincode does not exist: {}/src", gopath.path().display());
+    assert_eq!(refused, format!("{place}/example.com/none"));
+    // What is a path to somebody else, and the default where -l is forgotten.
+    let elsewhere = folder(&[("package.json", "{}")]);
+    let path = elsewhere.path().display();
+    let refused = package(&packager, Platform::Golang, elsewhere.path()).unwrap_err();
+    assert_eq!(
+        refused,
+        format!(
+            "{place}{path}; -l golang, which is the default, takes the import path of a package below GOPATH, and {path} is a \
+             file or folder: if it is no Go, say what it is with -l"
+        )
+    );
 }
 
 #[test]

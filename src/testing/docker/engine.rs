@@ -22,7 +22,7 @@ const TIMEOUT: u64 = 120;
 pub struct DockerEngine {
     /// For `vm.endpoint`.
     pub endpoint: String,
-    /// A client, which speaks the engine's version.
+    /// A client. Its requests name no version of the API, and the engine answers in its newest.
     pub client: Docker,
 }
 
@@ -55,7 +55,8 @@ impl DockerEngine {
         Box::pin(async move {
             let path = endpoint.strip_prefix("unix://").ok_or_else(|| anyhow!("it has no unix:// address"))?;
             let client = Docker::connect_with_unix(path, TIMEOUT, bollard::API_DEFAULT_VERSION)?;
-            Ok(Self { endpoint: endpoint.to_owned(), client: client.negotiate_version().await? })
+            client.ping().await?;
+            Ok(Self { endpoint: endpoint.to_owned(), client })
         })
     }
 
