@@ -4,12 +4,11 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::Context;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use selvedge::chaincode::packages::ChaincodePackage;
-use selvedge::testing::{NodeFolder, chaincode_package};
+use selvedge::testing::{NodeFolder, PeakMemory, chaincode_package};
 use selvedge_proto::Message;
 use selvedge_proto::protos::ChaincodeDeploymentSpec;
 
@@ -31,14 +30,6 @@ fn large(name: &str) -> anyhow::Result<Bytes> {
     Ok(spec.encode_to_vec().into())
 }
 
-/// A number of bytes that the system knows of a process.
-fn memory(process: u32, what: &str) -> anyhow::Result<usize> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(what)).with_context(|| what.to_owned())?;
-    let kibibytes: usize = line.trim_matches([':', ' ', '\t']).trim_end_matches(" kB").parse()?;
-    Ok(kibibytes << 10)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_node_holds_a_package_about_twice() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -50,11 +41,9 @@ async fn the_node_holds_a_package_about_twice() -> anyhow::Result<()> {
     assert_eq!(node.install(chaincode_package("small", "1", SMALL)?).await?.status, 200, "once, to load what it needs");
 
     let package = large("large")?;
-    // The peak from here on.
-    fs::write(format!("/proc/{}/clear_refs", process.id()), "5")?;
-    let before = memory(process.id(), "VmRSS")?;
+    let memory = PeakMemory::of(process.id())?;
     let answer = node.install(package.clone()).await?;
-    let needed = memory(process.id(), "VmHWM")?.saturating_sub(before);
+    let needed = memory.needed()?;
     assert_eq!((answer.status, answer.payload.as_ref()), (200, &b"OK"[..]), "{answer:?}");
     eprintln!("an install of {} bytes took {needed}", package.len());
     assert!(needed < package.len() * 9 / 4, "an install of {} bytes took {needed}", package.len());

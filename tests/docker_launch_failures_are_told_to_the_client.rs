@@ -1,11 +1,12 @@
 //! What a client is told when chaincode in a container does not come up: for each cause the text, and afterwards no
-//! container.
+//! container. And what the node holds of a large build, whether that succeeds or not.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use selvedge::testing::{
-    Code, DockerEngine, DockerPeer, DockerSetting, TlsAuthority, TlsPurpose, docker_engine, node_image, static_program,
+    Code, DockerEngine, DockerPeer, DockerSetting, PeakMemory, TlsAuthority, TlsPurpose, docker_engine, node_image,
+    static_program,
 };
 
 /// A chaincode that does not come up.
@@ -13,6 +14,8 @@ struct Failure {
     name: &'static str,
     /// Of package.json.
     dependencies: &'static str,
+    /// Run by the build.
+    install: &'static str,
     script: &'static str,
     /// In this order in the text that the client sees.
     told: &'static [&'static str],
@@ -21,6 +24,7 @@ struct Failure {
 const EXITS: Failure = Failure {
     name: "exits",
     dependencies: "{}",
+    install: "",
     script: "console.error('looking for the database'); console.error('there is no database'); process.exitCode = 3;",
     told: &[
         "msg chaincode registration failed: container exited with 3",
@@ -33,6 +37,7 @@ const FAILURES: [Failure; 4] = [
     Failure {
         name: "unbuildable",
         dependencies: r#"{"missing": "file:./missing.tgz"}"#,
+        install: "",
         script: "",
         told: &[
             "msg error starting container: error starting container: Failed to generate platform-specific docker build: Error \
@@ -45,6 +50,7 @@ const FAILURES: [Failure; 4] = [
     Failure {
         name: "misnamed",
         dependencies: "{}",
+        install: "",
         script: "run({ CORE_CHAINCODE_ID_NAME: 'exits:1' });",
         told: &["msg chaincode registration failed: container exited with ", "belongs to a different chaincode"],
     },
@@ -52,6 +58,7 @@ const FAILURES: [Failure; 4] = [
     Failure {
         name: "uncertified",
         dependencies: "{}",
+        install: "",
         script: "run({ CORE_TLS_CLIENT_CERT_FILE: '/usr/local/src/other.crt', CORE_TLS_CLIENT_KEY_FILE: \
                  '/usr/local/src/other.key' });",
         told: &["msg chaincode registration failed: container exited with "],
@@ -59,7 +66,30 @@ const FAILURES: [Failure; 4] = [
 ];
 
 const SILENT: Failure =
-    Failure { name: "silent", dependencies: "{}", script: "setInterval(() => {}, 1000);", told: &[] };
+    Failure { name: "silent", dependencies: "{}", install: "", script: "setInterval(() => {}, 1000);", told: &[] };
+
+/// Builds of some hundred megabytes; the second is larger than it may be.
+const LARGE: [Failure; 2] = [
+    Failure {
+        name: "large",
+        dependencies: "{}",
+        install: "const { openSync, writeSync } = require('fs'); const file = openSync('large', 'w'); for (let n = 0; n < 300; n++) \
+                  writeSync(file, Buffer.alloc(1 << 20, n));",
+        script: "process.exitCode = require('fs').statSync('large').size >> 20;",
+        told: &["msg chaincode registration failed: container exited with 44"],
+    },
+    Failure {
+        name: "excessive",
+        dependencies: "{}",
+        install: "const { openSync, ftruncateSync } = require('fs'); ftruncateSync(openSync('large', 'w'), (1 << 30) + 1);",
+        script: "",
+        told: &[
+            "the build left more than 1073741824 bytes in /chaincode/output; leave out what the chaincode does not need",
+        ],
+    },
+];
+/// What a node may need for both at once; it is far less than either.
+const NEEDED: usize = 96 << 20;
 
 /// Runs the program beside it, with other variables.
 const RUN: &str = "
@@ -80,9 +110,11 @@ impl Failure {
         let folder = folder.join(self.name);
         std::fs::create_dir(&folder)?;
         let package = format!(
-            r#"{{"name": "{}", "version": "1.0.0", "scripts": {{"start": "node index.js"}}, "dependencies": {}}}"#,
+            r#"{{"name": "{}", "version": "1.0.0", "dependencies": {},
+                "scripts": {{"start": "node index.js", "install": "node install.js"}}}}"#,
             self.name, self.dependencies
         );
+        std::fs::write(folder.join("install.js"), self.install)?;
         std::fs::write(folder.join("package.json"), package)?;
         std::fs::write(folder.join("index.js"), format!("{RUN}{}", self.script))?;
         if self.script.starts_with("run") {
@@ -175,5 +207,27 @@ async fn chaincode_that_never_registers_is_given_up() -> anyhow::Result<()> {
         let text = "msg timeout expired while starting chaincode silent:1 for transaction";
         assert!(told.contains(text), "{told}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_build_makes_is_never_in_the_nodes_memory() -> anyhow::Result<()> {
+    let engine = docker_engine().await?;
+    let (folder, sources) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let id = format!("large{}", std::process::id());
+    // Several hundred megabytes go through the engine's disk, several times.
+    let peer = peer(folder.path(), &id, &engine, &[("CHAINCODE_STARTUPTIMEOUT", "300s")]).await?;
+    peer.install("exits", "1", Code::Node(&EXITS.write(sources.path())?)).await?;
+    let warm = EXITS.instantiate(&peer).await;
+    let memory = PeakMemory::of(peer.process()?)?;
+    let [large, excessive] = &LARGE;
+    let told = tokio::join!(large.is_told(&peer, sources.path()), excessive.is_told(&peer, sources.path()));
+    let needed = memory.needed()?;
+    end(peer, &engine).await?;
+    warm?;
+    told.0?;
+    told.1?;
+    println!("two large builds took {needed} bytes of the node's memory");
+    assert!(needed < NEEDED, "two large builds took {needed} bytes of the node's memory");
     Ok(())
 }

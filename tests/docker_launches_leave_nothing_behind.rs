@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
-use bollard::query_parameters::{EventsOptions, KillContainerOptions, ListImagesOptions};
 use selvedge::testing::{Code, DockerEngine, DockerPeer, DockerSetting, PrivateEngine, static_program};
 use tokio::task::JoinSet;
-use tokio_stream::StreamExt;
 
 const CHAINCODES: usize = 20;
 const ROUNDS: usize = 5;
@@ -33,6 +31,13 @@ struct Counts {
 struct Held {
     threads: usize,
     descriptors: usize,
+    tasks: usize,
+}
+
+impl Held {
+    fn is_within(self, other: Self) -> bool {
+        self.threads <= other.threads && self.descriptors <= other.descriptors && self.tasks <= other.tasks
+    }
 }
 
 struct Scene {
@@ -62,10 +67,9 @@ fn files(folder: &Path) -> anyhow::Result<usize> {
 
 impl Scene {
     async fn counts(&self) -> anyhow::Result<Counts> {
-        let all = Some(ListImagesOptions { all: true, ..ListImagesOptions::default() });
         Ok(Counts {
             containers: self.engine.containers().await?.len(),
-            images: self.engine.client.list_images(all).await?.len(),
+            images: self.engine.image_count().await?,
             layers: entries(&self.layers),
             files: files(self.peer.node().path())?,
         })
@@ -73,7 +77,21 @@ impl Scene {
 
     fn held(&self) -> anyhow::Result<Held> {
         let process = PathBuf::from(format!("/proc/{}", self.peer.process()?));
-        Ok(Held { threads: entries(&process.join("task")), descriptors: entries(&process.join("fd")) })
+        let tasks = self.peer.node().metric("tokio_alive_tasks")? as usize;
+        Ok(Held { threads: entries(&process.join("task")), descriptors: entries(&process.join("fd")), tasks })
+    }
+
+    /// What it holds when nothing is under way.
+    async fn least_held(&self) -> anyhow::Result<Held> {
+        let mut least = self.held()?;
+        for _ in 0..15 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let now = self.held()?;
+            least.threads = least.threads.min(now.threads);
+            least.descriptors = least.descriptors.min(now.descriptors);
+            least.tasks = least.tasks.min(now.tasks);
+        }
+        Ok(least)
     }
 
     async fn install_and_instantiate(&self) -> anyhow::Result<()> {
@@ -107,7 +125,7 @@ impl Scene {
     /// Kills every container, and has all chaincodes called.
     async fn relaunch(&self) -> anyhow::Result<()> {
         for container in self.engine.containers().await? {
-            self.engine.client.kill_container(&container.id, None::<KillContainerOptions>).await?;
+            self.engine.kill_container(&container.id).await?;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         self.each(|tool, name| async move {
@@ -123,7 +141,7 @@ impl Scene {
     async fn many_first_calls(&self) -> anyhow::Result<()> {
         let containers = self.engine.containers().await?;
         let first = containers.iter().find(|container| container.name.ends_with("-c00-1")).context("it runs")?;
-        self.engine.client.kill_container(&first.id, None::<KillContainerOptions>).await?;
+        self.engine.kill_container(&first.id).await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         let since = seconds()?;
         let mut clients = JoinSet::new();
@@ -136,15 +154,8 @@ impl Scene {
         while let Some(ended) = clients.join_next().await {
             ended??;
         }
-        let filters = [("type", "container"), ("event", "create")];
-        let filters = filters.map(|(key, value)| (key.to_owned(), vec![value.to_owned()]));
-        let options = EventsOptions {
-            since: Some(since.to_string()),
-            until: Some((seconds()? + 1).to_string()),
-            filters: Some(filters.into()),
-        };
-        let created: Vec<_> = self.engine.client.events(Some(options)).collect::<Result<_, _>>().await?;
-        ensure!(created.len() == 1, "{CLIENTS} clients had {} containers made", created.len());
+        let made = self.engine.containers_made(since, seconds()? + 1).await?;
+        ensure!(made == 1, "{CLIENTS} clients had {made} containers made");
         Ok(())
     }
 }
@@ -158,7 +169,7 @@ async fn a_hundred_launches_leave_what_one_leaves() -> anyhow::Result<()> {
     let (folder, files) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut engine = PrivateEngine::new(folder.path())?;
     let docker = engine.start().await?;
-    let driver = docker.client.info().await?.driver.unwrap_or_default();
+    let driver = docker.storage_driver().await?;
     let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), files.path(), "peer0", &docker.endpoint);
     let peer = DockerPeer::started(setting).await?;
     let layers = engine.data_root().join(if driver == "vfs" { "vfs/dir" } else { driver.as_str() });
@@ -179,7 +190,7 @@ async fn count(scene: &Scene) -> anyhow::Result<()> {
     println!("{CHAINCODES} chaincodes installed and instantiated in {:?}", began.elapsed());
     scene.many_first_calls().await?;
     scene.relaunch().await?;
-    let (counts, held) = (scene.counts().await?, scene.held()?);
+    let (counts, held) = (scene.counts().await?, scene.least_held().await?);
     let began = Instant::now();
     for _ in 1..ROUNDS {
         scene.relaunch().await?;
@@ -189,7 +200,7 @@ async fn count(scene: &Scene) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
         let now = scene.held()?;
-        if now.threads <= held.threads && now.descriptors <= held.descriptors {
+        if now.is_within(held) {
             break;
         }
         ensure!(began.elapsed() < SETTLED, "{held:?} before, {now:?} after");

@@ -107,10 +107,10 @@ impl Containers for ContainersService {
     }
 
     async fn logs(&self, request: Request<Envelope>) -> Result<Response<Self::LogsStream>, Status> {
-        let Call::Logs(ReadLogs { chaincode, tail, follow }) = self.open(request.get_ref())? else {
+        let Call::Logs(ReadLogs { chaincode, tail, follow, previous }) = self.open(request.get_ref())? else {
             return Err(misplaced());
         };
-        let request = LogRequest { tail: usize::try_from(tail.min(MOST_LINES)).unwrap_or(0), follow };
+        let request = LogRequest { tail: usize::try_from(tail.min(MOST_LINES)).unwrap_or(0), follow, previous };
         let lines = self.chaincode.logs(&chaincode, request).await.map_err(refused)?;
         let lines = lines.map(|line| match line {
             Ok(line) => Ok(LogLine { line }),

@@ -137,9 +137,19 @@ impl ChaincodeSupport {
     /// # Errors
     /// [`AdministrationError`].
     pub async fn logs(&self, id: &str, request: LogRequest) -> Result<LogLines, AdministrationError> {
-        let (ccid, container) = self.container(id).await?;
-        let (vm, _) = container.ok_or_else(|| AdministrationError::NotLaunched(id.to_owned()))?;
-        Ok(self.controller().logs(vm, &ccid, request).await?)
+        let vm = match self.container(id).await {
+            Ok((_, Some((vm, _)))) => vm,
+            Ok((_, None)) => return Err(AdministrationError::NotLaunched(id.to_owned())),
+            // What a chaincode wrote outlives its container.
+            Err(AdministrationError::NotFound(_)) => VmType::Docker,
+            Err(error) => return Err(error),
+        };
+        match self.controller().logs(vm, &ccid(id), request).await {
+            Err(VmError::NotFound(_) | VmError::UnsupportedType(_)) => {
+                Err(AdministrationError::NotFound(id.to_owned()))
+            }
+            lines => Ok(lines?),
+        }
     }
 
     /// The container of a chaincode of users; none where it runs and was not launched here.

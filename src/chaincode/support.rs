@@ -116,7 +116,7 @@ impl ChaincodeSupport {
     ) -> Result<Executed, ExecuteError> {
         let id = info.ccid.to_string();
         if self.registry().handler(&id).is_none() {
-            self.shared.launcher.launch(info).await.map_err(InvokeError::LaunchInit)?;
+            self.bring_up(info).await.map_err(InvokeError::LaunchInit)?;
         }
         let handler = self.registry().handler(&id);
         let handler = handler.ok_or_else(|| no_handler(&params.channel_id, &info.ccid))?;
@@ -164,9 +164,21 @@ impl ChaincodeSupport {
                 return Err(InvokeError::ContainerInfo { channel: channel.to_owned(), ccid: ccid.clone(), source });
             }
         };
-        let launched = self.shared.launcher.launch(&info).await;
+        let launched = self.bring_up(&info).await;
         launched.map_err(|source| InvokeError::Launch { channel: channel.to_owned(), ccid: ccid.clone(), source })?;
         self.registry().handler(&id).ok_or_else(|| no_handler(channel, ccid))
+    }
+
+    async fn bring_up(&self, info: &ContainerInfo) -> Result<(), LaunchError> {
+        let launched = self.shared.launcher.launch(info).await;
+        if launched.is_err() && self.config().mode == ChaincodeMode::Dev {
+            let id = &info.ccid;
+            error!(
+                "chaincode {id} could not be launched and has not registered; if it is one to be started by hand \
+                 (chaincode.mode: dev), start it with CORE_CHAINCODE_ID_NAME={id}"
+            );
+        }
+        launched
     }
 
     /// The handler that stands in the registry under this id.

@@ -8,6 +8,7 @@ mod ccid;
 mod controller;
 pub mod docker;
 pub(crate) mod grpc;
+mod recent;
 pub mod server;
 mod status;
 mod stream;

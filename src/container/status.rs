@@ -49,6 +49,8 @@ pub struct LogRequest {
     pub tail: usize,
     /// Those too that are yet to be written, until the container ends.
     pub follow: bool,
+    /// Those of the run that ended last, although another one is there.
+    pub previous: bool,
 }
 
 /// Lines of a log, without their ends, oldest first.

@@ -82,7 +82,7 @@ impl Docker {
     /// Stops and removes the node's containers.
     pub(super) async fn close(self) {
         match tokio::time::timeout(PATIENCE, self.vm.close()).await {
-            Ok(Ok(0) | Err(DockerError::Off | DockerError::Connect { .. })) => {}
+            Ok(Ok(0) | Err(DockerError::Off | DockerError::Connect { .. } | DockerError::Unusable { .. })) => {}
             Ok(Ok(stopped)) => tracing::info!("{stopped} chaincode containers stopped"),
             Ok(Err(error)) => tracing::warn!("chaincode containers are left for the next start to remove: {error}"),
             Err(_) => tracing::warn!(

@@ -12,6 +12,7 @@ mod docker;
 mod embedded_orderer;
 mod listeners;
 mod system_chaincodes;
+mod tasks;
 mod tls;
 mod work;
 
@@ -114,6 +115,7 @@ impl Node {
         let server_tls = tls::server(&config.peer)?;
         let mut metrics = Metrics::default();
         let work = WorkRuntime::start(config.chaincode.wasm.workers)?;
+        tasks::register(&mut metrics, &work);
 
         let data = &config.peer.file_system_path;
         let ledgers = Arc::new(LedgerProvider::open(&data.join("ledgers"))?);

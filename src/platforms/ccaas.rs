@@ -9,7 +9,7 @@ use super::PlatformError;
 use super::archive::{read_content, read_file, walk};
 use super::folder::{Content, Source, Sources, metadata_beside};
 use super::packaging::read;
-use super::validation::{Damage, check_entries};
+use super::validation::{Damage, Rules, check_entries};
 
 /// Where a package says where the service is, as in the inner archive of a package for Fabric 2.x.
 pub const CONNECTION: &str = "connection.json";
@@ -20,10 +20,10 @@ const MAX_PACKAGE: u64 = 16 << 20;
 /// How what is gzipped begins.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
+pub(super) fn validate(code: &[u8], rules: Rules) -> Result<(), PlatformError> {
     let is_allowed = |name: &str| name == CONNECTION || name.starts_with("META-INF/");
     let mut found = false;
-    check_entries(code, Damage::Fails, is_allowed, |head, content| {
+    check_entries(code, rules, Damage::Fails, is_allowed, |head, content| {
         if head.name != CONNECTION {
             return Ok(());
         }

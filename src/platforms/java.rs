@@ -4,11 +4,16 @@ use std::path::Path;
 
 use super::folder::{Sources, sources_of};
 use super::plan::{Packaging, PlatformPlan};
-use super::validation::{Damage, check_entries};
+use super::validation::{Damage, Rules, check_entries, is_source_or_metadata};
 use super::{BuildSettings, PlatformError};
 
-pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
-    check_entries(code, Damage::Fails, is_allowed, |_, _| Ok(()))
+pub(super) fn validate(code: &[u8], rules: Rules) -> Result<(), PlatformError> {
+    let is_allowed = match rules {
+        Rules::Deployment => is_allowed,
+        // Fabric's tool packages whatever stands beside the build file, and indexes where they belong.
+        Rules::Package => is_source_or_metadata,
+    };
+    check_entries(code, rules, Damage::Fails, is_allowed, |_, _| Ok(()))
 }
 
 /// `^(/)?src/((src|META-INF)/.*|(build\.gradle|settings\.gradle|pom\.xml))`, and no `.class`. As in Fabric, a name may go on

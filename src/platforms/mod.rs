@@ -1,7 +1,7 @@
 //! The platforms that chaincode of users is written for (Fabric 1.4: `core/chaincode/platforms`): what a package must look
 //! like, how it is made of a folder, and how it becomes something that runs.
 //!
-//! One small module for each platform, and what they share: [`validate_code_package`] before an install, [`plan`] before an
+//! One small module for each platform, and what they share: [`check_package_code`] before an install, [`plan`] before an
 //! image is built, and [`check_metadata`] for what a package has for the state database.
 
 mod archive;
@@ -39,7 +39,7 @@ pub use metadata::{MetadataError, check_metadata, validate_metadata_file};
 pub use packaging::{Packaged, Packager};
 pub use plan::{BuildPlan, Packaging, plan};
 pub use settings::{BASE_VERSION, BuildSettings, FABRIC_VERSION, expand_image};
-pub use validation::validate_code_package;
+pub use validation::{check_package_code, validate_code_package};
 pub use wasm::{MAX_WASM_MODULE, WASM_MODULE};
 
 use crate::container::VmType;

@@ -9,16 +9,17 @@ use std::path::Path;
 use super::archive::walk;
 use super::folder::{Sources, sources_of};
 use super::plan::{PlatformPlan, builder};
-use super::validation::{Damage, check_entries, is_source_or_metadata};
+use super::validation::{Damage, Rules, check_entries, is_source_or_metadata};
 use super::{BuildSettings, PlatformError};
 
 /// Where a package has the modules that it brings along.
 const MODULES: &str = "src/node_modules/";
 
-pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
+pub(super) fn validate(code: &[u8], rules: Rules) -> Result<(), PlatformError> {
     let mut package_json = false;
-    check_entries(code, Damage::Ends, is_source_or_metadata, |head, _| {
-        package_json |= head.name == "src/package.json";
+    check_entries(code, rules, Damage::Ends, is_source_or_metadata, |head, _| {
+        // Fabric looks at the name only.
+        package_json |= head.name == "src/package.json" && (rules == Rules::Deployment || !head.directory);
         Ok(())
     })?;
     if package_json { Ok(()) } else { Err(PlatformError::NoPackageJson) }

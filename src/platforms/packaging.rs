@@ -11,7 +11,7 @@ use super::archive::MAX_UNPACKED;
 use super::folder::{Content, Source, Sources};
 use super::metadata::validate_metadata_file;
 use super::tarball::Tarball;
-use super::{CodePackage, Platform, PlatformError, ccaas, golang, java, node, rust, validate_code_package, wasm};
+use super::{CodePackage, Platform, PlatformError, ccaas, check_package_code, golang, java, node, rust, wasm};
 use crate::chaincode::packages::MAX_PACKAGE_SIZE;
 
 /// How code is packaged on this machine.
@@ -65,7 +65,7 @@ impl Packager {
             Platform::Ccaas => ccaas::sources(existing(path)?)?,
         };
         let bytes = pack(&files, progress)?;
-        validate_code_package(platform, &bytes)?;
+        check_package_code(platform, &bytes)?;
         Ok(Packaged { code: CodePackage { platform, path: path.to_owned(), bytes }, remarks })
     }
 }

@@ -12,7 +12,7 @@ use super::archive::{read_content, walk};
 use super::folder::{Sources, metadata_beside, sources_of};
 use super::packaging::read;
 use super::plan::{Packaging, PlatformPlan, builder};
-use super::validation::{Damage, check_entries, is_source_or_metadata};
+use super::validation::{Damage, Rules, check_entries, is_source_or_metadata};
 use super::{BuildSettings, PlatformError, elf};
 
 /// A crate's manifest in a package.
@@ -24,9 +24,9 @@ const MAX_MANIFEST: u64 = 1 << 20;
 /// Bytes of a program, which is held in memory while its image is built.
 pub(super) const MAX_PROGRAM: u64 = 256 << 20;
 
-pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
+pub(super) fn validate(code: &[u8], rules: Rules) -> Result<(), PlatformError> {
     let mut found = false;
-    check_entries(code, Damage::Fails, is_source_or_metadata, |head, _| {
+    check_entries(code, rules, Damage::Fails, is_source_or_metadata, |head, _| {
         found |= head.regular && matches!(head.name.as_str(), MANIFEST | PROGRAM);
         Ok(())
     })?;

@@ -198,9 +198,8 @@ fn names_and_modes_are_fabrics() {
     use Platform::{Ccaas, Golang, Java, Node, Rust, Wasm};
     let illegal = |name: &str| format!("illegal file detected in payload: \"{name}\"");
     let mode = |name: &str, mode: &str| format!("illegal file mode detected for file {name}: {mode}");
-    let no_package_json = || "no package.json found at the root of the chaincode package".to_owned();
     let file = |platform, name: &'static str| (platform, name, 0o100_644, tar::EntryType::Regular);
-    let table: [(_, Result<(), String>); 31] = [
+    let table: [(_, Result<(), String>); 28] = [
         (file(Golang, "src/cc/main.go"), Ok(())),
         (file(Golang, "/src/cc/main.go"), Ok(())),
         (file(Golang, "META-INF/anything"), Ok(())),
@@ -208,15 +207,11 @@ fn names_and_modes_are_fabrics() {
         (file(Golang, "//src/main.go"), Err(illegal("//src/main.go"))),
         (file(Golang, "src"), Err(illegal("src"))),
         ((Golang, "src/run", 0o100_755, tar::EntryType::Regular), Err(mode("src/run", "100755"))),
-        // As Fabric 2's tool writes them.
-        ((Golang, "src/", 0o40_755, tar::EntryType::Directory), Ok(())),
-        ((Golang, "src/cc/", 0o755, tar::EntryType::Directory), Ok(())),
-        ((Golang, "src/cc/", 0o41_755, tar::EntryType::Directory), Err(mode("src/cc/", "41755"))),
-        ((Golang, "pkg/", 0o40_755, tar::EntryType::Directory), Err(illegal("pkg/"))),
-        ((Node, "src/package.json", 0o40_755, tar::EntryType::Directory), Err(no_package_json())),
+        ((Golang, "src/cc/", 0o755, tar::EntryType::Directory), Err(mode("src/cc/", "755"))),
         ((Golang, "src/cc", 0o120_777, tar::EntryType::Symlink), Err(mode("src/cc", "120777"))),
         (file(Node, "src/package.json"), Ok(())),
-        (file(Node, "/src/package.json"), Err(no_package_json())),
+        (file(Node, "/src/package.json"), Err("no package.json found at the root of the chaincode package".to_owned())),
+        ((Node, "src/package.json", 0o644, tar::EntryType::Directory), Ok(())),
         (file(Node, "package.json"), Err(illegal("package.json"))),
         (file(Java, "src/src/main/A.java"), Ok(())),
         (file(Java, "src/META-INF/a"), Ok(())),
@@ -250,6 +245,43 @@ fn names_and_modes_are_fabrics() {
     for ((platform, name, mode, kind), expected) in table {
         let content: &[u8] = if kind == tar::EntryType::Regular { b"content" } else { b"" };
         let verdict = validate_code_package(platform, &entry(name, mode, kind, content));
+        assert_eq!(verdict.map_err(|error| error.to_string()), expected, "{platform} {name}");
+    }
+}
+
+/// A Fabric 1.4 peer installs it, so what its tool, Fabric 2's tool and SDKs write has to pass.
+#[test]
+fn what_fabrics_tools_package_is_installed() {
+    use Platform::{Golang, Java, Node};
+    let illegal = |name: &str| Err(format!("illegal file detected in payload: \"{name}\""));
+    let mode = |name: &str, mode: &str| Err(format!("illegal file mode detected for file {name}: {mode}"));
+    let file = |platform, name: &'static str| (platform, name, 0o100_644, tar::EntryType::Regular);
+    let folder = |platform, name: &'static str| (platform, name, 0o40_755, tar::EntryType::Directory);
+    let table: [(_, Result<(), String>); 15] = [
+        // Fabric 2's tool, of Go.
+        (folder(Golang, "src/"), Ok(())),
+        (folder(Golang, "src/cc/"), Ok(())),
+        (folder(Golang, "META-INF/statedb/"), Ok(())),
+        (folder(Golang, "pkg/"), illegal("pkg/")),
+        ((Golang, "src/cc/", 0o41_755, tar::EntryType::Directory), mode("src/cc/", "41755")),
+        ((Golang, "src/run", 0o100_755, tar::EntryType::Regular), Ok(())),
+        ((Golang, "src/run", 0o104_755, tar::EntryType::Regular), mode("src/run", "104755")),
+        ((Golang, "src/cc", 0o120_777, tar::EntryType::Symlink), mode("src/cc", "120777")),
+        // Fabric 1.4's, of Java.
+        (file(Java, "src/README.md"), Ok(())),
+        (file(Java, "src/gradle/wrapper/gradle-wrapper.jar"), Ok(())),
+        ((Java, "src/gradlew", 0o100_755, tar::EntryType::Regular), Ok(())),
+        (file(Java, "META-INF/statedb/couchdb/indexes/owner.json"), Ok(())),
+        (file(Java, "lib/A.jar"), illegal("lib/A.jar")),
+        (file(Node, "src/package.json"), Ok(())),
+        (
+            folder(Node, "src/package.json"),
+            Err("no package.json found at the root of the chaincode package".to_owned()),
+        ),
+    ];
+    for ((platform, name, mode, kind), expected) in table {
+        let content: &[u8] = if kind == tar::EntryType::Regular { b"content" } else { b"" };
+        let verdict = check_package_code(platform, &entry(name, mode, kind, content));
         assert_eq!(verdict.map_err(|error| error.to_string()), expected, "{platform} {name}");
     }
 }

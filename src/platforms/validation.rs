@@ -1,4 +1,8 @@
 //! What may be in a code package (Fabric: `Platform.ValidateCodePackage` of each platform).
+//!
+//! Fabric 1.4 asks this of code in the arguments of a deployment, and of signed packages in its command line. A peer of its
+//! installs any code: what its tool makes of Java with a README, or with indexes, would not pass, and neither would what
+//! Fabric 2's makes of Go. So there are two kinds of [`Rules`].
 
 use std::ops::ControlFlow;
 
@@ -7,27 +11,56 @@ use bytes::Bytes;
 use super::archive::{Head, walk};
 use super::{Platform, PlatformError, ccaas, golang, java, node, rust, wasm};
 
-/// The bits of a mode that a plain file without rights to run may have.
-const PLAIN_FILE: u32 = 0o100_666;
-/// Those that a directory may have. Fabric 2's tool packages Go with directories, and a 1.4 peer takes such a package.
-const DIRECTORY: u32 = 0o040_777;
-
-/// Checks code before it is installed. Code of no bytes passes, as in Fabric, whose command line packages none in development
-/// mode; an install refuses such a package before that. Unpacks the code: not for a thread that others wait for.
+/// Checks code in the arguments of a deployment, as all peers of a channel have to. Code of no bytes passes, and there hardly
+/// is any other: clients leave it out. Unpacks the code: not for a thread that others wait for.
 ///
 /// # Errors
 /// The first thing that has no place in a package of the platform, or is missing in it.
 pub fn validate_code_package(platform: Platform, code: &Bytes) -> Result<(), PlatformError> {
+    check(platform, code, Rules::Deployment)
+}
+
+/// Checks code that is packaged or installed. Code of no bytes passes, as Fabric's command line packages none in development
+/// mode; an install refuses such a package before that. Unpacks the code: not for a thread that others wait for.
+///
+/// # Errors
+/// The first thing that has no place in a package of the platform, or is missing in it.
+pub fn check_package_code(platform: Platform, code: &Bytes) -> Result<(), PlatformError> {
+    check(platform, code, Rules::Package)
+}
+
+fn check(platform: Platform, code: &Bytes, rules: Rules) -> Result<(), PlatformError> {
     if code.is_empty() {
         return Ok(());
     }
     match platform {
-        Platform::Golang => golang::validate(code),
-        Platform::Node => node::validate(code),
-        Platform::Java => java::validate(code),
-        Platform::Rust => rust::validate(code),
-        Platform::Wasm => wasm::validate(code),
-        Platform::Ccaas => ccaas::validate(code),
+        Platform::Golang => golang::validate(code, rules),
+        Platform::Node => node::validate(code, rules),
+        Platform::Java => java::validate(code, rules),
+        Platform::Rust => rust::validate(code, rules),
+        Platform::Wasm => wasm::validate(code, rules),
+        Platform::Ccaas => ccaas::validate(code, rules),
+    }
+}
+
+/// What code is checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// It stands in the arguments of a deployment: Fabric's own rules, or its peers come to another verdict.
+    Deployment,
+    /// It is to be built: what a Fabric 1.4 peer installs passes, unless it could not be built in any way.
+    Package,
+}
+
+impl Rules {
+    /// The bits of a mode that something may have.
+    fn modes(self, head: &Head) -> u32 {
+        match self {
+            // Plain files without rights to run.
+            Self::Deployment => 0o100_666,
+            Self::Package if head.directory => 0o040_777,
+            Self::Package => 0o100_777,
+        }
     }
 }
 
@@ -40,9 +73,10 @@ pub(super) enum Damage {
     Fails,
 }
 
-/// Checks the name and mode of everything in `code`; `seen` may look at each further that is no directory.
+/// Checks the name and mode of everything in `code`; `seen` may look at each further.
 pub(super) fn check_entries(
     code: &[u8],
+    rules: Rules,
     damage: Damage,
     is_allowed: impl Fn(&str) -> bool,
     mut seen: impl FnMut(&Head, &mut dyn std::io::Read) -> Result<(), PlatformError>,
@@ -51,13 +85,10 @@ pub(super) fn check_entries(
         if !is_allowed(&head.name) {
             return Err(PlatformError::IllegalFile(head.name.clone()));
         }
-        let modes = if head.directory { DIRECTORY } else { PLAIN_FILE };
-        if head.mode & !modes != 0 {
+        if head.mode & !rules.modes(head) != 0 {
             return Err(PlatformError::IllegalMode { name: head.name.clone(), mode: head.mode });
         }
-        if !head.directory {
-            seen(head, content)?;
-        }
+        seen(head, content)?;
         Ok(ControlFlow::Continue(()))
     });
     match walked {

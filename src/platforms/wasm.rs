@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::PlatformError;
 use super::folder::{Sources, metadata_beside};
-use super::validation::{Damage, check_entries};
+use super::validation::{Damage, Rules, check_entries};
 
 /// Where a package has the module: a component, or a core module with the SDK's metadata.
 pub const WASM_MODULE: &str = "src/chaincode.wasm";
@@ -13,10 +13,10 @@ pub const MAX_WASM_MODULE: u64 = 64 << 20;
 
 /// Looks at names and sizes. Whether the module is a chaincode is found out when it is packaged, and again by the VM that
 /// loads it: compiling it here would make an install of it as long as its launch.
-pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
+pub(super) fn validate(code: &[u8], rules: Rules) -> Result<(), PlatformError> {
     let is_allowed = |name: &str| name == WASM_MODULE || name.starts_with("META-INF/");
     let mut found = false;
-    check_entries(code, Damage::Fails, is_allowed, |head, content| {
+    check_entries(code, rules, Damage::Fails, is_allowed, |head, content| {
         if head.name != WASM_MODULE {
             return Ok(());
         }

@@ -155,8 +155,24 @@ impl NodeFolder {
     /// # Errors
     /// When nobody listens.
     pub fn health(&self) -> anyhow::Result<String> {
+        self.operations("/healthz")
+    }
+
+    /// The sum of a metric of `/metrics`, over all labels.
+    ///
+    /// # Errors
+    /// When nobody listens, or there is no such metric.
+    pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let answer = self.operations("/metrics")?;
+        let labelled = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let values: Vec<_> = answer.lines().filter(labelled).filter_map(|line| line.rsplit(' ').next()).collect();
+        anyhow::ensure!(!values.is_empty(), "there is no metric {name}: {answer}");
+        values.into_iter().map(|value| Ok(value.parse::<f64>()?)).sum()
+    }
+
+    fn operations(&self, path: &str) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect(&self.addresses[2])?;
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)

@@ -58,15 +58,28 @@ impl Peer {
 
     /// Its containers, those that ended among them.
     pub(crate) async fn containers(&self) -> anyhow::Result<usize> {
-        let label = format!("org.selvedge.peer={}", self.names.peer_id);
-        let filters = Some(HashMap::from([("label".to_owned(), vec![label])]));
+        self.containers_with(None).await
+    }
+
+    async fn containers_with(&self, label: Option<&str>) -> anyhow::Result<usize> {
+        let ours = format!("org.selvedge.peer={}", self.names.peer_id);
+        let labels = std::iter::once(ours).chain(label.map(str::to_owned)).collect();
+        let filters = Some(HashMap::from([("label".to_owned(), labels)]));
         let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
         Ok(self.engine.client.list_containers(Some(options)).await?.len())
     }
 
     pub(crate) async fn no_container_is_left(&self) -> anyhow::Result<()> {
+        self.none_is_left(None).await
+    }
+
+    pub(crate) async fn no_builder_is_left(&self) -> anyhow::Result<()> {
+        self.none_is_left(Some("org.selvedge.role=builder")).await
+    }
+
+    async fn none_is_left(&self, label: Option<&str>) -> anyhow::Result<()> {
         let began = Instant::now();
-        while self.containers().await? > 0 {
+        while self.containers_with(label).await? > 0 {
             anyhow::ensure!(began.elapsed() < Duration::from_secs(30), "containers are left");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -91,11 +104,22 @@ pub(crate) fn at(engine: &DockerEngine) -> Endpoint {
 }
 
 pub(crate) fn vm(endpoint: Endpoint, names: &Names, folder: &Path, planner: Planner) -> anyhow::Result<DockerVm> {
+    let host = HostConfig { network_mode: Some("host".into()), ..HostConfig::default() };
+    vm_with(endpoint, names, folder, planner, host)
+}
+
+pub(crate) fn vm_with(
+    endpoint: Endpoint,
+    names: &Names,
+    folder: &Path,
+    planner: Planner,
+    host: HostConfig,
+) -> anyhow::Result<DockerVm> {
     let config = DockerConfig {
         endpoint,
         names: names.clone(),
         owner: Owner::of_peer(folder)?,
-        host: HostConfig { network_mode: Some("host".into()), ..HostConfig::default() },
+        host,
         attach_stdout: AttachStdout::Yes,
         pull: Pull::Missing,
         planner,

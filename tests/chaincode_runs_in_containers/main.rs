@@ -3,6 +3,9 @@
 
 mod engines;
 mod fixture;
+mod others;
+mod proxy;
+mod refusals;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -137,6 +140,8 @@ async fn containers_of_an_earlier_run_are_removed_and_those_of_others_stay() -> 
     let kept = StopContainer { keep_container: true, ..StopContainer::default() };
     let _ = other.vm.stop(&theirs, kept).await;
     peer.vm.start(&theirs, request("sleep 600")).await?;
+    let log = peer.vm.logs(&theirs, LogRequest { previous: true, ..last(10) }).await.map(drop);
+    assert!(log.is_err(), "what it wrote is not for this peer's administrators");
     peer.end().await
 }
 
@@ -156,23 +161,82 @@ async fn what_runs_is_listed_read_and_removed_with_its_image() -> anyhow::Result
     assert!(listed.iter().all(|listed| listed.since > before), "{listed:?}");
     assert!(listed[0].memory.is_none() && listed[1].memory.is_some_and(|bytes| bytes > 0), "{listed:?}");
 
-    let mut lines = peer.vm.logs(&runs, LogRequest { tail: 1, follow: true }).await?;
+    let mut lines = peer.vm.logs(&runs, LogRequest { follow: true, ..last(1) }).await?;
     assert_eq!(lines.next().await.context("there is a line")??, "two");
-    let all = peer.vm.logs(&runs, LogRequest { tail: 10, follow: false }).await?;
+    let all = peer.vm.logs(&runs, last(10)).await?;
     assert_eq!(all.collect::<Result<Vec<_>, _>>().await?, ["one", "two"]);
     peer.vm.stop(&runs, StopContainer::default()).await?;
+    let end = lines.next().await.context("it says how it ended")??;
+    assert!(end.starts_with("(it ended with exit code 137 at 20"), "{end}");
     assert!(lines.next().await.is_none(), "a log ends with its container");
-    let none = peer.vm.logs(&runs, LogRequest { tail: 1, follow: false }).await.map(drop);
-    assert_eq!(none.map_err(|error| error.to_string()), Err("runs-1.0 not found".to_owned()));
 
     peer.vm.remove(&ended).await?;
     peer.vm.remove(&runs).await?;
+    let none = peer.vm.logs(&runs, last(1)).await.map(drop);
+    assert_eq!(none.map_err(|error| error.to_string()), Err("runs-1.0 not found".to_owned()));
     assert_eq!(peer.containers().await?, 0);
     for ccid in [&runs, &ended] {
         let image = peer.names.image(ccid)?;
         assert!(peer.engine.client.inspect_image(&image).await.is_err(), "{image} is there");
     }
     peer.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_chaincode_wrote_is_read_after_its_end() -> anyhow::Result<()> {
+    let peer = Peer::new().await?;
+    let ccid = Ccid::new("mycc", "1.0");
+    let read = async |request: LogRequest| -> anyhow::Result<Vec<String>> {
+        let mut lines: Vec<_> = peer.vm.logs(&ccid, request).await?.collect::<Result<_, _>>().await?;
+        // When is in the last one.
+        if let Some(end) = lines.last_mut().filter(|line| line.starts_with("(it ended")) {
+            let at = end.find(" at 20").context("it says when")?;
+            end.truncate(at);
+        }
+        Ok(lines)
+    };
+    let previous = |tail| LogRequest { previous: true, ..last(tail) };
+    let unknown = read(previous(10)).await.map_err(|error| error.to_string());
+    assert_eq!(unknown, Err("no earlier run of chaincode mycc:1.0 is remembered".to_owned()));
+
+    // Crashed, and not removed yet; then removed, as the peer does when the stream of a chaincode ends.
+    peer.vm.start(&ccid, request("echo one; echo two; echo three; exit 7")).await?;
+    peer.vm.wait(&ccid).await?;
+    let crashed = ["two", "three", "(it ended with exit code 7"];
+    assert_eq!(read(last(2)).await?, crashed);
+    peer.vm.stop(&ccid, StopContainer::default()).await?;
+    assert_eq!(peer.containers().await?, 0);
+    assert_eq!(read(last(2)).await?, crashed);
+    let followed = LogRequest { follow: true, ..last(2) };
+    assert_eq!(read(followed).await?, crashed, "who follows what has ended does not wait");
+
+    // Launched again.
+    peer.vm.start(&ccid, request("echo again; sleep 600")).await?;
+    let began = Instant::now();
+    while read(last(10)).await? != ["again"] {
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(10), "{:?}", read(last(10)).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(read(previous(2)).await?, crashed);
+    // A start replaces what runs, and keeps what it wrote.
+    peer.vm.start(&ccid, request("sleep 600")).await?;
+    assert_eq!(read(last(10)).await?, [""; 0]);
+    assert_eq!(read(previous(10)).await?, ["again", "(it ended with exit code 137"]);
+
+    // Bounded: the end of much is kept.
+    let much = "n=0; while [ $n -lt 5000 ]; do echo a line of more than thirty-two bytes $n; n=$((n+1)); done";
+    peer.vm.start(&ccid, request(much)).await?;
+    peer.vm.wait(&ccid).await?;
+    peer.vm.stop(&ccid, StopContainer::default()).await?;
+    let kept = read(last(10_000)).await?;
+    assert!(kept.len() > 1000 && kept.len() < 2000, "{}", kept.len());
+    assert_eq!(kept[kept.len() - 2], "a line of more than thirty-two bytes 4999");
+    peer.end().await
+}
+
+/// The last lines of a log.
+fn last(tail: usize) -> LogRequest {
+    LogRequest { tail, follow: false, previous: false }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

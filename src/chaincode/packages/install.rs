@@ -4,8 +4,8 @@
 //! is finished, whether or not anybody waits for it; and whoever listens hears of a package when it is on disk, so that a
 //! deployment which is committed meanwhile either finds the package or is found by the listener.
 //!
-//! Whether the code fits its platform, Fabric 1.4 has its command line check and not lscc; here both do. A package that cannot
-//! be built is better refused now than when somebody waits for it.
+//! Whether the code fits its platform, Fabric 1.4's lscc does not look. A package that cannot be built is better refused now
+//! than when somebody waits for it; what Fabric's tools and SDKs package passes.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::{ChaincodePackage, PackageError, PackageStore};
 use crate::chaincode::{SystemChaincodes, is_chaincode_name, is_chaincode_version};
-use crate::platforms::{check_metadata, validate_code_package};
+use crate::platforms::{check_metadata, check_package_code};
 
 /// Packages that are unpacked and hashed at a time. Who waits holds no more than the package's bytes.
 const PLACES: usize = 2;
@@ -76,7 +76,7 @@ impl Installer {
             return Err(PackageError::NoCode);
         }
         check_metadata(&code.bytes).map_err(PackageError::Code)?;
-        validate_code_package(code.platform, &code.bytes).map_err(PackageError::Code)?;
+        check_package_code(code.platform, &code.bytes).map_err(PackageError::Code)?;
         let package = self.store.put(bytes)?;
         for listener in &*self.listeners {
             listener.installed(&package);

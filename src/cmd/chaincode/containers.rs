@@ -23,7 +23,7 @@ pub(super) enum Request {
     Ps,
     Stop(String),
     Remove(String),
-    Logs { chaincode: String, tail: u32, follow: bool },
+    Logs { chaincode: String, tail: u32, follow: bool, previous: bool },
 }
 
 impl Session {
@@ -46,8 +46,8 @@ impl Session {
                 peer.remove(self.sign(Call::Remove(remove))?).await.map_err(RpcError)?;
                 Ok(())
             }
-            Request::Logs { chaincode, tail, follow } => {
-                let logs = ReadLogs { chaincode: checked(chaincode)?, tail, follow };
+            Request::Logs { chaincode, tail, follow, previous } => {
+                let logs = ReadLogs { chaincode: checked(chaincode)?, tail, follow, previous };
                 print_lines(&mut peer, self.sign(Call::Logs(logs))?).await
             }
         }

@@ -117,6 +117,9 @@ enum ChaincodeVerb {
         /// Go on with what is written from now on.
         #[arg(short, long)]
         follow: bool,
+        /// Of the run that ended last, although it runs again.
+        #[arg(long, conflicts_with = "follow")]
+        previous: bool,
         #[command(flatten)]
         peers: PeerFlags,
     },
@@ -220,9 +223,10 @@ pub(super) fn run(command: &ChaincodeCommand) -> anyhow::Result<()> {
             let peers = peers.one("rm", None)?;
             super::block_on(session(&peers)?.administer(Request::Remove(chaincode.clone())))
         }
-        ChaincodeVerb::Logs { chaincode, tail, follow, peers } => {
+        ChaincodeVerb::Logs { chaincode, tail, follow, previous, peers } => {
             let peers = peers.one("logs", None)?;
-            let request = Request::Logs { chaincode: chaincode.clone(), tail: *tail, follow: *follow };
+            let request =
+                Request::Logs { chaincode: chaincode.clone(), tail: *tail, follow: *follow, previous: *previous };
             super::block_on(session(&peers)?.administer(request))
         }
     }

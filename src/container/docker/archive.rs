@@ -14,7 +14,11 @@ use tar::{Builder, EntryType, Header};
 pub(super) fn upload(files: &BTreeMap<String, Vec<u8>>) -> io::Result<Bytes> {
     let mut tar = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (path, content) in files {
-        tar.append_data(&mut header(content.len(), 0o100_644), path.trim_start_matches('/'), content.as_slice())?;
+        tar.append_data(
+            &mut header(content.len() as u64, 0o100_644),
+            path.trim_start_matches('/'),
+            content.as_slice(),
+        )?;
     }
     Ok(tar.into_inner()?.finish()?.into())
 }
@@ -30,28 +34,27 @@ pub(super) fn builder_folders() -> io::Result<Bytes> {
     Ok(tar.into_inner()?.into())
 }
 
-/// What an image is built from: `Dockerfile` and `binpackage.tar`, in the pieces that the latter came in. In pieces because
-/// it may be large, and would be in memory twice otherwise.
-pub(super) fn build_context(dockerfile: &str, package: Vec<Bytes>) -> io::Result<Vec<Bytes>> {
+/// What stands before and behind `binpackage.tar`, of `length` bytes, in the tar that an image is built from: the
+/// `Dockerfile`, and what ends a tar.
+pub(super) fn build_context(dockerfile: &str, length: u64) -> io::Result<(Bytes, Bytes)> {
     let mut start = Builder::new(Vec::new());
-    start.append_data(&mut header(dockerfile.len(), 0o100_644), "Dockerfile", dockerfile.as_bytes())?;
+    start.append_data(&mut header(dockerfile.len() as u64, 0o100_644), "Dockerfile", dockerfile.as_bytes())?;
     let mut start = std::mem::take(start.get_mut());
-    let length = package.iter().map(Bytes::len).sum();
     let mut entry = header(length, 0o100_644);
     entry.set_path("binpackage.tar")?;
     entry.set_cksum();
     start.write_all(entry.as_bytes())?;
     // The padding to a whole block, and the two empty blocks at the end of a tar.
-    let end = vec![0; length.next_multiple_of(BLOCK) - length + 2 * BLOCK];
-    Ok(std::iter::once(start.into()).chain(package).chain([end.into()]).collect())
+    let padding = (BLOCK - (length % BLOCK as u64) as usize) % BLOCK;
+    Ok((start.into(), vec![0; padding + 2 * BLOCK].into()))
 }
 
 /// What a tar is counted in.
 const BLOCK: usize = 512;
 
-fn header(size: usize, mode: u32) -> Header {
+fn header(size: u64, mode: u32) -> Header {
     let mut header = Header::new_ustar();
-    header.set_size(size as u64);
+    header.set_size(size);
     header.set_mode(mode);
     header.set_mtime(0);
     header
@@ -79,10 +82,10 @@ mod tests {
 
     #[test]
     fn a_build_context_holds_the_dockerfile_and_the_package() {
-        for pieces in [vec![], vec!["abc"], vec!["abc", "de"], vec!["x"; 512]] {
-            let content = pieces.concat();
-            let context = build_context("FROM scratch", pieces.into_iter().map(Bytes::from).collect()).unwrap();
-            let context = context.concat();
+        for length in [0, 3, 511, 512, 513] {
+            let content = "x".repeat(length);
+            let (start, end) = build_context("FROM scratch", length as u64).unwrap();
+            let context = [start.as_ref(), content.as_bytes(), end.as_ref()].concat();
             assert_eq!(context.len() % BLOCK, 0);
             let expected = [("Dockerfile", "FROM scratch"), ("binpackage.tar", content.as_str())];
             assert_eq!(entries(context.as_slice()), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));

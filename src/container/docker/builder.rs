@@ -1,25 +1,22 @@
 //! Builds code in a container that lives for this only (Fabric: `platforms/util.DockerBuild`).
 //!
-//! Invariant: whether the build succeeds, fails or is given up, its container is gone afterwards.
+//! Invariant: a build that fails or is given up leaves no container; that of one that succeeds is the caller's, in [`Built`].
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
-    AttachContainerOptions, CreateImageOptions, DownloadFromContainerOptions, StartContainerOptions,
-    UploadToContainerOptions, WaitContainerOptions,
+    AttachContainerOptions, CreateImageOptions, StartContainerOptions, UploadToContainerOptions, WaitContainerOptions,
 };
 use bytes::Bytes;
 use tokio_stream::StreamExt;
 use tracing::{Level, debug, info};
 
+use super::context::{self, Built};
 use super::error::BuildError;
 use super::output::{ContainerLog, Stream, Tail};
 use super::owned::OwnedContainer;
 use super::{DockerError, archive};
-
-/// What one build may leave: it goes through the memory of the peer.
-const MAX_OUTPUT: usize = 1 << 30;
 
 /// A build in a container.
 pub(super) struct Build<'a> {
@@ -36,11 +33,11 @@ pub(super) struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Runs it; what is in `/chaincode/output` then, as a tar in pieces.
+    /// Runs it; what is in `/chaincode/output` then.
     ///
     /// # Errors
     /// What failed, and the end of the build's output.
-    pub(super) async fn run(self) -> Result<Vec<Bytes>, BuildError> {
+    pub(super) async fn run(self) -> Result<Built, BuildError> {
         self.have_image().await?;
         let body = ContainerCreateBody {
             image: Some(self.image.to_owned()),
@@ -54,9 +51,13 @@ impl Build<'_> {
         };
         let created = OwnedContainer::create(self.engine, None, body).await;
         let container = created.map_err(step("Error creating container"))?;
-        let built = self.run_in(container.id()).await;
-        container.remove().await;
-        built
+        match self.run_in(container.id()).await {
+            Ok(size) => Ok(Built { container, size }),
+            Err(error) => {
+                container.remove().await;
+                Err(error)
+            }
+        }
     }
 
     /// Fabric pulls an image that is not there.
@@ -79,7 +80,8 @@ impl Build<'_> {
         Ok(())
     }
 
-    async fn run_in(&self, id: &str) -> Result<Vec<Bytes>, BuildError> {
+    /// The size of what it has left.
+    async fn run_in(&self, id: &str) -> Result<u64, BuildError> {
         self.upload(id).await.map_err(step("Error uploading input to container"))?;
         let options =
             AttachContainerOptions { stream: true, stdout: true, stderr: true, ..AttachContainerOptions::default() };
@@ -102,7 +104,7 @@ impl Build<'_> {
         if code != 0 {
             return Err(BuildError::Failed { code, output: tail.text() });
         }
-        self.download(id).await
+        context::count(self.engine, id).await
     }
 
     async fn upload(&self, id: &str) -> Result<(), DockerError> {
@@ -119,22 +121,6 @@ impl Build<'_> {
         let folders = archive::builder_folders().map_err(|error| DockerError::Lost(error.to_string()))?;
         put("/", folders).await?;
         Ok(put("/chaincode/input", self.code.clone()).await?)
-    }
-
-    async fn download(&self, id: &str) -> Result<Vec<Bytes>, BuildError> {
-        let options = DownloadFromContainerOptions { path: "/chaincode/output/.".to_owned() };
-        let mut pieces = Vec::new();
-        let mut size = 0;
-        let mut tar = self.engine.download_from_container(id, Some(options));
-        while let Some(piece) = tar.next().await {
-            let piece = piece.map_err(lost("Error downloading output"))?;
-            size += piece.len();
-            if size > MAX_OUTPUT {
-                return Err(BuildError::TooLarge(MAX_OUTPUT));
-            }
-            pieces.push(piece);
-        }
-        Ok(pieces)
     }
 }
 

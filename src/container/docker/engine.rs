@@ -1,7 +1,7 @@
 //! Reaches the Docker engine (Fabric: `container/util.NewDockerClient`).
 //!
-//! A client is made, and its version agreed on, for each thing that is to be done: the engine behind the endpoint may have
-//! died, or been replaced, since the last one. Invariant: with TLS, the engine is believed under the configured authority only,
+//! A client is made, and a version of the API agreed on ([`ApiVersion`]), for each thing that is to be done: the engine behind
+//! the endpoint may have died, or been replaced, since the last one. Invariant: with TLS, the engine is believed under the configured authority only,
 //! whatever authorities the machine knows.
 
 use std::fmt;
@@ -12,6 +12,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use hyper_util::rt::TokioIo;
 
 use super::DockerError;
+use super::api_version::ApiVersion;
 use crate::tls::ClientTls;
 
 /// How long the engine may take to begin an answer. Starting a container on a busy machine takes seconds.
@@ -44,25 +45,32 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// A client of the engine, in a version of the API that it has.
+    /// A client of the engine, in a version of the API that both know.
     ///
     /// # Errors
-    /// [`DockerError::Connect`] when nobody is there.
+    /// [`DockerError::Connect`] when nobody is there, [`DockerError::Unusable`] when there is no such version.
     pub(super) async fn client(&self) -> Result<Docker, DockerError> {
-        let client = self.unconnected(PING)?.negotiate_version().await.map_err(|error| self.unreachable(error))?;
-        Ok(client.with_timeout(ANSWER))
+        let client = self.unconnected(PING)?;
+        let version = self.agree(&client).await?;
+        Ok(version.spoken_by(client).with_timeout(ANSWER))
     }
 
-    /// Whether an engine answers.
+    async fn agree(&self, client: &Docker) -> Result<ApiVersion, DockerError> {
+        let engine = client.version().await.map_err(|error| self.unreachable(error))?;
+        ApiVersion::agreed(&engine).map_err(|reason| DockerError::Unusable { endpoint: self.clone(), reason })
+    }
+
+    /// Whether an engine answers that can be used.
     ///
     /// # Errors
     /// Fabric's words, and the reason.
     pub(super) async fn ping(&self) -> Result<(), String> {
         let client = self.unconnected(PING).map_err(|error| format!("failed to connect to Docker daemon: {error}"))?;
-        match client.ping().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("failed to ping to Docker daemon: {}", self.unreachable(error))),
-        }
+        let answered = match client.ping().await {
+            Ok(_) => self.agree(&client).await,
+            Err(error) => Err(self.unreachable(error)),
+        };
+        answered.map(drop).map_err(|error| format!("failed to ping to Docker daemon: {error}"))
     }
 
     fn unconnected(&self, timeout: Duration) -> Result<Docker, DockerError> {

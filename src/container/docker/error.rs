@@ -22,6 +22,14 @@ pub enum DockerError {
         /// What the system says.
         reason: String,
     },
+    /// Who answers there shares no version of the API with this peer.
+    #[error("Docker endpoint {endpoint} (vm.endpoint) cannot be used: {reason}")]
+    Unusable {
+        /// Where the engine is.
+        endpoint: Endpoint,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// The engine refused.
     #[error("API error ({status}): {message}")]
     Api {
@@ -131,7 +139,13 @@ pub enum BuildError {
     #[error(
         "the build left more than {0} bytes in /chaincode/output; leave out what the chaincode does not need to run"
     )]
-    TooLarge(usize),
+    TooLarge(u64),
+    /// What it left is not what was counted.
+    #[error(
+        "what the build left in /chaincode/output had {0} bytes at first and others when it was read; something outside the \
+         build writes there"
+    )]
+    Changed(u64),
 }
 
 impl DockerError {

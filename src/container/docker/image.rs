@@ -4,26 +4,28 @@
 //! of a network that is long gone; here such an image is made anew. One of Fabric's, without a hash, is taken as it is.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::HostConfig;
+use bollard::models::{BuildInfo, HostConfig};
 use bollard::query_parameters::{BuildImageOptions, RemoveImageOptions};
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
 use tracing::{Level, info, warn};
 
 use super::builder::Build;
-use super::output::{ContainerLog, Stream, Tail};
+use super::context::{Context, Package};
+use super::output::{self, ContainerLog, Tail};
 use super::owner::Role;
-use super::{DockerConfig, DockerError, DockerMetrics, Pull, archive};
+use super::{DockerConfig, DockerError, DockerMetrics, Pull};
 use crate::container::Ccid;
 use crate::platforms::{CodePackage, Packaging};
 
 /// The label with the hash of the code.
 const CODE: &str = "org.selvedge.code";
+/// How much longer than for other answers the engine may take to read a context: a gigabyte at 4 MB/s.
+const UPLOAD: Duration = Duration::from_secs(256);
 
 /// An image that is to be there.
 pub(super) struct Image<'a> {
@@ -86,7 +88,7 @@ impl Image<'_> {
         let plan = tokio::task::spawn_blocking(move || planner(&planned, &ccid)).await;
         let plan = plan.map_err(|_| DockerError::GoingDown)?.map_err(&no_plan)?;
         let package = match plan.packaging {
-            Packaging::Files(tar) => vec![tar],
+            Packaging::Files(tar) => Package::Files(tar),
             Packaging::Builder { image, command, env } => {
                 let build = Build {
                     engine: self.engine,
@@ -99,14 +101,23 @@ impl Image<'_> {
                     labels: self.config.owner.labels(&self.config.names, self.ccid, Role::Builder),
                     container: &container,
                 };
-                build.run().await?
+                Package::Built(build.run().await?)
             }
         };
-        let context = archive::build_context(&plan.dockerfile, package).map_err(|error| no_plan(error.to_string()))?;
-        self.send(code, context, &container).await
+        let sent = self.send(code, &plan.dockerfile, &package, &container).await;
+        if let Package::Built(built) = package {
+            built.container.remove().await;
+        }
+        sent
     }
 
-    async fn send(&self, code: &CodePackage, context: Vec<Bytes>, container: &str) -> Result<(), DockerError> {
+    async fn send(
+        &self,
+        code: &CodePackage,
+        dockerfile: &str,
+        package: &Package,
+        container: &str,
+    ) -> Result<(), DockerError> {
         let options = BuildImageOptions {
             t: Some(self.name.to_owned()),
             pull: (self.config.pull == Pull::Always).then(|| "true".to_owned()),
@@ -116,9 +127,25 @@ impl Image<'_> {
             forcerm: true,
             ..BuildImageOptions::default()
         };
+        let (context, body) = Context::new();
+        // The engine answers when it has the whole context.
+        let patient = self.engine.clone().with_timeout(self.engine.timeout().saturating_add(UPLOAD));
+        let progress = patient.build_image(options, None, Some(bollard::body_try_stream(body)));
+        tokio::select! {
+            biased;
+            Err(error) = context.send(self.engine, dockerfile, package) => Err(error),
+            built = self.follow(progress, container) => built,
+        }
+    }
+
+    /// Reads what the engine writes while it builds, to the end.
+    async fn follow(
+        &self,
+        progress: impl Stream<Item = Result<BuildInfo, Error>>,
+        container: &str,
+    ) -> Result<(), DockerError> {
         let (mut log, mut tail) = (ContainerLog::new(container, Level::DEBUG), Tail::default());
-        let context = bollard::body_stream(tokio_stream::iter(context));
-        let mut progress = self.engine.build_image(options, None, Some(context));
+        let mut progress = std::pin::pin!(progress);
         while let Some(step) = progress.next().await {
             let written = match step {
                 Ok(step) => step.stream.or(step.status.map(|status| status + "\n")),
@@ -129,7 +156,7 @@ impl Image<'_> {
                 Err(error) => return Err(error.into()),
             };
             if let Some(text) = written {
-                log.write(Stream::Out, text.as_bytes());
+                log.write(output::Stream::Out, text.as_bytes());
                 tail.write(text.as_bytes());
             }
         }

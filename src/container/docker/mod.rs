@@ -3,12 +3,13 @@
 //! | here | does |
 //! |---|---|
 //! | [`DockerVm`] | the `Vm`: start, stop, wait, in Fabric's order |
-//! | `engine` | reaches the engine: socket, TCP, TLS |
+//! | `engine`, `api_version` | reach the engine (socket, TCP, TLS) in a version of its API |
 //! | `names` | what containers and images are called |
-//! | `image`, `builder` | turn a code package into an image |
+//! | `image`, `builder`, `context` | turn a code package into an image |
 //! | `owned` | a container that is removed unless somebody keeps it |
 //! | `output` | what containers write: into the log, and into errors |
 //! | `status` | what the engine knows of this peer's containers |
+//! | `ended` | what those wrote that are removed |
 //!
 //! A connection is made for each request, so an engine may die and come back at any time. What is to be built is planned by
 //! the composition root's [`Planner`]; nothing here knows a platform.
@@ -16,8 +17,11 @@
 //! Invariant: every container that this module makes carries this peer's [`Owner`], and only containers that do are removed,
 //! but for one that stands in the way of a start under its own name and does not run.
 
+mod api_version;
 mod archive;
 mod builder;
+mod context;
+mod ended;
 mod engine;
 mod error;
 mod image;

@@ -67,16 +67,18 @@ impl Drop for OwnedContainer {
     fn drop(&mut self) {
         // Without a runtime the peer has gone, and finds the container at its next start.
         if let (false, Ok(runtime)) = (self.kept, tokio::runtime::Handle::try_current()) {
-            let (engine, id) = (self.engine.clone(), std::mem::take(&mut self.id));
-            runtime.spawn(async move {
-                for pause in PAUSES {
-                    if remove(&engine, &id).await {
-                        return;
-                    }
-                    tokio::time::sleep(pause).await;
-                }
-            });
+            runtime.spawn(remove_at_last(self.engine.clone(), std::mem::take(&mut self.id)));
         }
+    }
+}
+
+/// Removes a container that somebody had made for this peer, as often as it takes.
+pub(super) async fn remove_at_last(engine: Docker, id: String) {
+    for pause in PAUSES {
+        if remove(&engine, &id).await {
+            return;
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -9,6 +9,7 @@ use bollard::query_parameters::{AttachContainerOptions, StartContainerOptions, U
 use tokio_stream::StreamExt;
 use tracing::{Level, debug, error};
 
+use super::ended::EndedRuns;
 use super::image::Image;
 use super::output::{ContainerLog, Stream};
 use super::owned::OwnedContainer;
@@ -28,6 +29,7 @@ pub(super) struct Start<'a> {
     pub(super) engine: Docker,
     pub(super) config: &'a DockerConfig,
     pub(super) metrics: &'a DockerMetrics,
+    pub(super) ended: &'a EndedRuns,
     pub(super) ccid: &'a Ccid,
     pub(super) image: String,
     pub(super) container: String,
@@ -74,7 +76,9 @@ impl Start<'_> {
             Leftover::Nothing => Ok(()),
             Leftover::Foreign(error) => Err(error),
             Leftover::Removable => {
-                if let Err(error) = stop::stop(&self.engine, &self.container, StopContainer::default()).await {
+                let stopped =
+                    stop::stop(&self.engine, &self.container, StopContainer::default(), Some(self.ended)).await;
+                if let Err(error) = stopped {
                     debug!("container {} is in the way and cannot be removed: {error}", self.container);
                 }
                 Ok(())

@@ -14,7 +14,7 @@ use tokio_stream::StreamExt;
 
 use super::output::{Lines, Stream, TAIL_LINES, Tail, plain};
 use super::owner::Role;
-use super::{DockerError, Owner};
+use super::{DockerError, Owner, ended};
 use crate::container::{ContainerState, ContainerStatus, LogRequest, VmError};
 
 /// How long counting the memory of one container may take.
@@ -43,7 +43,8 @@ pub(super) async fn containers(engine: &Docker, owner: &Owner) -> Result<Vec<Con
     Ok(all)
 }
 
-fn state(found: &ContainerInspectResponse, role: Role) -> (ContainerState, SystemTime) {
+/// How far a container has come, and since when.
+pub(super) fn state(found: &ContainerInspectResponse, role: Role) -> (ContainerState, SystemTime) {
     let time = |text: Option<&String>| {
         let time = text.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         time.map_or(SystemTime::UNIX_EPOCH, SystemTime::from)
@@ -89,11 +90,12 @@ pub(super) async fn last_words(engine: &Docker, container: &str) -> Result<Strin
     Ok(text)
 }
 
-/// Sends the lines of a container's log until it ends, or nobody takes them.
+/// Sends the lines of a container's log until it ends, or nobody takes them; and how it has ended.
 pub(super) async fn logs(
     engine: Docker,
     container: String,
     request: LogRequest,
+    ended: impl Fn() -> Option<String>,
     to: mpsc::Sender<Result<String, VmError>>,
 ) {
     let mut pieces = engine.logs(&container, Some(wanted(request.tail, request.follow)));
@@ -103,7 +105,7 @@ pub(super) async fn logs(
             () = to.closed() => return,
             piece = pieces.next() => piece,
         };
-        let ended = match piece {
+        let whole = match piece {
             Some(Ok(piece)) => lines.split(Stream::of(&piece), &piece.into_bytes()),
             Some(Err(error)) => {
                 let _ = to.send(Err(DockerError::from(error).into())).await;
@@ -113,10 +115,18 @@ pub(super) async fn logs(
                 for rest in lines.rest() {
                     let _ = to.send(Ok(plain(&String::from_utf8_lossy(&rest)))).await;
                 }
+                let end = match engine.inspect_container(&container, None::<InspectContainerOptions>).await {
+                    Ok(found) => ended::end(&found),
+                    // It was removed meanwhile.
+                    Err(_) => ended(),
+                };
+                if let Some(end) = end {
+                    let _ = to.send(Ok(end)).await;
+                }
                 return;
             }
         };
-        for line in ended {
+        for line in whole {
             if to.send(Ok(plain(&String::from_utf8_lossy(&line)))).await.is_err() {
                 return;
             }
@@ -124,7 +134,8 @@ pub(super) async fn logs(
     }
 }
 
-fn wanted(lines: usize, follow: bool) -> LogsOptions {
+/// The last lines, and what comes after them.
+pub(super) fn wanted(lines: usize, follow: bool) -> LogsOptions {
     LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), follow, ..LogsOptions::default() }
 }
 

@@ -7,6 +7,7 @@ use bollard::query_parameters::{
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use super::ended::EndedRuns;
 use super::{DockerError, Owner};
 use crate::container::{Ccid, StopContainer};
 
@@ -50,11 +51,16 @@ pub(super) async fn leftover(
     })
 }
 
-/// Stops, kills and removes a container, as far as it was asked for.
+/// Stops, kills and removes a container, as far as it was asked for. What it wrote is kept in `ended` before.
 ///
 /// # Errors
 /// As in Fabric, that of the last step: a container that was removed is gone, whatever happened before.
-pub(super) async fn stop(engine: &Docker, container: &str, request: StopContainer) -> Result<(), DockerError> {
+pub(super) async fn stop(
+    engine: &Docker,
+    container: &str,
+    request: StopContainer,
+    ended: Option<&EndedRuns>,
+) -> Result<(), DockerError> {
     let seconds = i32::try_from(request.timeout.as_secs()).unwrap_or(i32::MAX);
     let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
     // The engine answers when the container has ended.
@@ -66,6 +72,9 @@ pub(super) async fn stop(engine: &Docker, container: &str, request: StopContaine
         debug!("kill container {container}: {last:?}");
     }
     if !request.keep_container {
+        if let Some(ended) = ended {
+            ended.keep(engine, container).await;
+        }
         let options = RemoveContainerOptions { force: true, v: true, link: false };
         last = engine.remove_container(container, Some(options)).await;
         debug!("remove container {container}: {last:?}");
@@ -73,30 +82,46 @@ pub(super) async fn stop(engine: &Docker, container: &str, request: StopContaine
     Ok(last?)
 }
 
-/// Stops and removes every container of this peer, side by side; tells how many, and why the engine keeps one.
+/// What became of the containers of this peer.
+#[derive(Default)]
+pub(super) struct Removed {
+    /// How many are gone.
+    pub(super) count: usize,
+    /// Those that the engine keeps, by id, and why.
+    pub(super) kept: Vec<(String, DockerError)>,
+}
+
+/// Stops and removes every container of this peer, side by side. What they wrote is kept in `ended` before.
 ///
 /// # Errors
 /// When the engine goes away.
-pub(super) async fn remove_all(engine: &Docker, owner: &Owner) -> Result<(usize, Option<DockerError>), DockerError> {
+pub(super) async fn remove_all(
+    engine: &Docker,
+    owner: &Owner,
+    ended: Option<&EndedRuns>,
+) -> Result<Removed, DockerError> {
     let options =
         ListContainersOptions { all: true, filters: Some(owner.filter()), ..ListContainersOptions::default() };
     let found = engine.list_containers(Some(options)).await?;
     let mut removals = JoinSet::new();
     for id in found.into_iter().filter_map(|container| container.id) {
-        let engine = engine.clone();
-        removals.spawn(async move { stop(&engine, &id, StopContainer::default()).await });
+        let (engine, ended) = (engine.clone(), ended.cloned());
+        removals.spawn(async move {
+            let stopped = stop(&engine, &id, StopContainer::default(), ended.as_ref()).await;
+            (id, stopped)
+        });
     }
-    let (mut removed, mut kept) = (0, None);
+    let mut removed = Removed::default();
     while let Some(removal) = removals.join_next().await {
         match removal {
-            Ok(Ok(())) => removed += 1,
+            Ok((_, Ok(()))) => removed.count += 1,
             // Somebody else was quicker, or is about to be.
-            Ok(Err(error)) if error.is_not_found() || error.is_conflict() => {}
+            Ok((_, Err(error))) if error.is_not_found() || error.is_conflict() => {}
             // The others are removed all the same.
-            Ok(Err(error @ DockerError::Api { .. })) => kept = Some(error),
-            Ok(Err(error)) => return Err(error),
+            Ok((id, Err(error @ DockerError::Api { .. }))) => removed.kept.push((id, error)),
+            Ok((_, Err(error))) => return Err(error),
             Err(_) => return Err(DockerError::GoingDown),
         }
     }
-    Ok((removed, kept))
+    Ok(removed)
 }

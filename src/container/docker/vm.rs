@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::warn;
 
+use super::ended::EndedRuns;
+use super::owned::remove_at_last;
 use super::start::Start;
 use super::stop::{self, Leftover};
 use super::{DockerConfig, DockerError, DockerMetrics, builder, status};
@@ -30,6 +32,7 @@ pub struct DockerVm {
 struct Shared {
     config: DockerConfig,
     metrics: DockerMetrics,
+    ended: EndedRuns,
     /// How many containers of an earlier run were removed, once they were.
     reconciled: OnceCell<usize>,
     /// Starts hold it while they run.
@@ -41,6 +44,7 @@ impl DockerVm {
     /// A VM on the current runtime. The engine is not asked for anything yet.
     pub fn new(config: DockerConfig, metrics: DockerMetrics) -> Self {
         let shared = Shared {
+            ended: EndedRuns::new(config.owner.clone()),
             config,
             metrics,
             reconciled: OnceCell::new(),
@@ -67,8 +71,8 @@ impl DockerVm {
         self.run(|shared| async move {
             let _none_starts = shared.starting.write().await;
             let engine = shared.config.endpoint.client().await?;
-            let (removed, kept) = stop::remove_all(&engine, &shared.config.owner).await?;
-            kept.map_or(Ok(removed), Err)
+            let removed = stop::remove_all(&engine, &shared.config.owner, None).await?;
+            removed.kept.into_iter().next().map_or(Ok(removed.count), |(_, error)| Err(error))
         })
         .await
     }
@@ -92,12 +96,13 @@ impl Shared {
     async fn reconcile(&self) -> Result<usize, DockerError> {
         let reconcile = || async {
             let engine = self.config.endpoint.client().await?;
-            let (removed, kept) = stop::remove_all(&engine, &self.config.owner).await?;
-            // It holds up nobody. Not a second time: what is there then may be of this run.
-            if let Some(error) = kept {
-                warn!("a container of an earlier run cannot be removed: {error}");
+            let removed = stop::remove_all(&engine, &self.config.owner, Some(&self.ended)).await?;
+            // One that is kept holds up nobody. It is tried again by its id: a second list may have containers of this run.
+            for (id, error) in removed.kept {
+                warn!("a container of an earlier run cannot be removed yet: {error}");
+                tokio::spawn(remove_at_last(engine.clone(), id));
             }
-            Ok(removed)
+            Ok(removed.count)
         };
         self.reconciled.get_or_try_init(reconcile).await.copied()
     }
@@ -110,8 +115,8 @@ impl Shared {
             let engine = self.config.endpoint.client().await?;
             self.reconcile().await?;
             let container = self.config.names.container(ccid);
-            let (config, metrics) = (&self.config, &self.metrics);
-            Start { engine, config, metrics, ccid, image, container }.run(request).await
+            let Self { config, metrics, ended, .. } = self;
+            Start { engine, config, metrics, ended, ccid, image, container }.run(request).await
         };
         tokio::select! {
             biased;
@@ -134,7 +139,9 @@ impl Vm for DockerVm {
             let engine = shared.config.endpoint.client().await?;
             match stop::leftover(&engine, &shared.config.owner, &ccid, &container).await? {
                 Leftover::Foreign(error) => Err(error),
-                Leftover::Nothing | Leftover::Removable => stop::stop(&engine, &container, request).await,
+                Leftover::Nothing | Leftover::Removable => {
+                    stop::stop(&engine, &container, request, Some(&shared.ended)).await
+                }
             }
         });
         Ok(stopped.await?)
@@ -168,7 +175,7 @@ impl Vm for DockerVm {
             match shared.config.endpoint.client().await {
                 Ok(engine) => status::containers(&engine, &shared.config.owner).await,
                 // Without an engine there are none.
-                Err(DockerError::Off | DockerError::Connect { .. }) => Ok(Vec::new()),
+                Err(DockerError::Off | DockerError::Connect { .. } | DockerError::Unusable { .. }) => Ok(Vec::new()),
                 Err(error) => Err(error),
             }
         });
@@ -184,10 +191,11 @@ impl Vm for DockerVm {
                 Leftover::Foreign(error) => return Err(error),
                 Leftover::Nothing => false,
                 Leftover::Removable => {
-                    stop::stop(&engine, &container, StopContainer::default()).await?;
+                    stop::stop(&engine, &container, StopContainer::default(), None).await?;
                     true
                 }
             };
+            shared.ended.forget(&ccid);
             Ok(status::remove_image(&engine, &image).await? || container)
         });
         if removed.await? { Ok(()) } else { Err(VmError::NotFound(name)) }
@@ -195,19 +203,27 @@ impl Vm for DockerVm {
 
     async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
         let container = self.shared.config.names.container(ccid);
-        let name = ccid.container_name();
+        let ended = || self.shared.ended.read(ccid, request);
+        if request.previous {
+            return ended().ok_or_else(|| VmError::Other(format!("no earlier run of chaincode {ccid} is remembered")));
+        }
         let (lines, taken) = mpsc::channel(LINES);
+        let asked = ccid.clone();
         let begun = self.run(|shared| async move {
             let engine = shared.config.endpoint.client().await?;
             let found = engine.inspect_container(&container, None::<InspectContainerOptions>).await;
             found.map_err(DockerError::from)?;
-            tokio::spawn(status::logs(engine, container, request, lines));
+            let how = shared.ended.clone();
+            tokio::spawn(status::logs(engine, container, request, move || how.end(&asked), lines));
             Ok(())
         });
         match begun.await {
             Ok(()) => Ok(Box::pin(ReceiverStream::new(taken))),
-            Err(error) if error.is_not_found() => Err(VmError::NotFound(name)),
-            Err(error) => Err(error.into()),
+            // Without an engine, what has ended is known all the same.
+            Err(error) => ended().ok_or_else(|| match error.is_not_found() {
+                true => VmError::NotFound(ccid.container_name()),
+                false => error.into(),
+            }),
         }
     }
 }

@@ -15,8 +15,8 @@ use super::cache::{InUse, ModuleCache};
 use super::capability::{self, Capability, Import};
 use super::componentize::{self, ComponentizeError};
 use super::instance::InstanceState;
-use super::recent::RecentLines;
 use crate::container::Ccid;
+use crate::container::recent::RecentLines;
 use crate::platforms::{MAX_WASM_MODULE, PlatformError, WASM_MODULE, read_file};
 
 /// What a node has to know of a chaincode to load it.

@@ -20,7 +20,6 @@ mod meter;
 mod output;
 mod permits;
 mod process;
-mod recent;
 mod transaction;
 
 use std::collections::HashMap;
@@ -294,6 +293,9 @@ impl Vm for WasmVm {
     async fn logs(&self, ccid: &Ccid, request: LogRequest) -> Result<LogLines, VmError> {
         let container = lock(&self.containers).get(ccid).cloned();
         let container = container.ok_or_else(|| VmError::NotFound(ccid.container_name()))?;
+        if request.previous {
+            return Err(VmError::Other(format!("chaincode {ccid} runs in the sandbox: no earlier run is remembered")));
+        }
         Ok(container.module().log().read(request))
     }
 }

@@ -6,11 +6,11 @@ mod tool;
 pub(super) use sources::sources;
 
 use super::plan::{Packaging, PlatformPlan, builder};
-use super::validation::{Damage, check_entries, is_source_or_metadata};
+use super::validation::{Damage, Rules, check_entries, is_source_or_metadata};
 use super::{BuildSettings, PlatformError};
 
-pub(super) fn validate(code: &[u8]) -> Result<(), PlatformError> {
-    check_entries(code, Damage::Ends, is_source_or_metadata, |_, _| Ok(()))
+pub(super) fn validate(code: &[u8], rules: Rules) -> Result<(), PlatformError> {
+    check_entries(code, rules, Damage::Ends, is_source_or_metadata, |_, _| Ok(()))
 }
 
 pub(super) fn plan<'a>(path: &str, settings: &'a BuildSettings) -> Result<PlatformPlan<'a>, PlatformError> {

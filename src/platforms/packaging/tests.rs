@@ -121,6 +121,9 @@ fn what_a_peer_would_refuse_is_not_packaged() {
 fn java_is_packaged_without_what_builds_make() {
     let sources = folder(&[
         ("build.gradle", "1"),
+        ("gradle/wrapper/gradle-wrapper.properties", "1"),
+        ("README.md", "1"),
+        ("META-INF/statedb/couchdb/indexes/a.json", r#"{"index":{"fields":["a"]}}"#),
         ("src/main/java/A.java", "2"),
         ("src/main/java/A.class", "3"),
         ("build/libs/a.jar", "4"),
@@ -128,7 +131,14 @@ fn java_is_packaged_without_what_builds_make() {
         ("out/a", "6"),
     ]);
     let packaged = package(&packager(), Platform::Java, sources.path()).unwrap();
-    assert_eq!(names(&packaged), ["src/build.gradle", "src/src/main/java/A.java"]);
+    let expected = [
+        "META-INF/statedb/couchdb/indexes/a.json",
+        "src/README.md",
+        "src/build.gradle",
+        "src/gradle/wrapper/gradle-wrapper.properties",
+        "src/src/main/java/A.java",
+    ];
+    assert_eq!(names(&packaged), expected);
 }
 
 /// A GOPATH with a chaincode, what it vendors, and what it imports from elsewhere.

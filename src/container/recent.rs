@@ -1,5 +1,5 @@
-//! The last lines that a chaincode wrote to its log, for whoever asks for them: the peer's own log has them among everything
-//! else.
+//! The last lines that a chaincode wrote to its log, for whoever asks for them: the peer's own log, where it has them, has them
+//! among everything else.
 //!
 //! Invariant: bounded memory, and a reader who is slow holds nobody up: it misses lines, and is told how many.
 
@@ -97,11 +97,11 @@ mod tests {
         for n in 0..10_000 {
             log.push(format!("line {n}"));
         }
-        let kept: Vec<_> = log.read(LogRequest { tail: usize::MAX, follow: false }).collect().await;
+        let kept: Vec<_> = log.read(LogRequest { tail: usize::MAX, follow: false, previous: false }).collect().await;
         assert!(kept.len() > 1_000 && kept.len() < 10_000, "{}", kept.len());
         assert_eq!(kept.last().unwrap().as_ref().unwrap(), "line 9999");
 
-        let mut lines = log.read(LogRequest { tail: 2, follow: true });
+        let mut lines = log.read(LogRequest { tail: 2, follow: true, previous: false });
         log.push("new".into());
         for expected in ["line 9998", "line 9999", "new"] {
             assert_eq!(lines.next().await.unwrap().unwrap(), expected);
