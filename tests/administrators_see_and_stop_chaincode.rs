@@ -83,7 +83,8 @@ async fn only_an_administrators_fresh_request_is_answered() -> anyhow::Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn chaincode_in_the_sandbox_is_stopped_read_and_launched_again() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let peer = TestPeer::start(folder.path(), &[], &[]).await?;
+    // No engine is asked of what none runs.
+    let peer = TestPeer::start(folder.path(), &[], &[("VM_ENDPOINT", "tcp://127.0.0.1:1")]).await?;
     let command = CommandLine::new(PROGRAM, folder.path(), peer.node().peer_address().to_string());
     let package = wasm_package("mischief", "1.0", &std::fs::read(guest_path("mischief")?)?, &[])?;
     let installed = peer.install(&package).await?;
@@ -110,6 +111,10 @@ async fn chaincode_in_the_sandbox_is_stopped_read_and_launched_again() -> anyhow
     assert_eq!(row().await?, None, "it was stopped");
     let refusal = command.refusal(&["chaincode", "rm", "mischief:1.0"], &[]).await?;
     assert!(refusal.contains("WASM runs in no container"), "{refusal}");
+    for gone in ["mischief:1.0", "none:1"] {
+        let refusal = command.refusal(&["chaincode", "logs", gone], &[]).await?;
+        assert!(refusal.contains(&format!("there is no chaincode {gone} here")), "{refusal}");
+    }
     client.query("mischief", &["log", "1", "5"]).await?;
     assert!(row().await?.is_some(), "a call launched it again");
     peer.stop().await;

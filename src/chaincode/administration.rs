@@ -140,14 +140,23 @@ impl ChaincodeSupport {
         let vm = match self.container(id).await {
             Ok((_, Some((vm, _)))) => vm,
             Ok((_, None)) => return Err(AdministrationError::NotLaunched(id.to_owned())),
-            // What a chaincode wrote outlives its container.
-            Err(AdministrationError::NotFound(_)) => VmType::Docker,
+            Err(AdministrationError::NotFound(_)) => return self.logs_of_the_gone(id, request).await,
             Err(error) => return Err(error),
         };
-        match self.controller().logs(vm, &ccid(id), request).await {
-            Err(VmError::NotFound(_) | VmError::UnsupportedType(_)) => {
-                Err(AdministrationError::NotFound(id.to_owned()))
-            }
+        Ok(self.controller().logs(vm, &ccid(id), request).await?)
+    }
+
+    /// What a chaincode in a container of Docker's wrote outlives it; of others, nothing is kept.
+    async fn logs_of_the_gone(&self, id: &str, request: LogRequest) -> Result<LogLines, AdministrationError> {
+        let package = self.environment().packages.code_package(&ccid(id)).await;
+        let not_found = || AdministrationError::NotFound(id.to_owned());
+        if package.as_ref().is_ok_and(|code| code.platform.vm() != VmType::Docker) {
+            return Err(not_found());
+        }
+        match self.controller().logs(VmType::Docker, &ccid(id), request).await {
+            Err(VmError::NotFound(_) | VmError::UnsupportedType(_)) => Err(not_found()),
+            // Of what nobody installed, no engine need be asked.
+            Err(_) if package.is_err() => Err(not_found()),
             lines => Ok(lines?),
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct InstallCommand {
     code: CodeFlags,
     #[command(flatten)]
     pub(super) peers: PeerFlags,
-    /// A package that `package` or `signpackage` wrote, instead of -p.
+    /// A package that `package`, `signpackage` or Fabric's `peer chaincode package` wrote, instead of -p.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
