@@ -1,8 +1,11 @@
-//! A chaincode that serves several peers: what one of them sends too much of, or never answers, is nothing to the others.
+//! A chaincode that serves several peers: what one of them sends too much of, or never answers, is nothing to the others, and
+//! what it leaves behind has an end.
 #![cfg(feature = "native")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,8 +35,26 @@ impl Chaincode for Reads {
     }
 }
 
+/// Asks for a key, says when it has no answer, and runs on until it may end.
+struct Lingers {
+    alone: mpsc::UnboundedSender<()>,
+    may_end: Arc<AtomicBool>,
+}
+
+impl Chaincode for Lingers {
+    fn invoke(&self, stub: &Stub) -> selvedge_sdk::Response {
+        if stub.get_state("k").is_err() {
+            let _ = self.alone.send(());
+        }
+        while !self.may_end.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        selvedge_sdk::Response::success(())
+    }
+}
+
 /// The chaincode in a thread of its own, with this many places for the transactions of each peer; returns where.
-fn serve(places: &str) -> Outcome<String> {
+fn serve<C: Chaincode>(places: &str, make: impl Fn() -> C + Send + Sync + 'static) -> Outcome<String> {
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let variables = BTreeMap::from(
@@ -41,11 +62,12 @@ fn serve(places: &str) -> Outcome<String> {
             ("CORE_CHAINCODE_ID_NAME", "reads:1.0"),
             ("CHAINCODE_SERVER_ADDRESS", &address),
             ("CORE_CHAINCODE_CONCURRENCY", places),
+            ("CORE_CHAINCODE_LOGGING_SHIM", "critical"),
         ]
         .map(variable),
     );
     let environment = Environment { arguments: Vec::new(), variables };
-    std::thread::spawn(move || native::run(|| Reads, &environment));
+    std::thread::spawn(move || native::run(make, &environment));
     Ok(address)
 }
 
@@ -119,7 +141,7 @@ impl Peer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_answers_nothing_holds_its_own_places_alone() -> Outcome<()> {
-    let address = serve("2")?;
+    let address = serve("2", || Reads)?;
     let (mut busy, mut quiet) = (Peer::connect(&address).await?, Peer::connect(&address).await?);
     for number in 0..50 {
         busy.begin(&format!("busy{number}")).await?;
@@ -141,7 +163,7 @@ async fn a_peer_that_answers_nothing_holds_its_own_places_alone() -> Outcome<()>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_sends_keepalives_and_reads_nothing_loses_its_stream_and_others_keep_theirs() -> Outcome<()> {
-    let address = serve("2")?;
+    let address = serve("2", || Reads)?;
     let (mut flooding, mut other) = (Peer::connect(&address).await?, Peer::connect(&address).await?);
     let mut sent = 0;
     // It is not read from any more when the chaincode has had enough.
@@ -163,4 +185,38 @@ async fn a_peer_that_sends_keepalives_and_reads_nothing_loses_its_stream_and_oth
     // The same peer may come again.
     Peer::connect(&address).await?.transaction("again").await?;
     other.transaction("last").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_has_ended_is_counted_until_the_last_of_its_transactions_has() -> Outcome<()> {
+    let (alone, mut left_alone) = mpsc::unbounded_channel();
+    let may_end = Arc::<AtomicBool>::default();
+    let make = {
+        let may_end = Arc::clone(&may_end);
+        move || Lingers { alone: alone.clone(), may_end: Arc::clone(&may_end) }
+    };
+    let address = serve("2", make)?;
+    let mut leaves = Peer::connect(&address).await?;
+    leaves.begin("t").await?;
+    leaves.expect(Type::GetState, "t").await?;
+    drop(leaves);
+    tokio::time::timeout(PATIENCE, left_alone.recv()).await?;
+
+    let mut peers = Vec::new();
+    let refusal = loop {
+        match Peer::connect(&address).await {
+            Ok(peer) => peers.push(peer),
+            Err(refusal) => break refusal.to_string(),
+        }
+    };
+    assert_eq!(peers.len(), 255);
+    assert!(refusal.contains("chaincode reads:1.0 serves 256 streams already; one that has ended"), "{refusal}");
+    may_end.store(true, Ordering::SeqCst);
+    for _ in 0..500 {
+        if Peer::connect(&address).await.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err("there is no place again".into())
 }

@@ -43,7 +43,7 @@ pub(super) async fn dial(shim: Arc<Shim>, peer: PeerAddress) -> Result<(), Nativ
     let (outbox, messages) = outbox();
     let messages = messages.map_while(Result::ok);
     // The answer's headers may come with the answer to REGISTER only, so that has to be on its way.
-    let begun = handler::Handler::register(Arc::clone(&shim), outbox);
+    let begun = handler::Handler::register(Arc::clone(&shim), outbox, None);
     let stream = client.register(messages).await.map_err(|status| {
         NativeError::Stream(format!("the peer refused chaincode {}: {}", shim.id, handler::reason(&status)))
     })?;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeAdditionalParams, ChaincodeId, ChaincodeMessage};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Streaming;
 
 use super::error::NativeError;
@@ -104,13 +105,13 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    /// Registers.
-    pub(super) fn register(shim: Arc<Shim>, outbox: Outbox) -> Self {
+    /// Registers. `place` is the stream's, of a service's: it is free when the stream and the last execution on it have ended.
+    pub(super) fn register(shim: Arc<Shim>, outbox: Outbox, place: Option<OwnedSemaphorePermit>) -> Self {
         let id = ChaincodeId { name: shim.id.clone(), ..Default::default() };
         let link = Arc::new(Link::new(outbox));
         let payload = id.encode_to_vec().into();
         link.tell(ChaincodeMessage { r#type: Type::Register.into(), payload, ..Default::default() });
-        let running = Running::new(Arc::clone(&shim), Arc::clone(&link));
+        let running = Running::new(Arc::clone(&shim), Arc::clone(&link), place);
         Self { shim, link, state: State::Created, running }
     }
 

@@ -59,6 +59,18 @@ impl Link {
         echoed
     }
 
+    /// Sends the ERROR of a transaction that does not begin.
+    ///
+    /// # Errors
+    /// Why the stream ends, of a peer that takes none of them.
+    pub(super) fn refuse(&self, refusal: ChaincodeMessage) -> Result<(), String> {
+        let refused = self.outbox.refuse(refusal);
+        if refused.is_err() {
+            self.discard();
+        }
+        refused
+    }
+
     /// Resolves when the peer has taken most of what is for it. Dropping the future is free.
     pub(super) async fn room(&self) {
         self.outbox.room().await;
@@ -70,7 +82,7 @@ impl Link {
     }
 
     /// Drops what is for it: it takes nothing.
-    pub(super) fn discard(&self) {
+    fn discard(&self) {
         self.outbox.discard();
     }
 

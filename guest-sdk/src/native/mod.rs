@@ -62,7 +62,7 @@ pub use self::settings::Environment;
 use self::settings::{Mode, Settings};
 use crate::Chaincode;
 
-/// Threads at a time. More than any system gives: what bounds them is the places of each stream (`running`).
+/// Threads at a time. More than any system gives: what bounds them is the streams (`serve`) and the places of each (`running`).
 const THREADS: usize = 1 << 20;
 
 /// Runs the chaincode with the arguments and the environment of this process, until the stream to the peer ends or somebody

@@ -21,8 +21,9 @@ use super::transaction;
 
 /// Transactions of a stream that wait for a place, at most. A peer gives one up after 30 s, so more would be waited for in vain.
 pub(super) const WAITING: usize = 16_384;
-/// Bytes of the messages that begin them, above which no other waits.
-pub(super) const WAITING_BYTES: usize = 512 << 20;
+/// Bytes of the messages that begin them, above which no other waits: 512 MiB less the one that a semaphore has no permit for
+/// on 32 bits.
+pub(super) const WAITING_BYTES: usize = (512 << 20) - 1;
 /// Executions of one transaction at a time: it, and what it called that came back here, on other channels.
 pub(super) const NESTED: usize = 64;
 
@@ -34,6 +35,7 @@ pub(super) struct Running {
     executions: Arc<Executions>,
     waiting: JoinSet<()>,
     waiting_bytes: Arc<Semaphore>,
+    stream: StreamPlace,
     /// Whether the last one was refused: of a flood the log has one line.
     refusing: bool,
 }
@@ -41,13 +43,18 @@ pub(super) struct Running {
 /// A place, for all executions of one transaction.
 type Place = Arc<OwnedSemaphorePermit>;
 
+/// The stream's place among those of a service, for all executions on it. A peer that comes again and again leaves no more of
+/// them behind than there are streams for.
+type StreamPlace = Arc<Option<OwnedSemaphorePermit>>;
+
 impl Running {
-    /// With places for so many transactions at a time as `shim` says.
-    pub(super) fn new(shim: Arc<Shim>, link: Arc<Link>) -> Self {
+    /// With places for so many transactions at a time as `shim` says. `stream` is free when this is dropped and the last
+    /// execution has ended.
+    pub(super) fn new(shim: Arc<Shim>, link: Arc<Link>, stream: Option<OwnedSemaphorePermit>) -> Self {
         let places = Arc::new(Semaphore::new(shim.concurrency));
         let waiting_bytes = Arc::new(Semaphore::new(WAITING_BYTES));
-        let (executions, waiting) = (Arc::default(), JoinSet::new());
-        Self { shim, link, places, executions, waiting, waiting_bytes, refusing: false }
+        let (executions, waiting, stream) = (Arc::default(), JoinSet::new(), Arc::new(stream));
+        Self { shim, link, places, executions, waiting, waiting_bytes, stream, refusing: false }
     }
 
     /// Gives an INIT or TRANSACTION a thread, now or when there is a place.
@@ -101,28 +108,18 @@ impl Running {
 
     fn refuse(&mut self, message: &ChaincodeMessage, reason: &str) -> Result<(), String> {
         let text = format!("[{}] chaincode {} refuses the transaction: {reason}", shown(&message.txid), self.shim.id);
-        if !self.link.has_room() {
-            self.link.discard();
-            return Err(format!("{text}; and the peer takes no answers"));
-        }
         if !std::mem::replace(&mut self.refusing, true) {
             self.shim.log.warning(&text);
         }
         let (txid, channel_id) = (message.txid.clone(), message.channel_id.clone());
-        let payload = Bytes::from(text);
-        self.link.tell(ChaincodeMessage {
-            r#type: Type::Error.into(),
-            payload,
-            txid,
-            channel_id,
-            ..Default::default()
-        });
-        Ok(())
+        let payload = Bytes::from(text.clone());
+        let refusal = ChaincodeMessage { r#type: Type::Error.into(), payload, txid, channel_id, ..Default::default() };
+        self.link.refuse(refusal).map_err(|end| format!("{text}; and {end}"))
     }
 
     fn work(&self) -> Work {
         let (shim, link) = (Arc::clone(&self.shim), Arc::clone(&self.link));
-        Work { shim, link, executions: Arc::clone(&self.executions) }
+        Work { shim, link, executions: Arc::clone(&self.executions), stream: Arc::clone(&self.stream) }
     }
 }
 
@@ -136,6 +133,7 @@ struct Work {
     shim: Arc<Shim>,
     link: Arc<Link>,
     executions: Arc<Executions>,
+    stream: StreamPlace,
 }
 
 impl Work {
@@ -150,6 +148,7 @@ impl Work {
                 self.link.tell(answer);
             }
             drop(place);
+            drop(self.stream);
         });
     }
 }

@@ -22,7 +22,7 @@ use super::tls::{ServerTls, TlsIncoming};
 /// As in Fabric's Go shim.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Streams at a time. A peer has one.
+/// Streams at a time, with those that have ended and whose transactions still run: these have threads. A peer has one.
 const STREAMS: usize = 256;
 
 /// Where peers come to.
@@ -80,13 +80,15 @@ impl Chaincode for Connect {
         let peer = request.remote_addr().map_or_else(|| "a peer".to_owned(), |peer| format!("the peer at {peer}"));
         let shim = Arc::clone(&self.shim);
         let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
-            return Err(Status::resource_exhausted(format!("chaincode {} serves {STREAMS} streams already", shim.id)));
+            return Err(Status::resource_exhausted(format!(
+                "chaincode {} serves {STREAMS} streams already; one that has ended is among them while its transactions run",
+                shim.id
+            )));
         };
         shim.log.info(&format!("{peer} has connected"));
         let (outbox, messages) = outbox();
-        let handler = Handler::register(Arc::clone(&shim), outbox.clone());
+        let handler = Handler::register(Arc::clone(&shim), outbox.clone(), Some(place));
         tokio::spawn(async move {
-            let _place = place;
             let end = handler::chat(handler, &mut request.into_inner()).await.to_string();
             let line = format!("the stream of {peer} has ended: {end}");
             if end == EOF {

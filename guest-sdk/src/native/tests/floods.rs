@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::outbox::{ECHOES, FULL};
-use super::super::running::{NESTED, WAITING};
+use super::super::outbox::{ECHOES, FULL, REFUSAL_BYTES, REFUSALS};
+use super::super::running::{NESTED, WAITING, WAITING_BYTES};
 use super::*;
 
 fn read(stub: &Stub) -> Result<Payload, Error> {
@@ -114,11 +114,65 @@ async fn a_peer_that_does_not_take_refusals_either_has_its_stream_ended() -> Res
     for number in 0..WAITING {
         peer.transaction(&format!("waits{number}"), &[])?;
     }
+    for _ in 0..REFUSALS {
+        peer.transaction("refused", &[])?;
+    }
     let end = peer.transaction("ends", &[]).expect_err("it takes nothing").to_string();
-    assert!(end.ends_with("; and the peer takes no answers"), "{end}");
-    peer.expect(Type::Error).await;
-    peer.assert_silent().await;
+    assert!(end.contains("; and the peer takes no refusals: 16384 with "), "{end}");
+    // As the stream's end does: what waits would begin, now that what was not taken is dropped.
+    let Peer { handler, sent } = peer;
+    drop(handler);
+    let left = tokio::time::timeout(Duration::from_secs(10), sent.collect::<Vec<_>>()).await.expect("in time");
+    let kinds: Vec<_> = left.into_iter().flatten().map(|message| message.r#type()).collect();
+    assert_eq!(kinds, [Type::Error]);
     Ok(())
+}
+
+#[tokio::test]
+async fn refusals_are_bounded_in_bytes_too() -> Result<(), NativeError> {
+    let mut peer = Peer::ready_for(1, read, "").await?;
+    peer.transaction("runs", &[])?;
+    peer.expect(Type::GetState).await;
+    for number in 0..WAITING {
+        peer.transaction(&format!("waits{number}"), &[])?;
+    }
+    peer.transaction(&"x".repeat(REFUSAL_BYTES), &[])?;
+    let end = peer.transaction("ends", &[]).expect_err("the first is large").to_string();
+    assert!(end.contains("; and the peer takes no refusals: 1 with 1677"), "{end}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_that_is_slow_gets_its_answers_and_its_refusals() -> Result<(), NativeError> {
+    let script = |stub: &Stub| if stub.txid() == "large" { large(stub) } else { read(stub) };
+    let mut peer = Peer::ready_for(2, script, "").await?;
+    for number in 0..NESTED {
+        let channel_id = number.to_string();
+        peer.give(ChaincodeMessage { channel_id, ..message(Type::Transaction, "nested", input(&[])) })?;
+        peer.expect(Type::GetState).await;
+    }
+    peer.transaction("large", &[])?;
+    peer.is_full().await;
+    // The same bytes each time: what is counted is what a peer would have sent.
+    let argument = Bytes::from(input(&[&"x".repeat(WAITING_BYTES / 8)]));
+    for number in 0..7 {
+        peer.give(message(Type::Transaction, &format!("waits{number}"), argument.clone()))?;
+    }
+    peer.give(message(Type::Transaction, "refused", argument))?;
+    peer.transaction("nested", &[])?;
+    assert_eq!(peer.completed("large").await.payload.len(), FULL);
+    let refused = peer.failed("refused").await;
+    assert!(refused.contains(": 7 transactions of this peer with 4697"), "{refused}");
+    let nested = peer.failed("nested").await;
+    assert!(nested.ends_with("it runs here 64 times already"), "{nested}");
+    assert_eq!(peer.expect(Type::GetState).await.txid, "waits0");
+    Ok(())
+}
+
+#[test]
+fn the_bytes_that_may_wait_can_be_counted_on_32_bits() {
+    // `Semaphore::MAX_PERMITS` there. A semaphore of more panics.
+    assert!(WAITING_BYTES <= (u32::MAX >> 3) as usize);
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl Peer {
         let settings = ShimSettings { id: "asset:1.0".to_owned(), log, config, concurrency };
         let shim = Arc::new(Shim::new(move || Script(script.clone()), settings));
         let (outbox, sent) = outbox();
-        Self { handler: Handler::register(shim, outbox), sent }
+        Self { handler: Handler::register(shim, outbox, None), sent }
     }
 
     /// A stream that is ready.
