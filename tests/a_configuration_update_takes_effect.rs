@@ -21,7 +21,7 @@ use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::protos::TxValidationCode;
 use selvedge_proto::protos::deliver_client::DeliverClient;
 use selvedge_proto::protos::deliver_response::Type;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 const CHANNEL: &str = "mychannel";
 
@@ -34,7 +34,7 @@ struct Network {
 
 impl Network {
     async fn of(peer: &TestPeer) -> anyhow::Result<Self> {
-        let connection = Endpoint::from_shared(format!("http://{}", peer.node().peer_address()))?.connect().await?;
+        let connection = peer.connection().await?;
         let ledger = peer.node().ledgers().get(CHANNEL).context("the channel is there")?;
         Ok(Self { connection, admin: peer.admin()?, user: peer.user()?, ledger })
     }

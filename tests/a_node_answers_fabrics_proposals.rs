@@ -16,7 +16,7 @@ use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeDeploymentSpec, ConfigTree, ProposalResponse, ProposalResponsePayload, SignedProposal,
 };
 use serde_json::Value;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 const GOLDEN: Golden = Golden::V1_4;
 
@@ -72,8 +72,7 @@ impl Peer {
         for chaincode in chaincodes {
             running.push(chaincode.await??);
         }
-        let connection = Endpoint::from_shared(format!("http://{}", node.node().peer_address()))?.connect().await?;
-        let endorser = EndorserClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
+        let endorser = EndorserClient::new(node.connection().await?).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let msp = Msp::load(&folder_of_msp, mspid)?;
         Ok(Self { node, endorser, msp, packages, _chaincodes: running })
     }

@@ -6,24 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use prost::Message;
-use selvedge::ccaas::{self, Service};
-use selvedge::testing::{config, guest_path};
+use selvedge::testing::serve_sandboxed;
+use selvedge::tls;
 use selvedge_proto::protos::chaincode_client::ChaincodeClient;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeInput, ChaincodeMessage};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::Endpoint;
 
 /// The asset chaincode with a place for one transaction at a time; returns where.
 async fn serve(folder: &Path) -> anyhow::Result<String> {
-    let config = config(folder, &[], &[("CHAINCODE_WASM_INSTANCES", "9")])?;
-    let (file, address) = (guest_path("asset")?, "127.0.0.1:0".into());
-    let listening = ccaas::listen(&config, Service { file, id: "asset:1".into(), address, tls: None }).await?;
-    let address = format!("http://{}", listening.address);
-    tokio::spawn(listening.serve());
-    Ok(address)
+    serve_sandboxed(folder, "asset:1", &[("CHAINCODE_WASM_INSTANCES", "9")]).await
 }
 
 /// A peer that does what the test wants.
@@ -39,7 +33,7 @@ fn message(kind: Type, channel: &str, txid: &str, payload: Vec<u8>) -> Chaincode
 
 impl Peer {
     async fn connect(address: &str) -> anyhow::Result<Self> {
-        let connection = Endpoint::from_shared(address.to_owned())?.connect().await?;
+        let connection = tls::connect(address, None).await?;
         // What has been sent but for one message has been read by the other side, or is in the sockets.
         let (to_chaincode, messages) = mpsc::channel(1);
         let stream = ChaincodeClient::new(connection).connect(ReceiverStream::new(messages)).await?;

@@ -50,7 +50,7 @@ async fn only_an_administrators_fresh_request_is_answered() -> anyhow::Result<()
     let folder = tempfile::tempdir()?;
     let peer = TestPeer::start(folder.path(), &[], &[]).await?;
     let (admin, user) = (peer.admin()?, peer.user()?);
-    let mut client = ContainersClient::connect_to(&peer).await?;
+    let mut client = ContainersClient::new(peer.connection().await?);
 
     let chaincodes = client.list(signed(&list(), &*admin)).await?.into_inner().chaincodes;
     let shown: Vec<_> = chaincodes.iter().map(|one| (&*one.vm, &*one.state, one.transactions)).collect();
@@ -147,16 +147,4 @@ async fn chaincode_that_was_started_by_hand_is_shown_and_left_alone() -> anyhow:
     drop(asset);
     peer.stop().await;
     Ok(())
-}
-
-/// A client without TLS.
-trait Connect: Sized {
-    async fn connect_to(peer: &TestPeer) -> anyhow::Result<Self>;
-}
-
-impl Connect for ContainersClient<tonic::transport::Channel> {
-    async fn connect_to(peer: &TestPeer) -> anyhow::Result<Self> {
-        let address = format!("http://{}", peer.node().peer_address());
-        Ok(Self::new(tonic::transport::Endpoint::from_shared(address)?.connect().await?))
-    }
 }

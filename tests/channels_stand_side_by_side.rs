@@ -84,8 +84,7 @@ async fn a_channel_that_cannot_be_used_is_left_out() -> anyhow::Result<()> {
     );
     // Fabric does not know a chain that it could not load.
     let seek = create_seek_envelope("second", &*user, Bytes::new())?;
-    let address = format!("http://{}", peer.node().peer_address());
-    let mut deliver = DeliverClient::new(tonic::transport::Endpoint::from_shared(address)?.connect().await?);
+    let mut deliver = DeliverClient::new(peer.connection().await?);
     let answer = deliver.deliver(tokio_stream::once(seek)).await?.into_inner().message().await?;
     assert_eq!(answer.and_then(|answer| answer.r#type), Some(deliver_response::Type::Status(Status::NotFound as i32)));
     let again = peer.join(&*admin, &spoiled.encode_to_vec().into()).await?;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions};
 use selvedge::testing::{
     Code, DockerEngine, DockerPeer, DockerSetting, Listed, docker_engine, node_chaincode_folder, node_image,
     static_program,
@@ -65,8 +64,7 @@ async fn container(peer: &DockerPeer, engine: &DockerEngine, name: &str, version
 
 /// What the container was told, and found.
 async fn has_tls(engine: &DockerEngine, container: &Listed) -> anyhow::Result<()> {
-    let inspected = engine.client.inspect_container(&container.id, None::<InspectContainerOptions>).await?;
-    let variables = inspected.config.and_then(|config| config.env).unwrap_or_default();
+    let variables = engine.variables(&container.id).await?;
     for variable in [
         "CORE_PEER_TLS_ENABLED=true",
         "CORE_TLS_CLIENT_KEY_PATH=/etc/hyperledger/fabric/client.key",
@@ -87,7 +85,7 @@ async fn whole_life(peer: &DockerPeer, engine: &DockerEngine, chaincode: &Chainc
     peer.invoke(name, write).await?;
     assert_eq!(peer.query(name, read).await?, answer);
 
-    engine.client.kill_container(&first.id, None::<KillContainerOptions>).await?;
+    engine.kill_container(&first.id).await?;
     assert_eq!(again(peer, name, read).await?, answer, "after the container was killed");
     let second = container(peer, engine, name, "1").await?;
     assert_ne!(first.id, second.id);

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
-use bollard::query_parameters::{EventsOptions, KillContainerOptions, ListImagesOptions};
 use selvedge::testing::{Code, DockerEngine, DockerPeer, DockerSetting, PrivateEngine, static_program};
 use tokio::task::JoinSet;
-use tokio_stream::StreamExt;
 
 const CHAINCODES: usize = 20;
 const ROUNDS: usize = 5;
@@ -69,10 +67,9 @@ fn files(folder: &Path) -> anyhow::Result<usize> {
 
 impl Scene {
     async fn counts(&self) -> anyhow::Result<Counts> {
-        let all = Some(ListImagesOptions { all: true, ..ListImagesOptions::default() });
         Ok(Counts {
             containers: self.engine.containers().await?.len(),
-            images: self.engine.client.list_images(all).await?.len(),
+            images: self.engine.image_count().await?,
             layers: entries(&self.layers),
             files: files(self.peer.node().path())?,
         })
@@ -128,7 +125,7 @@ impl Scene {
     /// Kills every container, and has all chaincodes called.
     async fn relaunch(&self) -> anyhow::Result<()> {
         for container in self.engine.containers().await? {
-            self.engine.client.kill_container(&container.id, None::<KillContainerOptions>).await?;
+            self.engine.kill_container(&container.id).await?;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         self.each(|tool, name| async move {
@@ -144,7 +141,7 @@ impl Scene {
     async fn many_first_calls(&self) -> anyhow::Result<()> {
         let containers = self.engine.containers().await?;
         let first = containers.iter().find(|container| container.name.ends_with("-c00-1")).context("it runs")?;
-        self.engine.client.kill_container(&first.id, None::<KillContainerOptions>).await?;
+        self.engine.kill_container(&first.id).await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         let since = seconds()?;
         let mut clients = JoinSet::new();
@@ -157,15 +154,8 @@ impl Scene {
         while let Some(ended) = clients.join_next().await {
             ended??;
         }
-        let filters = [("type", "container"), ("event", "create")];
-        let filters = filters.map(|(key, value)| (key.to_owned(), vec![value.to_owned()]));
-        let options = EventsOptions {
-            since: Some(since.to_string()),
-            until: Some((seconds()? + 1).to_string()),
-            filters: Some(filters.into()),
-        };
-        let created: Vec<_> = self.engine.client.events(Some(options)).collect::<Result<_, _>>().await?;
-        ensure!(created.len() == 1, "{CLIENTS} clients had {} containers made", created.len());
+        let made = self.engine.containers_made(since, seconds()? + 1).await?;
+        ensure!(made == 1, "{CLIENTS} clients had {made} containers made");
         Ok(())
     }
 }
@@ -179,7 +169,7 @@ async fn a_hundred_launches_leave_what_one_leaves() -> anyhow::Result<()> {
     let (folder, files) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut engine = PrivateEngine::new(folder.path())?;
     let docker = engine.start().await?;
-    let driver = docker.client.info().await?.driver.unwrap_or_default();
+    let driver = docker.storage_driver().await?;
     let setting = DockerSetting::new(env!("CARGO_BIN_EXE_selvedge"), files.path(), "peer0", &docker.endpoint);
     let peer = DockerPeer::started(setting).await?;
     let layers = engine.data_root().join(if driver == "vfs" { "vfs/dir" } else { driver.as_str() });

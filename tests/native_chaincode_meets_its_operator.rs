@@ -12,8 +12,9 @@ use selvedge::chaincode::{ChaincodeListener, SystemChaincodes, TransactionParams
 use selvedge::container::Ccid;
 use selvedge::testing::{NativeChaincode, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connect_service};
 use selvedge::tls::{ClientAuth, ClientTls, Identity, NamedFile, Roots, ServerTls, TlsIncoming, connect};
-use selvedge_proto::protos::ChaincodeInput;
+use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupportServer;
+use selvedge_proto::protos::{ChaincodeInput, ChaincodeMessage};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -229,7 +230,19 @@ async fn it_serves_several_peers_and_outlives_each() -> anyhow::Result<()> {
     assert_eq!((told.r#type, &told.payload[..]), (7, words.as_bytes()));
     assert_eq!(status.message(), format!("error handling message: {words}"));
     second.assert_serves("t3").await?;
-    drop(chaincode);
+
+    // So does one of a peer that floods and takes nothing, and the operator reads whose it was.
+    let flood = (0..64).map(|_| ChaincodeMessage {
+        r#type: Type::Keepalive.into(),
+        payload: vec![0; 1 << 20].into(),
+        ..Default::default()
+    });
+    let unread = client.connect(tokio_stream::iter(flood)).await?;
+    let told = blocking(move || Ok((chaincode.says("the peer sends KEEPALIVE and takes no answer")?, chaincode)));
+    let (line, chaincode) = told.await?;
+    assert!(line.contains("WARN the stream of the peer at 127.0.0.1:"), "{line}");
+    second.assert_serves("t4").await?;
+    drop((unread, chaincode));
     second.peer.stop().await;
     Ok(())
 }

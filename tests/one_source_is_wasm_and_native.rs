@@ -12,18 +12,18 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use prost::Message;
-use selvedge::ccaas::{self, Service};
 use selvedge::client::create_chaincode_proposal;
 use selvedge::ledger::{Ledger, LedgerProvider};
 use selvedge::msp::{Signer, SigningIdentity};
 use selvedge::testing::{
-    GOLDEN_CHANNEL, Golden, NativeChaincode, Plugin, TestPeer, commit_unendorsed, config, connect_service, guest_path,
+    GOLDEN_CHANNEL, Golden, NativeChaincode, Plugin, TestPeer, commit_unendorsed, connect_service, serve_sandboxed,
 };
+use selvedge::tls::connect;
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::endorser_client::EndorserClient;
 use selvedge_proto::protos::{ChaincodeAction, ChaincodeEvent, ProposalResponsePayload};
 use selvedge_proto::rwset::TxReadWriteSet;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 const GOLDEN: Golden = Golden::V1_4;
 /// The definitions of the channel are there, and no transaction has used them.
@@ -132,8 +132,7 @@ impl Peer {
             ("CHAINCODE_MODE", "dev"),
         ];
         let node = TestPeer::start(folder, &[Plugin::guest("asset", "asset")?], &settings).await?;
-        let connection = Endpoint::from_shared(format!("http://{}", node.node().peer_address()))?.connect().await?;
-        let endorser = EndorserClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
+        let endorser = EndorserClient::new(node.connection().await?).max_decoding_message_size(MAX_MESSAGE_SIZE);
         let user = Arc::new(SigningIdentity::load(&GOLDEN.path("msp/alpha-user1"), "AlphaMSP")?);
         Ok(Self { node, endorser, user })
     }
@@ -208,17 +207,11 @@ async fn each_call_comes_to_the_same_in_the_sandbox_in_a_process_and_in_a_servic
     let dialling = tokio::task::spawn_blocking(move || NativeChaincode::dial("asset", "kvand:1", &listener, &[]));
     let dialling = dialling.await??;
     let (service, address) = tokio::task::spawn_blocking(|| NativeChaincode::serve("asset", "kv:1", &[])).await??;
-    let connection = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-    connect_service(peer.node.node().support(), connection).await?;
+    connect_service(peer.node.node().support(), connect(&address, None).await?).await?;
     let service = tokio::task::spawn_blocking(move || service.registered().map(|()| service)).await??;
 
-    let config = config(folder.path(), &[], &[])?;
-    let module = guest_path("asset")?;
-    let sandbox = Service { file: module, id: "ex02:1".into(), address: "127.0.0.1:0".into(), tls: None };
-    let sandbox = ccaas::listen(&config, sandbox).await?;
-    let connection = Endpoint::from_shared(format!("http://{}", sandbox.address))?.connect().await?;
-    tokio::spawn(sandbox.serve());
-    connect_service(peer.node.node().support(), connection).await?;
+    let address = serve_sandboxed(folder.path(), "ex02:1", &[]).await?;
+    connect_service(peer.node.node().support(), connect(&address, None).await?).await?;
     peer.registered("ex02").await?;
 
     let mut written = 0;

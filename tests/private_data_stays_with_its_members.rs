@@ -20,7 +20,6 @@ use selvedge_proto::protos::deliver_response::Type;
 use selvedge_proto::protos::{DeliverResponse, ProposalResponse, SignedProposal, TxValidationCode};
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 use sha2::{Digest, Sha256};
-use tonic::transport::Endpoint;
 
 const GOLDEN: Golden = Golden::V1_4;
 
@@ -107,8 +106,7 @@ impl Peer {
 
     /// The private data that DeliverWithPrivateData sends with a block.
     async fn delivered(&self, user: &Arc<dyn Signer>, number: u64) -> anyhow::Result<BTreeMap<u64, TxPvtReadWriteSet>> {
-        let address = format!("http://{}", self.node.node().peer_address());
-        let mut client = DeliverClient::new(Endpoint::from_shared(address)?.connect().await?);
+        let mut client = DeliverClient::new(self.node.connection().await?);
         let position = BlockPosition::Number(number);
         let seek = create_fetch_envelope(GOLDEN_CHANNEL, position, SeekErrorResponse::Strict, &**user, Bytes::new())?;
         let mut stream = client.deliver_with_private_data(tokio_stream::once(seek)).await?.into_inner();

@@ -8,14 +8,13 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge::ledger::LedgerProvider;
 use selvedge::ledger::transaction::BlockTransaction;
-use selvedge::node::{Hooks, Node};
-use selvedge::testing::{Golden, base64_at, config, text_at};
+use selvedge::testing::{Golden, TestPeer, base64_at, config, text_at};
 use selvedge_proto::common::Envelope;
 use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::protos::deliver_client::DeliverClient;
 use serde_json::Value;
 use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 const GOLDEN: Golden = Golden::V1_4;
 
@@ -62,9 +61,10 @@ async fn every_recorded_request_gets_the_recorded_messages() -> anyhow::Result<(
     let msp = GOLDEN.path("msp/alpha-peer0");
     let settings = [("PEER_MSPCONFIGPATH", msp.to_str().unwrap_or_default()), ("PEER_LOCALMSPID", "AlphaMSP")];
     let mut config = config(folder.path(), &[], &settings)?;
+    // Longer than a file may have it.
     config.peer.authentication_timewindow = age(&cases)? + BETWEEN;
-    let node = Node::start(&config, Hooks::default()).await?;
-    let connection = Endpoint::from_shared(format!("http://{}", node.peer_address()))?.connect().await?;
+    let peer = TestPeer::configured(config, Vec::new()).await?;
+    let connection = peer.connection().await?;
     for case in &cases {
         let (name, method) = (text_at(case, "/name"), text_at(case, "/method"));
         let request = Envelope::decode(base64_at(case, "/request_base64")?)?;
@@ -76,6 +76,6 @@ async fn every_recorded_request_gets_the_recorded_messages() -> anyhow::Result<(
             assert_eq!(hex::encode(ours), hex::encode(theirs), "{name}: {}", case["responses"][index]);
         }
     }
-    node.stop().await;
+    peer.stop().await;
     Ok(())
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use selvedge::chaincode::{Executed, TransactionParams};
 use selvedge::container::Ccid;
 use selvedge::testing::TestPeer;
+use selvedge::tls::connect;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
 use selvedge_proto::protos::{ChaincodeId, ChaincodeInput, ChaincodeMessage, Response};
@@ -37,8 +38,7 @@ fn message(kind: Type, payload: impl Into<Bytes>) -> ChaincodeMessage {
 
 impl Process {
     async fn register(peer: &TestPeer, id: &str) -> anyhow::Result<Self> {
-        let address = format!("http://{}", peer.node().chaincode_address());
-        let channel = tonic::transport::Endpoint::from_shared(address)?.connect().await?;
+        let channel = connect(&peer.node().chaincode_address().to_string(), None).await?;
         let (to_peer, messages) = mpsc::unbounded_channel();
         let id = ChaincodeId { name: id.to_owned(), ..Default::default() };
         to_peer.send(message(Type::Register, id.encode_to_vec()))?;

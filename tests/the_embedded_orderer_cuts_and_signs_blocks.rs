@@ -16,7 +16,7 @@ use selvedge_proto::common::{BlockHeader, Envelope, Status};
 use selvedge_proto::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use selvedge_proto::protos::TxValidationCode;
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 const CHANNEL: &str = "mychannel";
 /// Waits for nothing but what the test is about.
@@ -35,8 +35,7 @@ impl Scene {
         let folder = tempfile::tempdir()?;
         let overrides = [&PATIENT, overrides].concat();
         let peer = TestPeer::start(folder.path(), &[Plugin::guest("asset", "asset")?], &overrides).await?;
-        let connection = Endpoint::from_shared(format!("http://{}", peer.node().peer_address()))?.connect().await?;
-        let (client, orderer) = (peer.client().await?, AtomicBroadcastClient::new(connection));
+        let (client, orderer) = (peer.client().await?, AtomicBroadcastClient::new(peer.connection().await?));
         Ok(Self { folder, peer, client, orderer })
     }
 

@@ -122,8 +122,7 @@ async fn updates_of_the_channel_can_be_tried_and_are_not_ordered_here() -> anyho
         assert_eq!(simulate(update).await?, (500, text.to_owned()));
     }
 
-    let address = format!("http://{}", peer.node().peer_address());
-    let mut orderer = AtomicBroadcastClient::new(tonic::transport::Endpoint::from_shared(address)?.connect().await?);
+    let mut orderer = AtomicBroadcastClient::new(peer.connection().await?);
     let transaction = Envelope::decode(block(8).data.expect("data").data.remove(0))?;
     let of_nobody = Envelope { signature: Bytes::from_static(b"none"), ..transaction.clone() };
     let mut answers = Vec::new();

@@ -187,7 +187,7 @@ async fn a_service_is_installed_instantiated_called_restarted_and_upgraded_too()
     let folder = tempfile::tempdir()?;
     let plugins = [Plugin::guest("asset", "asset")?];
     let serve = |id: &'static str| tokio::task::spawn_blocking(move || NativeChaincode::serve("asset", id, &[]));
-    let ((_first, old), (_second, new)) = (serve("service:1.0").await??, serve("service:2.0").await??);
+    let ((first, old), (_second, new)) = (serve("service:1.0").await??, serve("service:2.0").await??);
 
     let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
     install(&peer, &service_package("service", "1.0", &connection(&old), &[])?).await?;
@@ -202,6 +202,14 @@ async fn a_service_is_installed_instantiated_called_restarted_and_upgraded_too()
     let peer = TestPeer::start(folder.path(), &plugins, &[COUCHDB]).await?;
     let client = peer.client().await?;
     client.query("service", &["read", "a1"]).await?;
+
+    // From here on it is a service that the node has dialled again, and that no transaction has launched.
+    let again = tokio::task::spawn_blocking(move || {
+        drop(first);
+        let again = [("CHAINCODE_SERVER_ADDRESS", &*old)];
+        NativeChaincode::start("asset", "service:1.0", &[], &again).and_then(|again| again.registered().map(|()| again))
+    });
+    let _again = again.await??;
     install(&peer, &service_package("service", "2.0", &connection(&new), &[])?).await?;
     assert_eq!(peer.upgrade(&Deployment::new("service", "2.0")).await?, VALID);
     for call in CALLS {

@@ -1,4 +1,5 @@
 //! Transactions of chaincode in a process of its own, over gRPC with TLS and without, beside the same source in the sandbox.
+//! A listener has TLS or has it not, so there are two nodes; whichever is not measured is idle.
 //!
 //! What Fabric 1.4 needs on Go's shim, measured on another machine of this size, with 64 in flight: 36 us for an empty
 //! transaction, 292 to 353 us for one with 10 reads and 10 writes.
@@ -7,16 +8,23 @@ use std::path::Path;
 
 use anyhow::Context;
 use selvedge::container::{Ccid, StartContainer, VmType};
-use selvedge::testing::{NativeChaincode, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package};
+use selvedge::platforms::Platform;
+use selvedge::testing::{
+    NativeChaincode, TestPeer, TlsAuthority, TlsPair, TlsPurpose, connection_package, tls_settings,
+};
 use tokio::runtime::Handle;
 
 use crate::measure::{Better, Row, TURNS, serial, table};
 use crate::transactions::{self, Caller, IN_FLIGHT};
 
+/// What the node whose listener has TLS runs.
+const LAUNCHED: &str = "launched";
+
 /// The forms of the chaincode, by what each is registered as, and as the rows name them.
-const FORMS: [(&str, &str); 4] = [
+const FORMS: [(&str, &str); 5] = [
     ("asset", "wasm SCC, fresh instance"),
     ("dialling", "native, registered with the listener"),
+    (LAUNCHED, "native, registered with the listener, TLS"),
     ("service", "native, as a service"),
     ("secret", "native, as a service, with TLS"),
 ];
@@ -28,26 +36,47 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
-        let (peer, caller) = transactions::start(folder.path()).await?;
+        let (plain, secure) = (folder.path().join("plain"), folder.path().join("tls"));
+        let (peer, caller) = transactions::start(&plain, &[]).await?;
+        let settings = tls_settings(folder.path())?;
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (secured, with_tls) = transactions::start(&secure, &settings).await?;
         let version = env!("CARGO_PKG_VERSION");
         let _processes = start(&peer, folder.path(), version).await?;
-        let ccids = FORMS.map(|(name, _)| Ccid::new(name, version));
-        let work = peer.node().work();
+        let _launched = launch(&secured, folder.path(), version).await?;
+        let callers = FORMS.map(|(name, _)| {
+            let (caller, peer) = if name == LAUNCHED { (&with_tls, &secured) } else { (&caller, &peer) };
+            (caller.clone(), Ccid::new(name, version), peer.node().work())
+        });
         for (title, args) in CALLS {
             let mut alone = FORMS.map(|(_, name)| Row::new(name));
             let mut together = FORMS.map(|(_, name)| Row::new(name));
             for _ in 0..TURNS {
-                for (index, ccid) in ccids.iter().enumerate() {
-                    alone[index].add(one_at_a_time(&caller, ccid, args, &work).await?);
-                    together[index].add(caller.execute_in_flight(ccid, args, &work).await?);
+                for (index, (caller, ccid, work)) in callers.iter().enumerate() {
+                    alone[index].add(one_at_a_time(caller, ccid, args, work).await?);
+                    together[index].add(caller.execute_in_flight(ccid, args, work).await?);
                 }
             }
             table(&format!("{title}, one at a time"), "us", Better::Less, &alone);
             table(&format!("{title}, {IN_FLIGHT} in flight"), "us for each", Better::Less, &together);
         }
+        drop(callers);
         peer.stop().await;
+        secured.stop().await;
         Ok(())
     })
+}
+
+/// Starts the process with the certificate that this node gives to what it launches.
+async fn launch(peer: &TestPeer, folder: &Path, version: &str) -> anyhow::Result<NativeChaincode> {
+    let id = format!("{LAUNCHED}:{version}");
+    let launched = peer.launched(&folder.join(LAUNCHED), &id, Platform::Rust)?;
+    let started = tokio::task::spawn_blocking(move || {
+        // It says at this level that it has registered.
+        let variables = [&launched.variables()[..], &[("CORE_CHAINCODE_LOGGING_SHIM", "info")]].concat();
+        NativeChaincode::dial("asset", &id, &launched.peer_address, &variables)
+    });
+    started.await?
 }
 
 /// Starts the processes, which live as long as what is returned.

@@ -98,9 +98,11 @@ impl Caller {
     }
 }
 
-/// A node in development mode with room for what is in flight, whose `asset` has the keys that `ops` reads.
-pub(crate) async fn start(folder: &Path) -> anyhow::Result<(TestPeer, Caller)> {
-    let settings = [("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")];
+/// A node in development mode with room for what is in flight, whose `asset` has the keys that `ops` reads. `folder` need not
+/// be there.
+pub(crate) async fn start(folder: &Path, more: &[(&str, &str)]) -> anyhow::Result<(TestPeer, Caller)> {
+    std::fs::create_dir_all(folder)?;
+    let settings = [&[("CHAINCODE_MODE", "dev"), ("CHAINCODE_WASM_INSTANCES", "576")], more].concat();
     let peer = TestPeer::start(folder, &[Plugin::guest("asset", "asset")?], &settings).await?;
     peer.recorder().pause();
     let client = peer.client().await?;
@@ -113,7 +115,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
-        let (peer, caller) = start(folder.path()).await?;
+        let (peer, caller) = start(folder.path(), &[]).await?;
         let version = env!("CARGO_PKG_VERSION");
         Native::register(peer.node().support(), &format!("native:{version}"))?;
         let (native, wasm) = (Ccid::new("native", version), Ccid::new("asset", version));

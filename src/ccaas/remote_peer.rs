@@ -153,8 +153,8 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use super::*;
-    use crate::container::Budget;
     use crate::container::grpc::outbox;
+    use crate::container::{Budget, StreamError};
 
     fn message(kind: Type, payload: Vec<u8>) -> ChaincodeMessage {
         let (txid, channel_id) = ("t".to_owned(), "c".to_owned());
@@ -192,5 +192,33 @@ mod tests {
         assert!(request().is_err(), "the answer to the first may still come");
         peer.closed();
         assert!(request().is_err());
+    }
+
+    /// A container that takes whatever it is sent.
+    struct Taking;
+
+    impl ChaincodeStream for Taking {
+        fn send(&self, _: ChaincodeMessage) -> Result<(), StreamError> {
+            Ok(())
+        }
+
+        fn execute(&self, _: ChaincodeMessage, _: Budget) -> Result<Option<Pending>, StreamError> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn there_is_an_end_to_what_a_peer_leaves_unanswered() {
+        let (outbox, _sent) = outbox();
+        let peer = RemotePeer::new(outbox);
+        let of = |number: usize| ChaincodeMessage { txid: number.to_string(), ..message(Type::GetState, Vec::new()) };
+        for number in 0..UNANSWERED {
+            // The executions that asked are over.
+            drop(peer.receive(of(number)).unwrap());
+        }
+        let Err(end) = peer.receive(of(UNANSWERED)) else { panic!("it is not bounded") };
+        assert_eq!(end.0, "the peer leaves 32768 requests unanswered");
+        peer.answer(&Taking, of(7)).unwrap();
+        assert!(peer.receive(of(UNANSWERED)).is_ok(), "an answer makes room for another");
     }
 }

@@ -213,4 +213,15 @@ mod tests {
         drop(many);
         begin(&running, "t", "a", 0).unwrap();
     }
+    #[test]
+    fn no_id_is_longer_than_fabrics_could_be() {
+        let running = Running::default();
+        let (longest, longer) = ("x".repeat(ID), "x".repeat(ID + 1));
+        for (txid, channel) in [(&*longer, "a"), ("t", &*longer)] {
+            let said = refusal(begin(&running, txid, channel, 0));
+            assert_eq!(said, "a transaction id, and the name of a channel, may have 1024 bytes");
+        }
+        assert!(running.state().transactions.is_empty(), "nothing of it is kept");
+        begin(&running, &longest, &longest, 0).unwrap();
+    }
 }

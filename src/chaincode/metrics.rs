@@ -188,13 +188,16 @@ struct Series {
 
 impl ShimMetrics {
     /// Counts a request and starts its clock.
-    pub(super) fn received(&self, kind: Type) -> RequestTimer<'_> {
-        let series = self.by_type[kind as usize].get_or_init(|| self.series(kind));
-        series.received.inc();
-        RequestTimer { series, began: Instant::now() }
+    pub(super) fn received(self: &Arc<Self>, kind: Type) -> RequestTimer {
+        self.series(kind).received.inc();
+        RequestTimer { metrics: Arc::clone(self), kind, began: Instant::now() }
     }
 
-    fn series(&self, kind: Type) -> Series {
+    fn series(&self, kind: Type) -> &Series {
+        self.by_type[kind as usize].get_or_init(|| self.new_series(kind))
+    }
+
+    fn new_series(&self, kind: Type) -> Series {
         let labels = vec![
             ("type", kind.as_str_name().to_owned()),
             ("channel", self.channel.clone()),
@@ -215,16 +218,18 @@ impl ShimMetrics {
 }
 
 /// A request that is being worked on.
-pub(super) struct RequestTimer<'a> {
-    series: &'a Series,
+pub(super) struct RequestTimer {
+    metrics: Arc<ShimMetrics>,
+    kind: Type,
     began: Instant,
 }
 
-impl RequestTimer<'_> {
+impl RequestTimer {
     pub(super) fn completed(self, outcome: Outcome) {
+        let series = self.metrics.series(self.kind);
         let (counter, duration) = match outcome {
-            Outcome::Success => &self.series.succeeded,
-            Outcome::Failure => &self.series.failed,
+            Outcome::Success => &series.succeeded,
+            Outcome::Failure => &series.failed,
         };
         counter.inc();
         duration.observe(self.began.elapsed().as_secs_f64());

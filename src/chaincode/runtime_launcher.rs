@@ -130,13 +130,19 @@ mod tests {
     use std::sync::{Mutex, OnceLock};
 
     use async_trait::async_trait;
+    use prost::Message;
+    use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
     use tokio::sync::watch;
     use tokio::task::JoinSet;
 
+    use super::super::message::{self, Type};
     use super::super::testing::{CHANNEL, TestChaincode, TestPeer};
     use super::super::{ChaincodeConfig, ChaincodeSupport};
     use super::*;
-    use crate::container::{Ccid, StartContainer, StopContainer, Vm, VmController, VmType};
+    use crate::container::{
+        Budget, Ccid, ChaincodeStream, Pending, StartContainer, StopContainer, StreamAcceptor, StreamError, Vm,
+        VmController, VmType,
+    };
 
     /// A VM whose containers do what the test says.
     #[derive(Default)]
@@ -158,6 +164,27 @@ mod tests {
         Hang,
         Stall,
         Panic,
+        Overtaken,
+    }
+
+    fn register(id: &str) -> ChaincodeMessage {
+        let id = ChaincodeId { name: id.to_owned(), ..ChaincodeId::default() };
+        message::bare(Type::Register, id.encode_to_vec().into())
+    }
+
+    /// A chaincode in the midst of whose welcome another one comes under its name.
+    struct Overtaken(ChaincodeSupport);
+
+    impl ChaincodeStream for Overtaken {
+        fn send(&self, _: ChaincodeMessage) -> Result<(), StreamError> {
+            let other = self.0.accept(Arc::new(Self(self.0.clone())));
+            assert!(other.receive(register("cc:1.0")).unwrap().is_none());
+            Ok(())
+        }
+
+        fn execute(&self, _: ChaincodeMessage, _: Budget) -> Result<Option<Pending>, StreamError> {
+            Ok(None)
+        }
     }
 
     #[async_trait]
@@ -178,6 +205,11 @@ mod tests {
                 Script::Hang => {}
                 Script::Stall => std::future::pending().await,
                 Script::Panic => panic!("scripted"),
+                Script::Overtaken => {
+                    let support = &self.peer.get().unwrap().support;
+                    let chaincode = support.accept(Arc::new(Overtaken(support.clone())));
+                    assert!(chaincode.receive(register(&ccid.to_string())).unwrap().is_none());
+                }
             }
             Ok(())
         }
@@ -258,6 +290,14 @@ mod tests {
         assert_eq!(vm.stops.load(Ordering::SeqCst), 4, "a panic leaves nothing to stop");
         *vm.script.lock().unwrap() = Script::Register;
         assert_eq!(launch(&support, 8).await, (8, vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_refused_duplicate_fails_no_launch() {
+        let (vm, support) = peer();
+        *vm.script.lock().unwrap() = Script::Overtaken;
+        assert_eq!(launch(&support, 8).await, (8, vec![]));
+        assert_eq!((vm.starts.load(Ordering::SeqCst), vm.stops.load(Ordering::SeqCst)), (1, 0));
     }
 
     #[tokio::test]

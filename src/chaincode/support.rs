@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::container_runtime::ContainerRuntime;
-use super::handler::Origin;
+use super::handler::{AtOnce, Origin};
 use super::message::Type;
 use super::metrics::ChaincodeMetrics;
 use super::runtime_launcher::RuntimeLauncher;
@@ -44,6 +44,7 @@ struct Shared {
     environment: Environment,
     metrics: Arc<ChaincodeMetrics>,
     scans: Arc<Semaphore>,
+    at_once: AtOnce,
 }
 
 impl ChaincodeSupport {
@@ -68,7 +69,19 @@ impl ChaincodeSupport {
         };
         let ready_payload = config.runtime_params.map(|params| params.encode()).unwrap_or_default();
         let scans = Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, NonZeroUsize::get)));
-        Self { shared: Arc::new(Shared { config, ready_payload, registry, launcher, environment, metrics, scans }) }
+        let at_once = AtOnce::default();
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                ready_payload,
+                registry,
+                launcher,
+                environment,
+                metrics,
+                scans,
+                at_once,
+            }),
+        }
     }
 
     /// One for each processor: whoever may look at every row of a chaincode takes one, and a thread of its own.
@@ -215,6 +228,11 @@ impl ChaincodeSupport {
                 Err(error) => Err(error),
             },
         }
+    }
+
+    /// Whether requests are answered by whoever reads them.
+    pub(super) fn at_once(&self) -> &AtOnce {
+        &self.shared.at_once
     }
 
     pub(super) fn controller(&self) -> &VmController {

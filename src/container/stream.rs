@@ -4,9 +4,9 @@
 //! host channel) gives it the chaincode's messages in their order. The chaincode's end is a [`ChaincodeStream`]: the
 //! Handler sends into it and never waits.
 //!
-//! What a message causes becomes a [`Pending`] that the giver of the message runs. A gRPC stream spawns a chaincode's
-//! request, so that a slow one holds up no other; a wasm guest awaits it, and the Handler awaits the guest: nothing
-//! crosses a thread between proposal and response.
+//! What a message causes and takes time becomes a [`Pending`] that the giver of the message runs. A gRPC stream spawns a
+//! chaincode's request, so that a slow one holds up no other; a wasm guest awaits it, and the Handler awaits the guest:
+//! nothing crosses a thread between proposal and response.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ pub trait ChaincodeStream: Send + Sync + 'static {
 
 /// The peer's end of the stream, as a transport holds it.
 pub trait PeerEnd: Send + Sync + 'static {
-    /// Takes one message of the chaincode. REGISTER, COMPLETED, ERROR and KEEPALIVE are done on return; a request comes
-    /// back as work for the transport to run.
+    /// Takes one message of the chaincode. REGISTER, COMPLETED, ERROR and KEEPALIVE are done on return, and so is a request
+    /// that takes no time; another comes back as work for the transport to run.
     ///
     /// # Errors
     /// [`EndStream`] when the message is illegal in the handler's state: the transport closes the stream with that text.

@@ -17,7 +17,6 @@ use crate::client::NewProposal;
 use crate::msp::Signer;
 use crate::msp::development::DevelopmentMsp;
 use crate::msp::folder::verifying_config;
-use crate::tls::connect;
 
 /// Block 0 of a channel of that development organisation.
 pub(super) fn genesis(made: &DevelopmentMsp, channel: &str) -> anyhow::Result<Bytes> {
@@ -75,8 +74,8 @@ impl TestPeer {
     /// Its refusal.
     pub fn endorse(&self, proposal: SignedProposal) -> Boxed<'_, anyhow::Result<ProposalResponse>> {
         Box::pin(async move {
-            let connection = connect(&self.node().peer_address().to_string(), self.tls()?.as_ref()).await?;
-            let mut endorser = EndorserClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
+            let mut endorser =
+                EndorserClient::new(self.connection().await?).max_decoding_message_size(MAX_MESSAGE_SIZE);
             let answer = endorser.process_proposal(proposal).await;
             Ok(answer.map_err(|status| anyhow!("{}", status.message()))?.into_inner())
         })

@@ -45,7 +45,7 @@ pub use played::Played;
 pub use process::{NodeFolder, NodeProcess};
 pub use recorder::{Direction, Recorded, Recorder, transcript};
 pub use rust_shim::{RustShim, connection_package};
-pub use service_connection::{Service, connect_service};
+pub use service_connection::{Service, connect_service, serve_sandboxed};
 pub use setting::{Invokable, Plugin, config, core_yaml, guest_path};
 pub use small_guest::{CONTRACT, PAYLOAD, SmallGuest};
 pub use tls::{TlsAuthority, TlsPair, TlsPurpose};

@@ -65,7 +65,15 @@ impl NativeChaincode {
     /// # Errors
     /// When none does; with what it said.
     pub fn registered(&self) -> anyhow::Result<()> {
-        self.0.wait_for("the peer has registered chaincode", PATIENCE).map(drop)
+        self.says("the peer has registered chaincode").map(drop)
+    }
+
+    /// Waits for a line with this text in it, and returns it.
+    ///
+    /// # Errors
+    /// When there is none; with what it said.
+    pub fn says(&self, text: &str) -> anyhow::Result<String> {
+        self.0.wait_for(text, PATIENCE)
     }
 
     /// Sends it SIGTERM.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use tonic::transport::Channel;
 
 use super::{Boxed, Client, Launched, Plugin, Recorder, config};
 use crate::config::Config;
@@ -12,7 +13,7 @@ use crate::msp::development::{self, DevelopmentMsp};
 use crate::msp::{Signer, SigningIdentity};
 use crate::node::{Hooks, Node};
 use crate::platforms::Platform;
-use crate::tls::{ClientTls, NamedFile, Roots};
+use crate::tls::{ClientTls, NamedFile, Roots, connect};
 
 /// A running node and what is needed to talk to it.
 pub struct TestPeer {
@@ -44,8 +45,15 @@ impl TestPeer {
         overrides: &'a [(&'a str, &'a str)],
         vms: Vec<(VmType, Arc<dyn Vm>)>,
     ) -> Boxed<'a, anyhow::Result<Self>> {
+        Box::pin(async move { Self::configured(config(folder, plugins, overrides)?, vms).await })
+    }
+
+    /// The same with any configuration.
+    ///
+    /// # Errors
+    /// What keeps the node from starting.
+    pub fn configured(config: Config, vms: Vec<(VmType, Arc<dyn Vm>)>) -> Boxed<'static, anyhow::Result<Self>> {
         Box::pin(async move {
-            let config = config(folder, plugins, overrides)?;
             let recorder = Arc::new(Mutex::new(None));
             let hooks = Hooks {
                 acceptor: Some(Box::new({
@@ -89,6 +97,14 @@ impl TestPeer {
     /// When the connection fails.
     pub fn administrator<'a>(&'a self) -> Boxed<'a, anyhow::Result<Client>> {
         Box::pin(async move { self.connect(self.admin()?).await })
+    }
+
+    /// A connection to what the node serves to clients.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn connection(&self) -> Boxed<'_, anyhow::Result<Channel>> {
+        Box::pin(async move { Ok(connect(&self.node.peer_address().to_string(), self.tls()?.as_ref()).await?) })
     }
 
     async fn connect(&self, signer: Arc<dyn Signer>) -> anyhow::Result<Client> {

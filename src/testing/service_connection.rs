@@ -1,5 +1,6 @@
 //! Chaincode as a service: a process that serves, and the peer's side, a dialled stream that is given to a handler.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 
-use super::Boxed;
 use super::chaincode_process::{ChaincodeProcess, Output};
+use super::{Boxed, config, guest_path};
+use crate::ccaas;
 use crate::container::{Budget, ChaincodeStream, PeerEnd, Pending, StreamAcceptor, StreamError};
 
 /// How long it may take on a machine that does other things too.
@@ -38,6 +40,26 @@ impl Service {
         let address = line.split("listens on ").nth(1).and_then(|rest| rest.split(' ').next());
         Ok(Self { address: address.context("an address")?.to_owned(), _process: process })
     }
+}
+
+/// Serves `examples/asset` from a sandbox in this process, as `selvedge ccaas` does, with a [`config`] in `folder`; returns
+/// where. It is served until the runtime ends.
+///
+/// # Errors
+/// When it was not built, or cannot be served.
+pub fn serve_sandboxed<'a>(
+    folder: &'a Path,
+    id: &'a str,
+    overrides: &'a [(&'a str, &'a str)],
+) -> Boxed<'a, anyhow::Result<String>> {
+    Box::pin(async move {
+        let config = config(folder, &[], overrides)?;
+        let (file, address) = (guest_path("asset")?, "127.0.0.1:0".to_owned());
+        let listening = ccaas::listen(&config, ccaas::Service { file, id: id.to_owned(), address, tls: None }).await?;
+        let address = listening.address.to_string();
+        tokio::spawn(listening.serve());
+        Ok(address)
+    })
 }
 
 struct ToChaincode(mpsc::UnboundedSender<ChaincodeMessage>);

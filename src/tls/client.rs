@@ -136,11 +136,19 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer may take; a server that gives none, or never spoke HTTP/2, ends the call.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What [`connect`] returns. An `async fn` would be compiled anew in each crate that awaits it, with all of HTTP/2 and TLS:
+/// ten seconds for each test program.
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Channel, ConnectError>> + Send + 'a>>;
+
 /// Connects to `host:port`, with TLS or without. A call on a connection that is dead or mute fails after 80 s.
 ///
 /// # Errors
 /// When the address is no good, nobody is there, or the two sides do not come to terms.
-pub async fn connect(address: &str, tls: Option<&ClientTls>) -> Result<Channel, ConnectError> {
+pub fn connect<'a>(address: &'a str, tls: Option<&'a ClientTls>) -> Connecting<'a> {
+    Box::pin(open(address, tls))
+}
+
+async fn open(address: &str, tls: Option<&ClientTls>) -> Result<Channel, ConnectError> {
     let wrong = || ConnectError::Address(address.to_owned());
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}")).map_err(|_| wrong())?;

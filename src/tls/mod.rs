@@ -27,7 +27,7 @@ use std::sync::{Arc, LazyLock};
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use ca::{Ca, ClientPair};
-pub use client::{ClientTls, ConnectError, connect, explain_lost_connection};
+pub use client::{ClientTls, ConnectError, Connecting, connect, explain_lost_connection};
 pub use error::TlsError;
 pub use files::{CertHash, Identity, NamedFile, Roots};
 pub use incoming::{TlsConnection, TlsIncoming, TlsInfo};

@@ -1,11 +1,18 @@
-//! A chaincode that speaks for others: with their transactions, channels, iterators and names.
+//! A chaincode that speaks for others: with their transactions, channels, iterators, names and signatures.
 
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
 use bytes::Bytes;
-use selvedge::testing::{TestPeer, commit_unendorsed};
+use selvedge::chaincode::TransactionParams;
+use selvedge::client::create_chaincode_proposal;
+use selvedge::container::Ccid;
+use selvedge::testing::{TestPeer, commit_unendorsed, guest_path, wasm_package};
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{
-    ChaincodeMessage, GetState, GetStateByRange, PutState, QueryResponse, QueryStateClose, QueryStateNext,
+    ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec, GetState, GetStateByRange, Proposal, PutState,
+    QueryResponse, QueryStateClose, QueryStateNext, Response,
 };
 
 use super::process::{CHANNEL, Process, dev_peer, message};
@@ -108,6 +115,57 @@ async fn an_iterator_belongs_to_its_transaction() -> anyhow::Result<()> {
     assert!(text(&cc.expect(Type::Error).await?).ends_with("no ledger context"));
     cc.complete("other", "done")?;
     other.await??;
+    peer.stop().await;
+    Ok(())
+}
+
+/// A transaction of `cc` that this peer's administrator has signed.
+fn of_the_administrator(peer: &TestPeer) -> anyhow::Result<TransactionParams> {
+    let made = create_chaincode_proposal(CHANNEL, "cc", vec!["f".into()], Default::default(), &*peer.admin()?)?;
+    let ledger = peer.node().ledgers().get(CHANNEL).context("the channel")?;
+    Ok(TransactionParams {
+        simulator: Some(Arc::new(Mutex::new(ledger.new_tx_simulator(&made.txid)?))),
+        txid: made.txid,
+        channel_id: CHANNEL.to_owned(),
+        proposal: Some(Arc::new(Proposal::decode(made.proposal)?)),
+        signed_proposal: Some(Arc::new(made.signed)),
+        ..Default::default()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chaincode_installs_nothing_with_the_signature_of_an_administrator_who_calls_it() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let peer = dev_peer(&folder).await?;
+    let mut cc = Process::registered(&peer, "cc").await?;
+    let package = wasm_package("planted", "1.0", &std::fs::read(guest_path("asset")?)?, &[])?;
+    let installed = folder.path().join("data/chaincodes/planted.1.0");
+
+    let (params, support) = (of_the_administrator(&peer)?, peer.node().support().clone());
+    let txid = params.txid.clone();
+    let execution =
+        tokio::spawn(async move { support.execute(&params, &Ccid::new("cc", "1.0"), ChaincodeInput::default()).await });
+    cc.expect(Type::Transaction).await?;
+    let call = |args: &[&Bytes]| ChaincodeSpec {
+        chaincode_id: Some(ChaincodeId { name: "lscc".into(), ..Default::default() }),
+        input: Some(ChaincodeInput { args: args.iter().copied().cloned().collect(), ..Default::default() }),
+        ..Default::default()
+    };
+    cc.send(message(Type::InvokeChaincode, &txid, call(&[&"install".into(), &package]).encode_to_vec()))?;
+    let called = ChaincodeMessage::decode(cc.expect(Type::Response).await?.payload)?;
+    let refused = Response::decode(called.payload)?;
+    let text = "a package is installed by a proposal to lscc, not by another chaincode's call";
+    assert!(refused.status == 500 && refused.message.contains(text), "{refused:?}");
+    assert!(!installed.exists());
+    // What the administrator may see, the chaincode that works for him may.
+    cc.send(message(Type::InvokeChaincode, &txid, call(&[&"getinstalledchaincodes".into()]).encode_to_vec()))?;
+    let called = ChaincodeMessage::decode(cc.expect(Type::Response).await?.payload)?;
+    assert_eq!(Response::decode(called.payload)?.status, 200);
+    cc.complete(&txid, "done")?;
+    execution.await??;
+
+    let answer = peer.install(&package).await?;
+    assert!(answer.status == 200 && installed.exists(), "the same by his own proposal: {answer:?}");
     peer.stop().await;
     Ok(())
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use selvedge::chaincode::TransactionParams;
 use selvedge::container::Ccid;
 use selvedge::testing::{Plugin, TestPeer};
+use selvedge::tls;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
 use selvedge_proto::protos::{ChaincodeId, ChaincodeInput, ChaincodeMessage, Response};
@@ -15,7 +16,7 @@ use selvedge_proto::{MAX_MESSAGE_SIZE, Message};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 pub(crate) const CHANNEL: &str = "mychannel";
@@ -125,8 +126,7 @@ impl Process {
 
 /// A connection to the listener of chaincodes.
 pub(crate) async fn connect(peer: &TestPeer) -> anyhow::Result<Channel> {
-    let address = format!("http://{}", peer.node().chaincode_address());
-    Ok(Endpoint::from_shared(address)?.connect().await?)
+    Ok(tls::connect(&peer.node().chaincode_address().to_string(), None).await?)
 }
 
 /// A node in development mode.

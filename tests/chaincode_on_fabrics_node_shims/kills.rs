@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use selvedge::testing::Client;
 
 use super::network::{Cell, Form, Network, Shim, Transport};
+use super::{PLAIN, TLS};
 
 /// Transactions of the victim when it is killed.
 const IN_FLIGHT: usize = 4;
@@ -88,25 +89,32 @@ async fn a_service_that_is_killed_is_dialled_again() -> anyhow::Result<()> {
 }
 
 /// The shims answer nothing in place of a chaincode whose exception escapes, and go on.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_exception_that_escapes_is_a_timeout_and_the_chaincode_lives_on() -> anyhow::Result<()> {
-    use super::PLAIN as CELLS;
+async fn an_exception_escapes(transport: Transport, cells: [Cell; 4]) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let network =
-        Network::start(folder.path(), Transport::Plain, &CELLS, &[("CHAINCODE_EXECUTETIMEOUT", "4s")]).await?;
+    let network = Network::start(folder.path(), transport, &cells, &[("CHAINCODE_EXECUTETIMEOUT", "4s")]).await?;
     let client = network.client().await?;
-    let escaped = CELLS.map(|cell| {
+    let escaped = cells.map(|cell| {
         let client = client.clone();
         tokio::spawn(async move { answer(&client, cell.name, &["escape", "nobody catches this"]).await })
     });
     // Others of the same chaincode are served meanwhile.
-    for cell in &CELLS {
+    for cell in &cells {
         assert_eq!(answer(&client, cell.name, &["empty"]).await?, Ok(String::new()));
     }
-    for (cell, escaped) in CELLS.iter().zip(escaped) {
+    for (cell, escaped) in cells.iter().zip(escaped) {
         let text = "failed to execute transaction TXID: error sending: timeout expired while executing transaction";
         assert_eq!(escaped.await??, Err(text.to_owned()), "{}", cell.name);
         assert_eq!(answer(&client, cell.name, &["get", "escaped"]).await?, Ok(r#""""#.to_owned()));
     }
     network.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_that_escapes_is_a_timeout_and_the_chaincode_lives_on() -> anyhow::Result<()> {
+    an_exception_escapes(Transport::Plain, PLAIN).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_that_escapes_with_tls_is_the_same() -> anyhow::Result<()> {
+    an_exception_escapes(Transport::Tls, TLS).await
 }

@@ -140,6 +140,8 @@ async fn containers_of_an_earlier_run_are_removed_and_those_of_others_stay() -> 
     let kept = StopContainer { keep_container: true, ..StopContainer::default() };
     let _ = other.vm.stop(&theirs, kept).await;
     peer.vm.start(&theirs, request("sleep 600")).await?;
+    let log = peer.vm.logs(&theirs, LogRequest { previous: true, ..last(10) }).await.map(drop);
+    assert!(log.is_err(), "what it wrote is not for this peer's administrators");
     peer.end().await
 }
 

@@ -18,7 +18,7 @@ use selvedge::testing::{GOLDEN_CHANNEL, Golden, TestPeer};
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::SignedProposal;
 use selvedge_proto::protos::endorser_client::EndorserClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use draft::Draft;
 
@@ -91,7 +91,7 @@ async fn node(folder: &Path) -> anyhow::Result<(TestPeer, EndorserClient<Channel
     let msp = GOLDEN.path("msp/alpha-peer0");
     let settings = [("PEER_MSPCONFIGPATH", msp.to_str().unwrap_or_default()), ("PEER_LOCALMSPID", "AlphaMSP")];
     let node = TestPeer::start(folder, &[], &settings).await?;
-    let connection = Endpoint::from_shared(format!("http://{}", node.node().peer_address()))?.connect().await?;
+    let connection = node.connection().await?;
     Ok((node, EndorserClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE)))
 }
 

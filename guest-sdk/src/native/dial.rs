@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
-use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::error::NativeError;
 use super::handler::{self, Shim};
+use super::outbox::outbox;
 use super::tls::{ClientTls, Handshake};
 
 /// As in Fabric's Go shim: peers cut off who asks more often.
@@ -41,8 +40,8 @@ pub(super) async fn dial(shim: Arc<Shim>, peer: PeerAddress) -> Result<(), Nativ
     shim.log.info(&format!("chaincode {} dials the peer at {} {how}", shim.id, peer.address));
     let channel = connect(&peer).await?;
     let mut client = ChaincodeSupportClient::new(channel).max_decoding_message_size(MAX_MESSAGE_SIZE);
-    let (outbox, messages) = mpsc::unbounded_channel();
-    let messages = UnboundedReceiverStream::new(messages).map_while(Result::ok);
+    let (outbox, messages) = outbox();
+    let messages = messages.map_while(Result::ok);
     // The answer's headers may come with the answer to REGISTER only, so that has to be on its way.
     let begun = handler::Handler::register(Arc::clone(&shim), outbox);
     let stream = client.register(messages).await.map_err(|status| {

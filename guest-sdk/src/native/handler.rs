@@ -6,22 +6,22 @@
 //! Invariant: whoever reads the stream never waits for a transaction, because the answers to its requests stand behind in
 //! the same stream.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeAdditionalParams, ChaincodeId, ChaincodeMessage};
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Streaming;
 
 use super::error::NativeError;
-use super::link::{Link, Outbox};
+use super::link::Link;
 use super::log::{Log, short, shown};
-use super::transaction::{self, Entry};
+use super::outbox::Outbox;
+use super::running::Running;
+use super::transaction::Entry;
 use crate::{Chaincode, Response, Stub};
 
 /// After how long without an answer to REGISTER the log says what that may mean: a peer that refuses it says nothing.
@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keys of one GET_STATE_MULTIPLE, however few the peer says (as in Fabric's shim).
 const LEAST_MULTIPLE: u32 = 100;
+
+/// The end of a stream that is nobody's fault.
+pub(super) const EOF: &str = "received EOF, ending chaincode stream";
 
 /// A fresh value of the chaincode, called.
 type Call = dyn Fn(Entry, &Stub) -> Response + Send + Sync;
@@ -39,7 +42,8 @@ pub(super) struct Shim {
     pub(super) id: String,
     pub(super) log: Log,
     config: BTreeMap<String, String>,
-    places: Arc<Semaphore>,
+    /// How many transactions of each stream run at a time.
+    pub(super) concurrency: usize,
     call: Box<Call>,
 }
 
@@ -49,7 +53,7 @@ pub(super) struct ShimSettings {
     pub(super) log: Log,
     /// The values of `Stub::config`, under the names of their variables.
     pub(super) config: BTreeMap<String, String>,
-    /// How many transactions run at a time.
+    /// How many transactions of each stream run at a time.
     pub(super) concurrency: usize,
 }
 
@@ -60,7 +64,7 @@ impl Shim {
             Entry::Init => make().init(stub),
             Entry::Invoke => make().invoke(stub),
         };
-        Self { id, log, config, places: Arc::new(Semaphore::new(concurrency)), call: Box::new(call) }
+        Self { id, log, config, concurrency, call: Box::new(call) }
     }
 
     pub(super) fn call(&self, entry: Entry, stub: &Stub) -> Response {
@@ -96,7 +100,7 @@ pub(super) struct Handler {
     shim: Arc<Shim>,
     link: Arc<Link>,
     state: State,
-    running: Arc<Running>,
+    running: Running,
 }
 
 impl Handler {
@@ -106,7 +110,8 @@ impl Handler {
         let link = Arc::new(Link::new(outbox));
         let payload = id.encode_to_vec().into();
         link.tell(ChaincodeMessage { r#type: Type::Register.into(), payload, ..Default::default() });
-        Self { shim, link, state: State::Created, running: Arc::default() }
+        let running = Running::new(Arc::clone(&shim), Arc::clone(&link));
+        Self { shim, link, state: State::Created, running }
     }
 
     /// Takes one message of the peer's, in a runtime.
@@ -114,8 +119,9 @@ impl Handler {
     /// # Errors
     /// The text with which the stream ends; the peer has been told.
     pub(super) fn handle(&mut self, message: ChaincodeMessage) -> Result<(), NativeError> {
-        let kind = kind_name(&message);
-        self.shim.log.debug(|| format!("[{}] {kind} came in state {}", short(&message.txid), self.state.name()));
+        self.shim.log.debug(|| {
+            format!("[{}] {} came in state {}", short(&message.txid), kind_name(&message), self.state.name())
+        });
         let txid = message.txid.clone();
         self.take(message).map_err(|text| {
             let payload = Bytes::from(text.clone());
@@ -124,16 +130,22 @@ impl Handler {
         })
     }
 
+    /// Whether the peer has taken most of what is for it.
+    #[cfg(test)]
+    pub(super) fn has_room(&self) -> bool {
+        self.link.has_room()
+    }
+
     fn take(&mut self, message: ChaincodeMessage) -> Result<(), String> {
         match (self.state, Type::try_from(message.r#type).unwrap_or(Type::Undefined)) {
-            (_, Type::Keepalive) => self.link.tell(message),
+            (_, Type::Keepalive) => self.link.echo(message)?,
             (State::Created, Type::Registered) => self.state = State::Established,
             (State::Established, Type::Ready) => {
                 self.link.set_multiple(multiple(&message.payload));
                 self.state = State::Ready;
                 self.shim.log.info(&format!("the peer has registered chaincode {}", self.shim.id));
             }
-            (State::Ready, Type::Init | Type::Transaction) => self.begin(message),
+            (State::Ready, Type::Init | Type::Transaction) => self.running.begin(message)?,
             (State::Ready, Type::Response) => self.link.answer(message)?,
             (State::Ready, Type::Error) => {
                 // Fabric's shim 1.4 bears it, too.
@@ -153,91 +165,11 @@ impl Handler {
         }
         Ok(())
     }
-
-    /// Gives a transaction a thread, now or when there is a place. What a running transaction calls, and comes back here,
-    /// rides on its place: waiting for another one it could wait for itself.
-    fn begin(&self, message: ChaincodeMessage) {
-        let work =
-            Work { shim: Arc::clone(&self.shim), link: Arc::clone(&self.link), running: Arc::clone(&self.running) };
-        if self.running.has(&message.txid) {
-            return work.start(message, None);
-        }
-        let places = Arc::clone(&self.shim.places);
-        match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => work.start(message, Some(place)),
-            Err(_) => {
-                tokio::spawn(async move {
-                    let place = places.acquire_owned().await.ok();
-                    // Nobody would have its answer.
-                    if !work.link.is_closed() {
-                        work.start(message, place);
-                    }
-                });
-            }
-        }
-    }
 }
 
 impl Drop for Handler {
     fn drop(&mut self) {
         self.link.close();
-    }
-}
-
-/// What a transaction's thread needs.
-struct Work {
-    shim: Arc<Shim>,
-    link: Arc<Link>,
-    running: Arc<Running>,
-}
-
-impl Work {
-    fn start(self, message: ChaincodeMessage, place: Option<OwnedSemaphorePermit>) {
-        let here = Running::enter(&self.running, &message.txid);
-        Handle::current().spawn_blocking(move || {
-            let answer = transaction::execute(&self.shim, &self.link, message);
-            // Before the peer can send what follows on it.
-            drop(here);
-            self.link.tell(answer);
-            drop(place);
-        });
-    }
-}
-
-/// How many executions of each transaction id run on a stream.
-#[derive(Default)]
-struct Running(Mutex<HashMap<String, usize>>);
-
-impl Running {
-    fn has(&self, txid: &str) -> bool {
-        self.lock().contains_key(txid)
-    }
-
-    fn enter(this: &Arc<Self>, txid: &str) -> Here {
-        *this.lock().entry(txid.to_owned()).or_default() += 1;
-        Here { running: Arc::clone(this), txid: txid.to_owned() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An execution among those that run.
-struct Here {
-    running: Arc<Running>,
-    txid: String,
-}
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        let mut running = self.running.lock();
-        if let Some(count) = running.get_mut(&self.txid) {
-            *count -= 1;
-            if *count == 0 {
-                running.remove(&self.txid);
-            }
-        }
     }
 }
 
@@ -267,7 +199,7 @@ pub(super) async fn chat(mut handler: Handler, messages: &mut Streaming<Chaincod
                     return end;
                 }
             }
-            Ok(None) if registered => return NativeError::Stream("received EOF, ending chaincode stream".to_owned()),
+            Ok(None) if registered => return NativeError::Stream(EOF.to_owned()),
             Ok(None) => {
                 return NativeError::Stream(format!("the peer refused chaincode {}: it ended the stream", shim.id));
             }

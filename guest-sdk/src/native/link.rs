@@ -13,13 +13,9 @@ use bytes::Bytes;
 use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_message::Type;
-use tokio::sync::mpsc;
-use tonic::Status;
 
 use super::log::short;
-
-/// What the chaincode's end of a stream sends: messages, and at most one status that ends it.
-pub(super) type Outbox = mpsc::UnboundedSender<Result<ChaincodeMessage, Status>>;
+use super::outbox::Outbox;
 
 /// About what a message takes beside payload, channel and transaction id: timestamps and field headers.
 const ENVELOPE: usize = 1024;
@@ -48,7 +44,34 @@ impl Link {
 
     /// Sends a message that has no answer. A peer that is gone needs none.
     pub(super) fn tell(&self, message: ChaincodeMessage) {
-        let _ = self.outbox.send(Ok(message));
+        self.outbox.tell(message);
+    }
+
+    /// Sends a KEEPALIVE back.
+    ///
+    /// # Errors
+    /// The text with which the stream ends, of a peer that takes none of them.
+    pub(super) fn echo(&self, keepalive: ChaincodeMessage) -> Result<(), String> {
+        let echoed = self.outbox.echo(keepalive);
+        if echoed.is_err() {
+            self.discard();
+        }
+        echoed
+    }
+
+    /// Resolves when the peer has taken most of what is for it. Dropping the future is free.
+    pub(super) async fn room(&self) {
+        self.outbox.room().await;
+    }
+
+    /// Whether it has.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.has_room()
+    }
+
+    /// Drops what is for it: it takes nothing.
+    pub(super) fn discard(&self) {
+        self.outbox.discard();
     }
 
     /// Sends a request and blocks the thread until the payload of its RESPONSE is there.

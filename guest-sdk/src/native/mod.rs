@@ -27,7 +27,9 @@
 //! | `settings`, `tls` | arguments, environment, files |
 //! | `dial`, `serve` | who opens the connection |
 //! | `handler` | a stream's state machine (Fabric: `shim.Handler`) |
+//! | `running` | a stream's transactions, and those that wait for a place |
 //! | `link` | a transaction's requests and their answers |
+//! | `outbox` | what waits until the peer takes it |
 //! | `transaction`, `requests`, `query` | one execution, and its stub |
 
 mod dial;
@@ -35,9 +37,11 @@ mod error;
 mod handler;
 mod link;
 mod log;
+mod outbox;
 mod panics;
 mod query;
 mod requests;
+mod running;
 mod serve;
 mod settings;
 #[cfg(test)]
@@ -58,8 +62,8 @@ pub use self::settings::Environment;
 use self::settings::{Mode, Settings};
 use crate::Chaincode;
 
-/// Threads that transactions may have beside those that are counted: what a transaction calls rides on its place.
-const THREADS: usize = 65_536;
+/// Threads at a time. More than any system gives: what bounds them is the places of each stream (`running`).
+const THREADS: usize = 1 << 20;
 
 /// Runs the chaincode with the arguments and the environment of this process, until the stream to the peer ends or somebody
 /// stops the process. `make` gives a fresh value for each transaction.

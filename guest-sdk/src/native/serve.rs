@@ -1,6 +1,6 @@
 //! A chaincode that peers dial: `protos.Chaincode/Connect` (Fabric: `shim.ChaincodeServer`, chaincode as a service).
 //!
-//! Invariant: streams share nothing but the bound on transactions; how one ends is nothing to the others.
+//! Invariant: streams share nothing: each has places for transactions of its own, and how one ends is nothing to the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use selvedge_proto::MAX_MESSAGE_SIZE;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_server::{Chaincode, ChaincodeServer};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio::sync::Semaphore;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::error::NativeError;
-use super::handler::{self, Handler, Shim};
+use super::handler::{self, EOF, Handler, Shim};
+use super::outbox::{Messages, outbox};
 use super::tls::{ServerTls, TlsIncoming};
 
 /// As in Fabric's Go shim.
@@ -71,7 +71,7 @@ struct Connect {
 
 #[tonic::async_trait]
 impl Chaincode for Connect {
-    type ConnectStream = UnboundedReceiverStream<Result<ChaincodeMessage, Status>>;
+    type ConnectStream = Messages;
 
     async fn connect(
         &self,
@@ -83,15 +83,19 @@ impl Chaincode for Connect {
             return Err(Status::resource_exhausted(format!("chaincode {} serves {STREAMS} streams already", shim.id)));
         };
         shim.log.info(&format!("{peer} has connected"));
-        let (outbox, messages) = mpsc::unbounded_channel();
+        let (outbox, messages) = outbox();
         let handler = Handler::register(Arc::clone(&shim), outbox.clone());
         tokio::spawn(async move {
             let _place = place;
-            let end = handler::chat(handler, &mut request.into_inner()).await;
-            shim.log.info(&format!("the stream of {peer} has ended: {end}"));
-            // A peer that is gone needs no reason.
-            let _ = outbox.send(Err(Status::unknown(end.to_string())));
+            let end = handler::chat(handler, &mut request.into_inner()).await.to_string();
+            let line = format!("the stream of {peer} has ended: {end}");
+            if end == EOF {
+                shim.log.info(&line);
+            } else {
+                shim.log.warning(&line);
+            }
+            outbox.end(Status::unknown(end));
         });
-        Ok(Response::new(UnboundedReceiverStream::new(messages)))
+        Ok(Response::new(messages))
     }
 }

@@ -25,10 +25,10 @@ TLS of a chaincode that dials:  CORE_PEER_TLS_ENABLED, CORE_PEER_TLS_ROOTCERT_FI
                                 CORE_TLS_CLIENT_{KEY,CERT}_FILE (PEM) or _PATH (base64 of PEM)
 TLS of a chaincode that serves: CHAINCODE_TLS_DISABLED, CHAINCODE_TLS_{KEY,CERT}, CHAINCODE_TLS_CLIENT_CACERT (PEM files)
 Log levels: CORE_CHAINCODE_LOGGING_LEVEL, CORE_CHAINCODE_LOGGING_SHIM
-Transactions at a time: CORE_CHAINCODE_CONCURRENCY (512)";
+Transactions of each peer at a time: CORE_CHAINCODE_CONCURRENCY (512)";
 
-/// Transactions at a time without a setting. Each has a thread; far more than a peer has processors, so that those that wait
-/// for other chaincodes do not hold up those that compute.
+/// Transactions of each stream at a time without a setting. Each has a thread; far more than a peer has processors, so that
+/// those that wait for other chaincodes do not hold up those that compute.
 const CONCURRENCY: usize = 512;
 /// More threads than that no system gives.
 const MOST: usize = 32_768;
@@ -249,8 +249,9 @@ fn boolean(environment: &Environment, variable: &str) -> Result<Option<bool>, Na
 fn concurrency(environment: &Environment) -> Result<usize, NativeError> {
     let Some(given) = environment.of(CONCURRENCY_VARIABLE) else { return Ok(CONCURRENCY) };
     let number = given.text.parse().ok().filter(|number| (1..=MOST).contains(number));
-    number
-        .ok_or_else(|| wrong(&given, &format!("it must be a number from 1 to {MOST}: that of transactions at a time")))
+    number.ok_or_else(|| {
+        wrong(&given, &format!("it must be a number from 1 to {MOST}: that of transactions of each peer at a time"))
+    })
 }
 
 fn config(environment: &Environment) -> BTreeMap<String, String> {

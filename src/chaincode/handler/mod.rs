@@ -2,10 +2,12 @@
 //!
 //! The chaincode registers, then it is sent INITs and TRANSACTIONs ([`execute`]), and its requests are answered
 //! ([`request`]: state, metadata, queries, calls of other chaincode). Invariants: nothing is sent to a chaincode that it
-//! did not ask for, but INIT and TRANSACTION; and nothing here waits while a message is taken in.
+//! did not ask for, but INIT and TRANSACTION; and nothing here waits while a message is taken in, but for a disk that has
+//! just become slow ([`at_once`]).
 //!
 //! `chaincode.keepalive` is left to the transport (HTTP/2 PING): a Node shim exits on a KEEPALIVE message.
 
+mod at_once;
 mod execute;
 mod invoke;
 mod metadata;
@@ -27,6 +29,7 @@ use prost::Message;
 use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage};
 use tracing::{debug, error, warn};
 
+pub(super) use self::at_once::AtOnce;
 pub(super) use self::query::OpenQueries;
 use super::message::{self, Type, short, shown, type_name};
 use super::metrics::HandlerMetrics;

@@ -14,8 +14,8 @@ use tracing::{debug, error, warn};
 
 use super::super::RequestError;
 use super::super::message::{self, Type, short, shown};
-use super::super::metrics::Outcome;
-use super::super::transaction_context::TransactionContext;
+use super::super::metrics::{Outcome, RequestTimer};
+use super::super::transaction_context::{InFlight, TransactionContext};
 use super::{Handler, invoke, metadata, query, state};
 use crate::container::Pending;
 
@@ -51,7 +51,7 @@ pub(super) fn is_request(kind: Type) -> bool {
 }
 
 impl Handler {
-    /// The work of one request; none if the request is dropped.
+    /// The work of one request; none if the request is dropped, or has its answer already.
     pub(super) fn request(&self, kind: Type, message: ChaincodeMessage) -> Option<Pending> {
         let handler = self.me.upgrade()?;
         let ChaincodeMessage { payload, txid, channel_id, .. } = message;
@@ -73,8 +73,12 @@ impl Handler {
             }
             return None;
         };
+        let timer = in_flight.metrics.received(kind);
+        if let Some(result) = self.support.at_once().answer(kind, &in_flight, &payload) {
+            self.conclude(in_flight, timer, result, kind, txid, channel_id);
+            return None;
+        }
         Some(Box::pin(async move {
-            let timer = in_flight.metrics.received(kind);
             let result = match kind {
                 Type::InvokeChaincode => CatchPanic::new(invoke::invoke(&handler.support, &in_flight, payload)).await,
                 _ if query::may_scan(kind, &in_flight, &payload) => {
@@ -83,15 +87,27 @@ impl Handler {
                 _ => catch_unwind(AssertUnwindSafe(|| handler.answer(kind, &in_flight, payload))).ok(),
             };
             let result = result.unwrap_or(Err(RequestError::Panic));
-            if let Err(cause) = &result
-                && cause.is_local()
-            {
-                in_flight.budget.fail(cause.to_string());
-            }
-            timer.completed(Outcome::of(&result));
-            drop(in_flight);
-            handler.reply(result, kind, txid, channel_id);
+            handler.conclude(in_flight, timer, result, kind, txid, channel_id);
         }))
+    }
+
+    fn conclude(
+        &self,
+        in_flight: InFlight,
+        timer: RequestTimer,
+        result: Result<Bytes, RequestError>,
+        kind: Type,
+        txid: String,
+        channel_id: String,
+    ) {
+        if let Err(cause) = &result
+            && cause.is_local()
+        {
+            in_flight.budget.fail(cause.to_string());
+        }
+        timer.completed(Outcome::of(&result));
+        drop(in_flight);
+        self.reply(result, kind, txid, channel_id);
     }
 
     /// What is asked of the ledger is answered without waiting.

@@ -28,9 +28,12 @@ const LINES: usize = 2000;
 /// How long an engine may hold up a removal to tell what a container wrote.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The last runs that have ended.
-#[derive(Clone, Default)]
-pub(super) struct EndedRuns(Arc<Mutex<VecDeque<Run>>>);
+/// The last runs that have ended, of this peer's chaincode only.
+#[derive(Clone)]
+pub(super) struct EndedRuns {
+    owner: Owner,
+    runs: Arc<Mutex<VecDeque<Run>>>,
+}
 
 struct Run {
     ccid: Ccid,
@@ -40,9 +43,14 @@ struct Run {
 }
 
 impl EndedRuns {
+    /// None yet.
+    pub(super) fn new(owner: Owner) -> Self {
+        Self { owner, runs: Arc::default() }
+    }
+
     /// Keeps what the engine knows of a container that is about to be removed. One that never ran has nothing to tell.
     pub(super) async fn keep(&self, engine: &Docker, container: &str) {
-        match tokio::time::timeout(PATIENCE, Run::of(engine, container)).await {
+        match tokio::time::timeout(PATIENCE, Run::of(engine, &self.owner, container)).await {
             Ok(Ok(Some(run))) => self.push(run),
             Ok(Ok(None)) => {}
             Ok(Err(error)) => debug!("what container {container} wrote is not kept: {error}"),
@@ -78,15 +86,17 @@ impl EndedRuns {
     }
 
     fn runs(&self) -> MutexGuard<'_, VecDeque<Run>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Run {
-    async fn of(engine: &Docker, container: &str) -> Result<Option<Self>, DockerError> {
+    async fn of(engine: &Docker, owner: &Owner, container: &str) -> Result<Option<Self>, DockerError> {
         let found = engine.inspect_container(container, None::<InspectContainerOptions>).await?;
         let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
-        let (Some((ccid, Role::Chaincode)), Some(end)) = (Owner::chaincode(&labels), end(&found)) else {
+        let (None, Some((ccid, Role::Chaincode)), Some(end)) =
+            (owner.other(&labels), Owner::chaincode(&labels), end(&found))
+        else {
             return Ok(None);
         };
         let (recent, mut lines) = (RecentLines::default(), Lines::default());
@@ -142,7 +152,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_run_of_the_last_chaincodes_is_kept() {
-        let runs = EndedRuns::default();
+        let folder = tempfile::tempdir().unwrap();
+        let runs = EndedRuns::new(Owner::of_peer(folder.path()).unwrap());
         runs.push(run("a", "first"));
         runs.push(run("b", "of b"));
         runs.push(run("a", "second"));

@@ -44,9 +44,9 @@ impl DockerVm {
     /// A VM on the current runtime. The engine is not asked for anything yet.
     pub fn new(config: DockerConfig, metrics: DockerMetrics) -> Self {
         let shared = Shared {
+            ended: EndedRuns::new(config.owner.clone()),
             config,
             metrics,
-            ended: EndedRuns::default(),
             reconciled: OnceCell::new(),
             starting: RwLock::default(),
             closing: watch::Sender::new(false),

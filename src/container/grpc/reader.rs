@@ -1,8 +1,8 @@
 //! Reads what a chaincode in another process sends (Fabric: `Handler.ProcessStream`).
 //!
-//! It never waits for what it reads to be answered: each request runs beside it and ends with the stream. It waits only for
-//! a chaincode that does not take its answers, or that has more requests in work than any peer has transactions. Invariant:
-//! however a stream ends, the Handler is told, once.
+//! It never waits for what it reads to be answered: a request that takes time runs beside it and ends with the stream. It
+//! waits only for a chaincode that does not take its answers, or that has more requests in work than any peer has
+//! transactions. Invariant: however a stream ends, the Handler is told, once.
 
 use std::sync::Arc;
 
@@ -56,14 +56,16 @@ impl<A: Admission> Reader<A> {
     ) -> Option<Status> {
         let mut requests = JoinSet::new();
         loop {
-            let message = tokio::select! {
-                message = async {
-                    outbox.room().await;
-                    messages.message().await
-                }, if requests.len() < IN_WORK => message,
-                // Only so that the set does not grow; a request answers for itself.
-                Some(_) = requests.join_next() => continue,
-            };
+            // Only so that the set does not grow; a request answers for itself, and its end need not wake this task.
+            while requests.try_join_next().is_some() {}
+            if requests.len() >= IN_WORK {
+                requests.join_next().await;
+                continue;
+            }
+            // What the peer does at once it does here, beside what else this thread serves.
+            tokio::task::coop::consume_budget().await;
+            outbox.room().await;
+            let message = messages.message().await;
             if let Ok(Some(message)) = &message
                 && let Some(refusal) = self.admission.refusal(message)
             {

@@ -17,8 +17,9 @@ use tonic::{Request, Status, Streaming};
 
 use super::*;
 use crate::chaincode::testing::{CHANNEL, TestPeer, like, outcome};
-use crate::chaincode::{ChaincodeConfig, ChaincodeMode};
+use crate::chaincode::{ChaincodeConfig, ChaincodeMode, Retirement};
 use crate::container::{VmController, VmType};
+use crate::ledger::ReplacedChaincode;
 use crate::platforms::{CodePackage, Platform};
 use crate::testing::{TlsAuthority, TlsPurpose, targz};
 use crate::tls::{ClientAuth, Identity, NamedFile, Roots, ServerTls, TlsIncoming};
@@ -179,7 +180,9 @@ impl Peer {
         let vm = ServerVm::new(config, runtime.handle().clone(), runtime.handle().clone());
         let vm = Arc::new(Packaged { vm, connection_json: Mutex::new(connection_json) });
         let config = ChaincodeConfig { mode: ChaincodeMode::Net, ..ChaincodeConfig::default() };
-        let peer = TestPeer::with(config, VmController::new([(VmType::System, Arc::clone(&vm) as Arc<dyn Vm>)]));
+        // It is launched as what the test's definitions say, and stopped as what it is.
+        let vms = [VmType::System, VmType::Server].map(|kind| (kind, Arc::clone(&vm) as Arc<dyn Vm>));
+        let peer = TestPeer::with(config, VmController::new(vms));
         vm.vm.set_acceptor(Arc::new(peer.support.clone()));
         Self { peer, vm, runtime: Some(runtime) }
     }
@@ -190,6 +193,21 @@ impl Peer {
 
     fn execute(&self, txid: &str, name: &str) -> tokio::task::JoinHandle<Execution> {
         self.peer.execute(self.peer.params(txid, CHANNEL), name)
+    }
+
+    /// Nothing of the VM runs.
+    async fn at_rest(&self) {
+        let alive = |peer: &Self| peer.runtime.as_ref().unwrap().metrics().num_alive_tasks();
+        self.until("nothing runs", |peer| alive(peer) == 0).await;
+    }
+
+    /// A service that has answered a first transaction.
+    async fn served(&self, service: &mut Service) -> Session {
+        let execution = self.execute("first", "cc");
+        let mut session = service.registered("cc:1.0").await;
+        session.answer("one").await;
+        assert_eq!(outcome(execution).await.unwrap(), "one");
+        session
     }
 
     async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
@@ -331,8 +349,7 @@ async fn stop_leaves_neither_task_nor_socket() {
     session.closed().await;
     assert_eq!(waiting.await.unwrap().unwrap(), 0);
     assert!(peer.peer.support.registered("cc:1.0").is_none());
-    let alive = |peer: &Peer| peer.runtime.as_ref().unwrap().metrics().num_alive_tasks();
-    peer.until("nothing runs", |peer| alive(peer) == 0).await;
+    peer.at_rest().await;
     assert!(service.connects.try_recv().is_err(), "it is not dialled again");
 
     // While it is looked for.
@@ -344,7 +361,55 @@ async fn stop_leaves_neither_task_nor_socket() {
     drop(session);
     peer.until("the stream is gone", |peer| peer.peer.support.registered("cc:1.0").is_none()).await;
     peer.vm.stop(&ccid, StopContainer::default()).await.unwrap();
-    peer.until("nothing runs", |peer| alive(peer) == 0).await;
+    peer.at_rest().await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_commits_stops_a_service_that_was_dialled_again() {
+    let mut service = Service::start("127.0.0.1:0", None).await;
+    let peer = Peer::of(QUICK, &service);
+    drop(peer.served(&mut service).await);
+    // Nobody has launched this one.
+    let session = service.registered("cc:1.0").await;
+    let (replaced, out_of_use) = mpsc::unbounded_channel();
+    tokio::spawn(Retirement::new(peer.peer.support.clone(), Arc::clone(&peer.peer.ledgers)).run(out_of_use));
+    peer.peer.put("lscc", [("cc".to_owned(), "\x0a\x02cc\x12\x032.0".to_owned())]);
+    replaced.send(ReplacedChaincode { name: "cc".into(), version: "1.0".into() }).unwrap();
+    session.closed().await;
+    peer.at_rest().await;
+    assert!(service.connects.try_recv().is_err(), "it is not dialled again");
+}
+
+#[tokio::test]
+async fn a_service_is_stopped_between_two_tries_and_one_that_nobody_dials_is_none() {
+    let ccid = Ccid::new("cc", "1.0");
+    assert!(!TestPeer::new().support.stop(&ccid).await.unwrap(), "this peer runs no services");
+    let mut service = Service::start("127.0.0.1:0", None).await;
+    let peer = Peer::of(NEVER, &service);
+    assert!(!peer.peer.support.stop(&ccid).await.unwrap(), "it was never dialled");
+    drop(peer.served(&mut service).await);
+    peer.until("the stream is gone", |peer| peer.peer.support.registered("cc:1.0").is_none()).await;
+    assert!(peer.peer.support.stop(&ccid).await.unwrap());
+    peer.at_rest().await;
+    assert!(!peer.peer.support.stop(&ccid).await.unwrap(), "it is stopped already");
+}
+
+#[tokio::test]
+async fn a_start_that_the_close_finds_under_way_leaves_no_connection_behind() {
+    let mut service = Service::start("127.0.0.1:0", None).await;
+    let peer = Peer::of(QUICK, &service);
+    let ccid = Ccid::new("cc", "1.0");
+    let mut start = peer.vm.start(&ccid, StartContainer::default());
+    tokio::select! {
+        biased;
+        started = &mut start => panic!("it has a package to read: {started:?}"),
+        () = std::future::ready(()) => {}
+    }
+    peer.vm.vm.close();
+    let refused = start.await.unwrap_err().to_string();
+    assert!(refused.contains("nothing takes chaincode streams now") || refused.contains("was closed"), "{refused}");
+    peer.at_rest().await;
+    assert!(service.connects.try_recv().is_err(), "nobody dials");
 }
 
 #[tokio::test]
@@ -355,9 +420,11 @@ async fn a_service_that_stays_away_is_given_up() {
     let mut session = service.registered("cc:1.0").await;
     session.answer("one").await;
     outcome(execution).await.unwrap();
+    assert_eq!(peer.vm.vm.containers().await.unwrap().len(), 1);
     drop((session, service));
     let end = tokio::time::timeout(PATIENCE, peer.vm.wait(&Ccid::new("cc", "1.0"))).await.unwrap().unwrap_err();
     assert!(end.to_string().starts_with("connection to cc:1.0 terminated: no connection for 50ms"), "{end}");
+    assert_eq!(peer.vm.vm.containers().await.unwrap(), [], "nobody looks for it");
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@ use anyhow::{Context, anyhow, bail};
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions, RemoveImageOptions,
+    CreateContainerOptions, EventsOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
+    ListImagesOptions, RemoveContainerOptions, RemoveImageOptions,
 };
+use tokio_stream::StreamExt;
 
 use crate::testing::Boxed;
 
@@ -90,6 +92,61 @@ impl DockerEngine {
             let body = ContainerCreateBody { image: Some(image), cmd, ..ContainerCreateBody::default() };
             Ok(self.client.create_container(Some(options), body).await?.id)
         })
+    }
+
+    /// SIGKILL for what a container runs.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn kill_container<'a>(&'a self, id: &'a str) -> Boxed<'a, anyhow::Result<()>> {
+        Box::pin(async move { Ok(self.client.kill_container(id, None::<KillContainerOptions>).await?) })
+    }
+
+    /// The environment variables that a container was made with, each as `NAME=value`.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn variables<'a>(&'a self, id: &'a str) -> Boxed<'a, anyhow::Result<Vec<String>>> {
+        Box::pin(async move {
+            let inspected = self.client.inspect_container(id, None::<InspectContainerOptions>).await?;
+            Ok(inspected.config.and_then(|config| config.env).unwrap_or_default())
+        })
+    }
+
+    /// How many containers it has made in a time, from one second to another, both since 1970.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn containers_made(&self, since: u64, until: u64) -> Boxed<'_, anyhow::Result<usize>> {
+        Box::pin(async move {
+            let filters = [("type", "container"), ("event", "create")];
+            let filters = filters.map(|(key, value)| (key.to_owned(), vec![value.to_owned()])).into();
+            let (since, until) = (Some(since.to_string()), Some(until.to_string()));
+            let mut made = self.client.events(Some(EventsOptions { since, until, filters: Some(filters) }));
+            let mut count = 0;
+            while let Some(event) = made.next().await {
+                event?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+
+    /// How many images it has, those without a name among them.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn image_count(&self) -> Boxed<'_, anyhow::Result<usize>> {
+        let all = Some(ListImagesOptions { all: true, ..ListImagesOptions::default() });
+        Box::pin(async move { Ok(self.client.list_images(all).await?.len()) })
+    }
+
+    /// The name of what keeps its layers.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn storage_driver(&self) -> Boxed<'_, anyhow::Result<String>> {
+        Box::pin(async move { Ok(self.client.info().await?.driver.unwrap_or_default()) })
     }
 
     /// Removes a container, running or not.

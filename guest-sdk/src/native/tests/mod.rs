@@ -1,5 +1,6 @@
 //! The chaincode's end of a stream, with a peer that follows a script at the other.
 
+mod floods;
 mod requests;
 mod settings;
 mod streams;
@@ -13,12 +14,12 @@ use bytes::Bytes;
 use selvedge_proto::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{self, ChaincodeInput, ChaincodeMessage};
-use tokio::sync::mpsc;
-use tonic::Status;
+use tokio_stream::StreamExt;
 
 use super::error::NativeError;
 use super::handler::{Handler, Shim, ShimSettings};
 use super::log::Log;
+use super::outbox::{Messages, outbox};
 use super::panics;
 use super::settings::Environment;
 use crate::{Chaincode, Error, Payload, Response, Stub};
@@ -42,7 +43,7 @@ impl<F: Fn(&Stub) -> Result<Payload, Error>> Chaincode for Script<F> {
 /// The peer's end.
 struct Peer {
     handler: Handler,
-    sent: mpsc::UnboundedReceiver<Result<ChaincodeMessage, Status>>,
+    sent: Messages,
 }
 
 fn message(kind: Type, txid: &str, payload: impl Into<Bytes>) -> ChaincodeMessage {
@@ -67,7 +68,7 @@ impl Peer {
         let log = Log::of(&Environment { variables, ..Environment::default() });
         let settings = ShimSettings { id: "asset:1.0".to_owned(), log, config, concurrency };
         let shim = Arc::new(Shim::new(move || Script(script.clone()), settings));
-        let (outbox, sent) = mpsc::unbounded_channel();
+        let (outbox, sent) = outbox();
         Self { handler: Handler::register(shim, outbox), sent }
     }
 
@@ -105,7 +106,7 @@ impl Peer {
     }
 
     async fn next(&mut self) -> ChaincodeMessage {
-        let next = tokio::time::timeout(Duration::from_secs(10), self.sent.recv()).await;
+        let next = tokio::time::timeout(Duration::from_secs(10), self.sent.next()).await;
         next.expect("the chaincode says something in time").expect("the stream is open").expect("a message")
     }
 
@@ -131,7 +132,7 @@ impl Peer {
 
     /// Nothing more has been sent.
     async fn assert_silent(&mut self) {
-        let next = tokio::time::timeout(Duration::from_millis(100), self.sent.recv()).await;
+        let next = tokio::time::timeout(Duration::from_millis(100), self.sent.next()).await;
         assert!(next.is_err(), "{next:?}");
     }
 }

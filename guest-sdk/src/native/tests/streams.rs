@@ -1,5 +1,7 @@
 //! States, and messages that no state takes.
 
+use tokio::sync::mpsc;
+
 use super::*;
 
 fn nothing(_: &Stub) -> Result<Payload, Error> {

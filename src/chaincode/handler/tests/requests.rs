@@ -270,7 +270,8 @@ async fn a_second_request_in_flight_is_dropped_and_the_next_one_is_not() {
     let mut cc = peer.chaincode("cc:1.0").await;
     let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
     let tx = cc.next().await;
-    let request = || like(&tx, Type::GetState, key("a").encode_to_vec());
+    // One that is not answered at once.
+    let request = || like(&tx, Type::GetStateByRange, Vec::new());
     let first = cc.peer.receive(request()).unwrap().unwrap();
     assert!(cc.peer.receive(request()).unwrap().is_none(), "the second is dropped");
     first.await;
