@@ -149,7 +149,9 @@ async fn chaincode_that_was_started_by_hand_is_shown_and_left_alone() -> anyhow:
         assert!(refusal.contains(text), "{arguments:?}: {refusal}");
     }
     assert_eq!(command.done(&["chaincode", "ps"]).await?.0, table, "it goes on");
-    drop(asset);
     peer.stop().await;
+    let (code, said) = tokio::task::spawn_blocking(move || asset.end()).await??;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the peer stops"), "a stream that is only cut would hold the peer up: {said}");
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_support_server::ChaincodeSupport;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::error;
 
@@ -25,12 +26,24 @@ pub struct ChaincodeListener {
     system_chaincodes: Arc<dyn SystemChaincodes>,
     authenticator: Option<Arc<Authenticator>>,
     work: Option<Handle>,
+    streams: ChaincodeStreams,
+}
+
+/// The streams of a listener, whose chaincode would keep them for as long as the peer has a connection.
+#[derive(Clone, Default)]
+pub struct ChaincodeStreams(watch::Sender<bool>);
+
+impl ChaincodeStreams {
+    /// Ends all of them, and those that come later.
+    pub fn end(&self) {
+        self.0.send_replace(true);
+    }
 }
 
 impl ChaincodeListener {
     /// A listener that gives its streams to this acceptor, but for those that claim the name of a system chaincode.
     pub fn new(acceptor: Arc<dyn StreamAcceptor>, system_chaincodes: Arc<dyn SystemChaincodes>) -> Self {
-        Self { acceptor, system_chaincodes, authenticator: None, work: None }
+        Self { acceptor, system_chaincodes, authenticator: None, work: None, streams: ChaincodeStreams::default() }
     }
 
     /// Takes only streams whose connections have a certificate of this authenticator's for the name that they register;
@@ -45,6 +58,11 @@ impl ChaincodeListener {
     #[must_use]
     pub fn work_on(self, work: Handle) -> Self {
         Self { work: Some(work), ..self }
+    }
+
+    /// Its streams, for who stops the peer.
+    pub fn streams(&self) -> ChaincodeStreams {
+        self.streams.clone()
     }
 }
 
@@ -68,8 +86,12 @@ impl ChaincodeSupport for ChaincodeListener {
             }),
         };
         let reader = Reader::new(peer, admission);
+        let mut ending = self.streams.0.subscribe();
         tokio::spawn(async move {
-            let end = reader.read(request.into_inner(), &outbox, &work).await;
+            let end = tokio::select! {
+                end = reader.read(request.into_inner(), &outbox, &work) => end,
+                Ok(_) = ending.wait_for(|ending| *ending) => Some(Status::unavailable("the peer stops")),
+            };
             if let Some(status) = end {
                 outbox.end(status);
             }

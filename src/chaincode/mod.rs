@@ -45,7 +45,7 @@ pub use handler::Handler;
 pub use handler_registry::HandlerRegistry;
 pub use instance::ChaincodeInstance;
 pub use lifecycle::Lifecycle;
-pub use listener::ChaincodeListener;
+pub use listener::{ChaincodeListener, ChaincodeStreams};
 pub use metrics::ChaincodeMetrics;
 pub use name::{is_chaincode_name, is_chaincode_version};
 pub use retirement::Retirement;

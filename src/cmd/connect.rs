@@ -279,7 +279,15 @@ fn profile_endpoints(config: &Config, peers: &[ProfilePeer]) -> anyhow::Result<V
                 "{VALIDATING}: the url of {origin} begins with grpc://, and peer.tls.enabled is true; write grpcs://, or set \
                  CORE_PEER_TLS_ENABLED=false if the peer has no TLS"
             ),
-            (_, false) => return Ok(Endpoint { address, tls: None, settings: PROFILE_SETTINGS }),
+            (_, false) => {
+                if peer.roots.is_some() {
+                    tracing::warn!(
+                        "{origin} has tlsCACerts, and peer.tls.enabled is false: what is sent there is not encrypted; set \
+                         CORE_PEER_TLS_ENABLED=true"
+                    );
+                }
+                return Ok(Endpoint { address, tls: None, settings: PROFILE_SETTINGS });
+            }
             (_, true) => {}
         }
         let roots = match &peer.roots {
@@ -293,8 +301,8 @@ fn profile_endpoints(config: &Config, peers: &[ProfilePeer]) -> anyhow::Result<V
             }
         };
         let roots = roots.context("unable to load TLS root cert file")?;
-        // The setting is Fabric's; an SDK would take the profile's.
-        let name = Some(&tls.server_host_override).filter(|name| !name.is_empty()).unwrap_or(&peer.server_name);
+        // The setting is for all peers; what the profile has, for this one.
+        let name = Some(&peer.server_name).filter(|name| !name.is_empty()).unwrap_or(&tls.server_host_override);
         let tls = ClientTls::new(roots, identity.as_ref())?.server_name(name);
         Ok(Endpoint { address, tls: Some(tls), settings: PROFILE_SETTINGS })
     };

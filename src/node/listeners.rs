@@ -25,7 +25,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 use super::chaincode_server::ChaincodeServer;
 use super::connections::{Connections, Door};
 use crate::admin::ContainersService;
-use crate::chaincode::ChaincodeListener;
+use crate::chaincode::{ChaincodeListener, ChaincodeStreams};
 use crate::config::Config;
 use crate::endorser::Endorser;
 use crate::operations::Operations;
@@ -72,9 +72,11 @@ pub(super) struct Listeners {
     pub(super) chaincode: SocketAddr,
     pub(super) operations: SocketAddr,
     deliverer: Arc<Deliverer>,
+    chaincode_streams: ChaincodeStreams,
     stop: watch::Sender<bool>,
     connections: Connections,
-    servers: Vec<JoinHandle<()>>,
+    /// The peer's own is the first.
+    servers: [JoinHandle<()>; 3],
 }
 
 impl Listeners {
@@ -105,17 +107,18 @@ impl Listeners {
             .add_service(DeliverServer::new(DeliverService::new(Arc::clone(&deliverer), private_data)))
             .add_service(AtomicBroadcastServer::new(broadcast).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(ContainersServer::new(containers));
+        let chaincode_streams = registrar.streams();
         let registrar = ChaincodeSupportServer::new(registrar).max_decoding_message_size(MAX_MESSAGE_SIZE);
         // Pings, and never a KEEPALIVE message, at which a Node shim exits.
         let interval = config.chaincode.keepalive.unwrap_or(KEEPALIVE.interval);
         let registrar = server(Keepalive { interval, ..KEEPALIVE }).add_service(registrar);
-        let servers = vec![
+        let servers = [
             serve("peer", services, (peer, tls), connections.door(), stop.subscribe()),
             serve("chaincode", registrar, (chaincode, chaincode_tls), connections.door(), stop.subscribe()),
             tokio::spawn(serve_operations(shown, operations, stop.subscribe())),
         ];
         let (peer, chaincode, operations) = addresses;
-        Ok(Self { peer, chaincode, operations, deliverer, stop, connections, servers })
+        Ok(Self { peer, chaincode, operations, deliverer, chaincode_streams, stop, connections, servers })
     }
 
     pub(super) async fn close(self) {
@@ -126,6 +129,8 @@ impl Listeners {
             if tokio::time::timeout_at(deadline, &mut server).await.is_err() {
                 server.abort();
             }
+            // Calls under way needed them; nobody else ends them.
+            self.chaincode_streams.end();
         }
         // Aborting a server ends nothing that it has accepted.
         if tokio::time::timeout(CUT, self.connections.cut()).await.is_err() {

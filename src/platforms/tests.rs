@@ -257,7 +257,7 @@ fn what_fabrics_tools_package_is_installed() {
     let mode = |name: &str, mode: &str| Err(format!("illegal file mode detected for file {name}: {mode}"));
     let file = |platform, name: &'static str| (platform, name, 0o100_644, tar::EntryType::Regular);
     let folder = |platform, name: &'static str| (platform, name, 0o40_755, tar::EntryType::Directory);
-    let table: [(_, Result<(), String>); 15] = [
+    let table: [(_, Result<(), String>); 16] = [
         // Fabric 2's tool, of Go.
         (folder(Golang, "src/"), Ok(())),
         (folder(Golang, "src/cc/"), Ok(())),
@@ -266,6 +266,8 @@ fn what_fabrics_tools_package_is_installed() {
         ((Golang, "src/cc/", 0o41_755, tar::EntryType::Directory), mode("src/cc/", "41755")),
         ((Golang, "src/run", 0o100_755, tar::EntryType::Regular), Ok(())),
         ((Golang, "src/run", 0o104_755, tar::EntryType::Regular), mode("src/run", "104755")),
+        // Unpacked in the container that builds only: here, nothing is read through a link.
+        ((Golang, "src/cc", 0o777, tar::EntryType::Symlink), Ok(())),
         ((Golang, "src/cc", 0o120_777, tar::EntryType::Symlink), mode("src/cc", "120777")),
         // Fabric 1.4's, of Java.
         (file(Java, "src/README.md"), Ok(())),

@@ -5,7 +5,8 @@ use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, StartContainerOptions, TagImageOptions,
 };
-use selvedge::container::{Ccid, StartContainer, StopContainer, Vm, VmError};
+use selvedge::container::{Ccid, LogRequest, StartContainer, StopContainer, Vm, VmError};
+use tokio_stream::StreamExt;
 
 use crate::fixture::{Peer, SHELL, at, builder_image, built_by, code, request, vm};
 
@@ -19,6 +20,15 @@ impl Peer {
         let found = self.engine.client.inspect_container(name, None::<InspectContainerOptions>).await?;
         anyhow::ensure!(found.state.and_then(|state| state.running) == Some(true), "{name} does not run");
         found.id.context("a container has an id")
+    }
+
+    /// What a chaincode wrote; none where there is nothing of it.
+    async fn lines(&self, ccid: &Ccid) -> anyhow::Result<Option<Vec<String>>> {
+        match self.vm.logs(ccid, LogRequest { tail: 100, follow: false, previous: false }).await {
+            Ok(lines) => Ok(Some(lines.collect::<Result<_, _>>().await?)),
+            Err(VmError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -45,6 +55,8 @@ async fn what_somebody_runs_under_our_name_is_never_touched() -> anyhow::Result<
             anyhow::ensure!(refused.starts_with(&expected), "{refused}");
         }
         anyhow::ensure!(peer.running(&name).await? == theirs);
+        anyhow::ensure!(peer.lines(&ccid).await?.is_none(), "what it writes is not for our administrators");
+        anyhow::ensure!(peer.vm.last_output(&ccid).await.is_empty());
         // One that has ended stands in the way and is nobody's need.
         peer.engine.client.kill_container(&theirs, None::<KillContainerOptions>).await?;
         peer.vm.start(&ccid, request("sleep 600")).await?;
@@ -78,6 +90,8 @@ async fn two_chaincodes_of_one_container_name_do_not_end_each_other() -> anyhow:
         );
     }
     assert_eq!(peer.running(&name).await?, first);
+    assert!(peer.lines(&one).await?.is_some());
+    assert!(peer.lines(&other).await?.is_none());
     peer.vm.stop(&one, StopContainer::default()).await?;
     peer.vm.start(&other, request("sleep 600")).await?;
     assert_ne!(peer.running(&name).await?, first);

@@ -46,7 +46,7 @@ pub(super) async fn serve(shim: Arc<Shim>, service: ServiceAddress) -> Result<()
     let bound = listener.local_addr().map_err(failed)?;
     let how = match &tls {
         None => "without TLS",
-        Some(tls) if tls.verifies_clients => "with TLS, for peers whose certificate it knows,",
+        Some(tls) if tls.verifies_clients => "with TLS (peers show a certificate)",
         Some(_) => "with TLS",
     };
     shim.log.info(&format!("chaincode {} listens on {bound} {how} for peers", shim.id));

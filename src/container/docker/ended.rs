@@ -25,7 +25,7 @@ use crate::container::{Ccid, ContainerState, LogLines, LogRequest};
 const CHAINCODES: usize = 64;
 /// Lines that are asked for. More would hardly be kept.
 const LINES: usize = 2000;
-/// How long an engine may hold up a removal to tell what a container wrote.
+/// How long an engine may hold up a removal to tell how a container ended, and again to tell what it wrote.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The last runs that have ended, of this peer's chaincode only.
@@ -50,12 +50,16 @@ impl EndedRuns {
 
     /// Keeps what the engine knows of a container that is about to be removed. One that never ran has nothing to tell.
     pub(super) async fn keep(&self, engine: &Docker, container: &str) {
-        match tokio::time::timeout(PATIENCE, Run::of(engine, &self.owner, container)).await {
-            Ok(Ok(Some(run))) => self.push(run),
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => debug!("what container {container} wrote is not kept: {error}"),
-            Err(_) => debug!("what container {container} wrote is not kept: the engine is slow"),
+        let run = match tokio::time::timeout(PATIENCE, Run::of(engine, &self.owner, container)).await {
+            Ok(Ok(Some(run))) => run,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return debug!("what container {container} wrote is not kept: {error}"),
+            Err(_) => return debug!("what container {container} wrote is not kept: the engine is slow"),
+        };
+        if tokio::time::timeout(PATIENCE, run.read(engine, container)).await.is_err() {
+            run.lines.push(format!("(the engine did not tell the rest of it within {} s)", PATIENCE.as_secs()));
         }
+        self.push(run);
     }
 
     fn push(&self, run: Run) {
@@ -91,6 +95,7 @@ impl EndedRuns {
 }
 
 impl Run {
+    /// How a container of this peer's has ended; none where it is another's or has not.
     async fn of(engine: &Docker, owner: &Owner, container: &str) -> Result<Option<Self>, DockerError> {
         let found = engine.inspect_container(container, None::<InspectContainerOptions>).await?;
         let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
@@ -99,21 +104,24 @@ impl Run {
         else {
             return Ok(None);
         };
-        let (recent, mut lines) = (RecentLines::default(), Lines::default());
-        let keep = |line: Vec<u8>| recent.push(plain(&String::from_utf8_lossy(&line)));
+        Ok(Some(Self { ccid, lines: RecentLines::default(), end }))
+    }
+
+    async fn read(&self, engine: &Docker, container: &str) {
+        let mut lines = Lines::default();
+        let keep = |line: Vec<u8>| self.lines.push(plain(&String::from_utf8_lossy(&line)));
         let mut pieces = engine.logs(container, Some(wanted(LINES, false)));
         while let Some(piece) = pieces.next().await {
             match piece.map_err(DockerError::from) {
                 Ok(piece) => lines.split(Stream::of(&piece), &piece.into_bytes()).into_iter().for_each(keep),
                 // A logging driver that cannot be read from, for instance. How it ended is known all the same.
                 Err(error) => {
-                    recent.push(format!("(what it wrote cannot be read: {error})"));
+                    self.lines.push(format!("(what it wrote cannot be read: {error})"));
                     break;
                 }
             }
         }
         lines.rest().for_each(keep);
-        Ok(Some(Self { ccid, lines: recent, end }))
     }
 }
 

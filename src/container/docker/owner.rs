@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use bollard::models::ContainerInspectResponse;
+
 use super::Names;
 use crate::container::Ccid;
 
@@ -82,6 +84,13 @@ impl Owner {
         let (name, version) = id.rsplit_once(':').unwrap_or((id, ""));
         let builds = labels.get(ROLE).is_some_and(|role| role == BUILDER);
         Some((Ccid::new(name, version), if builds { Role::Builder } else { Role::Chaincode }))
+    }
+
+    /// Whether this is a container in which this peer runs that chaincode. Its name does not say so.
+    pub(super) fn runs(&self, ccid: &Ccid, found: ContainerInspectResponse) -> bool {
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        let chaincode = Self::chaincode(&labels);
+        self.other(&labels).is_none() && chaincode.is_some_and(|(one, role)| one == *ccid && role == Role::Chaincode)
     }
 
     /// The peer and the network of whoever made a container with these labels; none where it is this peer. What has no

@@ -15,7 +15,7 @@ use tokio_stream::StreamExt;
 use super::output::{Lines, Stream, TAIL_LINES, Tail, plain};
 use super::owner::Role;
 use super::{DockerError, Owner, ended};
-use crate::container::{ContainerState, ContainerStatus, LogRequest, VmError};
+use crate::container::{Ccid, ContainerState, ContainerStatus, LogRequest, VmError};
 
 /// How long counting the memory of one container may take.
 const COUNT: Duration = Duration::from_secs(3);
@@ -76,14 +76,23 @@ async fn memory(engine: &Docker, id: &str) -> Option<u64> {
 ///
 /// # Errors
 /// The engine's, for instance when its logging driver cannot be read.
-pub(super) async fn last_words(engine: &Docker, container: &str) -> Result<String, DockerError> {
+pub(super) async fn last_words(
+    engine: &Docker,
+    owner: &Owner,
+    ccid: &Ccid,
+    container: &str,
+) -> Result<String, DockerError> {
+    let found = engine.inspect_container(container, None::<InspectContainerOptions>).await?;
+    let killed = found.state.as_ref().and_then(|state| state.oom_killed).unwrap_or_default();
+    if !owner.runs(ccid, found) {
+        return Ok(String::new());
+    }
     let (mut tail, mut pieces) = (Tail::default(), engine.logs(container, Some(wanted(TAIL_LINES, false))));
     while let Some(piece) = pieces.next().await {
         tail.write(&piece?.into_bytes());
     }
-    let found = engine.inspect_container(container, None::<InspectContainerOptions>).await?;
     let mut text = tail.text();
-    if found.state.and_then(|state| state.oom_killed).unwrap_or_default() {
+    if killed {
         let line = "(killed for its memory: vm.docker.hostConfig.Memory)";
         text = if text.is_empty() { line.to_owned() } else { format!("{text}\n{line}") };
     }

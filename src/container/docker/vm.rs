@@ -162,10 +162,10 @@ impl Vm for DockerVm {
     }
 
     async fn last_output(&self, ccid: &Ccid) -> String {
-        let container = self.shared.config.names.container(ccid);
+        let (container, ccid) = (self.shared.config.names.container(ccid), ccid.clone());
         let read = self.run(|shared| async move {
             let engine = shared.config.endpoint.client().await?;
-            status::last_words(&engine, &container).await
+            status::last_words(&engine, &shared.config.owner, &ccid, &container).await
         });
         read.await.unwrap_or_default()
     }
@@ -191,7 +191,8 @@ impl Vm for DockerVm {
                 Leftover::Foreign(error) => return Err(error),
                 Leftover::Nothing => false,
                 Leftover::Removable => {
-                    stop::stop(&engine, &container, StopContainer::default(), None).await?;
+                    // It may have been another chaincode's, of the same container name.
+                    stop::stop(&engine, &container, StopContainer::default(), Some(&shared.ended)).await?;
                     true
                 }
             };
@@ -212,18 +213,21 @@ impl Vm for DockerVm {
         let begun = self.run(|shared| async move {
             let engine = shared.config.endpoint.client().await?;
             let found = engine.inspect_container(&container, None::<InspectContainerOptions>).await;
-            found.map_err(DockerError::from)?;
+            let found = found.map_err(DockerError::from)?;
+            // Others have containers of that name, too.
+            let Some(id) = found.id.clone().filter(|_| shared.config.owner.runs(&asked, found)) else {
+                return Ok(false);
+            };
             let how = shared.ended.clone();
-            tokio::spawn(status::logs(engine, container, request, move || how.end(&asked), lines));
-            Ok(())
+            tokio::spawn(status::logs(engine, id, request, move || how.end(&asked), lines));
+            Ok(true)
         });
+        let not_found = || VmError::NotFound(ccid.container_name());
         match begun.await {
-            Ok(()) => Ok(Box::pin(ReceiverStream::new(taken))),
+            Ok(true) => Ok(Box::pin(ReceiverStream::new(taken))),
+            Ok(false) => ended().ok_or_else(not_found),
             // Without an engine, what has ended is known all the same.
-            Err(error) => ended().ok_or_else(|| match error.is_not_found() {
-                true => VmError::NotFound(ccid.container_name()),
-                false => error.into(),
-            }),
+            Err(error) => ended().ok_or_else(|| if error.is_not_found() { not_found() } else { error.into() }),
         }
     }
 }
