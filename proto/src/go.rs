@@ -1,10 +1,13 @@
-//! Decoding as Fabric's decoder does (Go: `github.com/golang/protobuf` 1.3, `table_unmarshal.go`).
+//! Decoding and encoding as Fabric does (Go: `github.com/golang/protobuf` 1.3, `table_unmarshal.go`, `table_marshal.go`).
 //!
 //! A field that is known but comes with another wire type is an error for prost. For Go it is a field that it does not
 //! know. Peers that disagree about it would disagree about a transaction, and whoever makes one can make it so.
 //!
 //! Invariant: what prost decodes is decoded by prost alone, and the second look costs no more than a multiple of the
 //! bytes: a client could make any peer take that look.
+//!
+//! Of a map, prost leaves out a value that is a default one. What is left out is nil for Go: an orderer of Fabric's that is to
+//! create a channel ends with a panic, and configtxlator drops the capabilities that it is shown.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -41,6 +44,20 @@ pub trait DecodeAsGo: Message + Name + Default {
 
 impl<M: Message + Name + Default> DecodeAsGo for M {}
 
+/// Encoding that writes every value of a map.
+pub trait EncodeAsGo: Message + Name + Sized {
+    /// Encodes the message. For those that hold maps, at whatever depth, and go to others.
+    fn encode_as_go(&self) -> Vec<u8> {
+        let bytes = self.encode_to_vec();
+        match DEFINITIONS.get(&Self::full_name()) {
+            Some(fields) => with_map_values(fields, &bytes),
+            None => bytes,
+        }
+    }
+}
+
+impl<M: Message + Name> EncodeAsGo for M {}
+
 /// Whether a message holds field `tag`, of bytes or text, if only an empty one. Go tells that from a missing one, prost does
 /// not. Bytes that are no message hold nothing after the place where they end to be one.
 pub fn holds_field(message: &[u8], tag: u32) -> bool {
@@ -60,6 +77,8 @@ struct Expected {
     packable: bool,
     /// The full name of its message, if it is one.
     message: Option<String>,
+    /// It is a map, and that message a key with a value.
+    map: bool,
 }
 
 /// A message's fields by their tags.
@@ -81,6 +100,8 @@ fn define(scope: &str, message: &DescriptorProto, definitions: &mut HashMap<Stri
     for nested in &message.nested_type {
         define(&name, nested, definitions);
     }
+    let entries = message.nested_type.iter().filter(|nested| nested.options.as_ref().is_some_and(|it| it.map_entry()));
+    let maps: Vec<_> = entries.map(|entry| format!("{name}.{}", entry.name())).collect();
     let fields = message.field.iter().map(|field| {
         let wire_type = match field.r#type() {
             Type::String | Type::Bytes | Type::Message => WireType::LengthDelimited,
@@ -91,7 +112,9 @@ fn define(scope: &str, message: &DescriptorProto, definitions: &mut HashMap<Stri
         };
         let packable = field.label() == Label::Repeated && wire_type != WireType::LengthDelimited;
         let message = (field.r#type() == Type::Message).then(|| field.type_name().trim_start_matches('.').to_owned());
-        (field.number().unsigned_abs(), Expected { wire_type, packable, message })
+        let is_map = |message: &String| maps.contains(message);
+        let map = message.as_ref().is_some_and(is_map);
+        (field.number().unsigned_abs(), Expected { wire_type, packable, message, map })
     });
     let fields = fields.collect();
     definitions.insert(name, fields);
@@ -131,6 +154,34 @@ fn without_misfits(fields: &Fields, message: &[u8], depth: usize) -> Vec<u8> {
     kept
 }
 
+/// A message that prost has encoded, with the values of maps that it left out: of messages, text and bytes, which are all that
+/// Fabric's maps hold.
+fn with_map_values(fields: &Fields, message: &[u8]) -> Vec<u8> {
+    const VALUE: u32 = 2;
+    let mut whole = Vec::with_capacity(message.len());
+    let mut rest = message;
+    while rest.has_remaining() {
+        let start = rest;
+        let Some((tag, _)) = field(&mut rest) else { break };
+        let fragment = &start[..start.len() - rest.len()];
+        let expected = fields.get(&tag);
+        match expected.and_then(|expected| DEFINITIONS.get(expected.message.as_ref()?)) {
+            None => whole.extend_from_slice(fragment),
+            Some(within) => {
+                let mut inner = with_map_values(within, content(fragment));
+                if expected.is_some_and(|expected| expected.map) && !holds_field(&inner, VALUE) {
+                    encode_key(VALUE, WireType::LengthDelimited, &mut inner);
+                    encode_varint(0, &mut inner);
+                }
+                encode_key(tag, WireType::LengthDelimited, &mut whole);
+                encode_varint(inner.len() as u64, &mut whole);
+                whole.extend(inner);
+            }
+        }
+    }
+    whole
+}
+
 /// Takes the next field off `rest`.
 fn field(rest: &mut &[u8]) -> Option<(u32, WireType)> {
     let (tag, wire_type) = decode_key(rest).ok()?;
@@ -149,7 +200,10 @@ fn content(fragment: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::{ChannelHeader, Envelope, Header, Payload, SignaturePolicyEnvelope};
+    use crate::common::{
+        Capabilities, Capability, ChannelHeader, ConfigGroup, ConfigUpdate, ConfigValue, Envelope, Header, Payload,
+        SignaturePolicyEnvelope,
+    };
     use crate::protos::{Transaction, TransactionAction};
 
     /// A message whose only field holds these bytes.
@@ -216,6 +270,32 @@ mod tests {
         assert!(!holds_field(&[], 2) && !holds_field(&[0x0a, 2, 0x12, 0], 2), "within another field it is none");
         assert!(!holds_field(&[0x10, 0], 2), "a number is another field for Go");
         assert!(!holds_field(&[0xff, 0x12, 0], 2));
+    }
+
+    #[test]
+    fn every_value_of_a_map_is_written() {
+        let capabilities = Capabilities { capabilities: [("V1_3".to_owned(), Capability {})].into() };
+        // The entry, its key, and a value of no bytes.
+        assert_eq!(capabilities.encode_as_go(), [&[0x0a, 8, 0x0a, 4][..], b"V1_3", &[0x12, 0]].concat());
+        assert_eq!(
+            capabilities.encode_to_vec(),
+            [&[0x0a, 6, 0x0a, 4][..], b"V1_3"].concat(),
+            "else this is superfluous"
+        );
+
+        let members = ConfigGroup {
+            groups: [("Org".to_owned(), ConfigGroup::default())].into(),
+            values: [("Consortium".to_owned(), ConfigValue { version: 1, ..ConfigValue::default() })].into(),
+            ..ConfigGroup::default()
+        };
+        let root = ConfigGroup { groups: [("App".to_owned(), members)].into(), ..ConfigGroup::default() };
+        let update = ConfigUpdate { channel_id: "c".to_owned(), read_set: Some(root), ..ConfigUpdate::default() };
+        let org = within(&[&within(b"Org", 1)[..], &[0x12, 0]].concat(), 2);
+        let consortium = within(&[&within(b"Consortium", 1)[..], &within(&[0x08, 1], 2)].concat(), 3);
+        let app = [within(b"App", 1), within(&[org, consortium].concat(), 2)].concat();
+        let expected = [within(b"c", 1), within(&within(&app, 2), 2)].concat();
+        assert_eq!(update.encode_as_go(), expected);
+        assert_eq!(ConfigUpdate::decode(expected.as_slice()).expect("what it was"), update);
     }
 
     #[test]

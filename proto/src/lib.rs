@@ -46,7 +46,7 @@ pub mod containers {
 
 mod go;
 
-pub use go::{DecodeAsGo, holds_field};
+pub use go::{DecodeAsGo, EncodeAsGo, holds_field};
 pub use prost::Message;
 pub use prost_types::Timestamp;
 

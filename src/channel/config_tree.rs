@@ -4,6 +4,7 @@
 
 use prost::Message;
 use prost::bytes::Bytes;
+use selvedge_proto::EncodeAsGo;
 use selvedge_proto::common::{
     Capabilities, Capability, ConfigGroup, ConfigPolicy, ConfigValue, ImplicitMetaPolicy, MspPrincipal, MspRole,
     Policy, SignaturePolicy, SignaturePolicyEnvelope, implicit_meta_policy, msp_principal, msp_role, policy,
@@ -26,7 +27,8 @@ pub(super) fn value(message: &impl Message) -> ConfigValue {
 
 /// A `Capabilities` value that requires one level.
 pub(super) fn capability(level: &str) -> ConfigValue {
-    value(&Capabilities { capabilities: [(level.to_owned(), Capability {})].into() })
+    let capabilities = Capabilities { capabilities: [(level.to_owned(), Capability {})].into() };
+    ConfigValue { value: capabilities.encode_as_go().into(), mod_policy: ADMINS.into(), version: 0 }
 }
 
 /// Readers, Writers and Admins as configtxgen's default profile has them: any reader, any writer, most administrators

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
 use prost::Message;
-use selvedge_proto::Timestamp;
 use selvedge_proto::common::{
     BatchSize, BatchTimeout, Block, BlockData, BlockDataHashingStructure, BlockHeader, BlockMetadata, ChannelHeader,
     ChannelRestrictions, Config, ConfigEnvelope, ConfigGroup, ConsensusType, Consortium, Envelope, FabricMspConfig,
     HashingAlgorithm, Header, HeaderType, MspConfig, OrdererAddresses, Payload, SignatureHeader, implicit_meta_policy,
     msp_role::MspRoleType,
 };
+use selvedge_proto::{EncodeAsGo, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::config_tree::{
@@ -61,7 +61,7 @@ pub fn development_block(
     let envelope = Envelope {
         payload: Payload {
             header: Some(header(channel)?),
-            data: ConfigEnvelope { config: Some(config), last_update: None }.encode_to_vec().into(),
+            data: ConfigEnvelope { config: Some(config), last_update: None }.encode_as_go().into(),
         }
         .encode_to_vec()
         .into(),
@@ -212,6 +212,12 @@ mod tests {
         let block = development_block("mychannel", &organisation, &settings()).expect("a block");
         let bundle = Bundle::from_config_block(&block).expect("it is read back");
         assert_eq!(bundle.channel(), "mychannel");
+        // Capabilities as Go writes them, or its tools drop them: the entry's key, and a value of no bytes.
+        let bytes = block.encode_to_vec();
+        for level in ["V1_4_2", "V1_4_3"] {
+            let entry = [&[0x0a, 6][..], level.as_bytes(), &[0x12, 0]].concat();
+            assert!(bytes.windows(entry.len()).any(|part| part == entry), "{level}");
+        }
         assert_eq!(bundle.orderer_addresses(), ["127.0.0.1:7050"]);
         assert_eq!(bundle.application_msps().collect::<Vec<_>>(), ["DevMSP"]);
 

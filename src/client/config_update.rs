@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message;
+use selvedge_proto::EncodeAsGo;
 use selvedge_proto::common::{
     ChannelHeader, ConfigSignature, ConfigUpdate, ConfigUpdateEnvelope, Envelope, HeaderType, Payload,
 };
@@ -20,7 +21,7 @@ pub fn create_config_update(
     signers: &[&dyn Signer],
     sender: &dyn Signer,
 ) -> Result<Envelope, ClientError> {
-    let config_update = Bytes::from(update.encode_to_vec());
+    let config_update = Bytes::from(update.encode_as_go());
     let signatures = signers.iter().map(|signer| sign_config_update(&config_update, *signer));
     let envelope = ConfigUpdateEnvelope { signatures: signatures.collect::<Result<_, _>>()?, config_update };
     create_signed_envelope(HeaderType::ConfigUpdate, &update.channel_id, &envelope, sender)

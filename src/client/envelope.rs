@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use prost::Message;
-use selvedge_proto::Timestamp;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
+use selvedge_proto::{EncodeAsGo, Timestamp};
 
 use super::ClientError;
 use crate::msp::Signer;
@@ -20,7 +20,7 @@ const NONCE_LENGTH: usize = 24;
 pub fn create_signed_envelope(
     kind: HeaderType,
     channel: &str,
-    data: &impl Message,
+    data: &impl EncodeAsGo,
     signer: &dyn Signer,
 ) -> Result<Envelope, ClientError> {
     create_bound_envelope(kind, channel, data, signer, Bytes::new())
@@ -31,7 +31,7 @@ pub fn create_signed_envelope(
 pub(super) fn create_bound_envelope(
     kind: HeaderType,
     channel: &str,
-    data: &impl Message,
+    data: &impl EncodeAsGo,
     signer: &dyn Signer,
     tls_cert_hash: Bytes,
 ) -> Result<Envelope, ClientError> {
@@ -47,7 +47,7 @@ pub(super) fn create_bound_envelope(
             channel_header: channel_header.encode_to_vec().into(),
             signature_header: signature_header(signer)?.encode_to_vec().into(),
         }),
-        data: data.encode_to_vec().into(),
+        data: data.encode_as_go().into(),
     };
     let payload = Bytes::from(payload.encode_to_vec());
     Ok(Envelope { signature: signer.sign(&payload)?, payload })

@@ -2,8 +2,8 @@
 
 use prost::Message;
 use selvedge_proto::common::{
-    BatchSize, Capabilities, Capability, ChannelHeader, Config, ConfigGroup, ConfigUpdate, ConfigValue, ConsensusType,
-    consensus_type::State,
+    BatchSize, BlockData, Capabilities, Capability, ChannelHeader, Config, ConfigGroup, ConfigUpdate, ConfigValue,
+    ConsensusType, consensus_type::State,
 };
 
 use super::*;
@@ -78,14 +78,8 @@ impl Bench {
 }
 
 fn message(signer: &dyn Signer, size: usize) -> Envelope {
-    let data = BytesOfSize { data: vec![7; size] };
+    let data = BlockData { data: vec![vec![7; size].into()] };
     create_signed_envelope(HeaderType::Message, CHANNEL, &data, signer).expect("signed")
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct BytesOfSize {
-    #[prost(bytes = "vec", tag = "1")]
-    data: Vec<u8>,
 }
 
 fn size(max_message_count: u32, absolute_max_bytes: u32) -> BatchSize {
