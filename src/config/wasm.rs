@@ -17,7 +17,7 @@ pub struct WasmConfig {
     pub system_version: String,
     /// `chaincode.wasm.cachePath`: compiled modules.
     pub cache_path: PathBuf,
-    /// `chaincode.wasm.cacheSize`: bytes of all of them together; those in use count, and stay.
+    /// `chaincode.wasm.cacheSize`: bytes of all of them together; those loaded count, and stay.
     pub cache_size: ByteSize,
     /// `chaincode.wasm.workers`: threads that run guests.
     pub workers: usize,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use redb::AccessGuard;
 use selvedge_proto::kvrwset::{KvMetadataWrite, RangeQueryInfo};
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
@@ -32,6 +33,8 @@ const PRIVATE_QUERY_BEFORE_WRITE: &str =
 
 /// In [`StateIterator::query`]: nobody checks later whether the rows are the same.
 pub(super) const NOT_RECORDED: usize = usize::MAX;
+
+type FoundRow = AccessGuard<'static, &'static [u8]>;
 
 /// Simulates one transaction, all its nested calls on the channel included.
 pub struct TxSimulator {
@@ -124,8 +127,22 @@ impl TxSimulator {
     /// # Errors
     /// When the simulator is closed or the database fails.
     pub fn get_state(&mut self, namespace: &str, key: &str) -> Result<Option<Bytes>, LedgerError> {
-        let database = self.database;
-        self.read(namespace, key, |row| value_as_read(database, row.value))
+        let (found, database) = (self.find(namespace, key)?, self.database);
+        self.read(namespace, key, found, |row| value_as_read(database, row.value))
+    }
+
+    /// [`Self::get_state`] for whoever has no time for a large value: empty for a key that does not exist; none, and nothing
+    /// is copied or recorded, where the value and what is kept with it have more than `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::get_state`].
+    pub fn get_small_state(&mut self, namespace: &str, key: &str, limit: usize) -> Result<Option<Bytes>, LedgerError> {
+        let (found, database) = (self.find(namespace, key)?, self.database);
+        if found.as_ref().is_some_and(|row| row.value().len() > limit) {
+            return Ok(None);
+        }
+        let value = self.read(namespace, key, found, |row| value_as_read(database, row.value))?;
+        Ok(Some(value.unwrap_or_default()))
     }
 
     /// Writes a value; an empty one deletes the key.
@@ -152,7 +169,8 @@ impl TxSimulator {
     /// # Errors
     /// When the simulator is closed or the database fails.
     pub fn get_state_metadata(&mut self, namespace: &str, key: &str) -> Result<BTreeMap<String, Bytes>, LedgerError> {
-        let row = self.read(namespace, key, |row| KvMetadataWrite::decode(row.metadata))?;
+        let found = self.find(namespace, key)?;
+        let row = self.read(namespace, key, found, |row| KvMetadataWrite::decode(row.metadata))?;
         let metadata = row.transpose().map_err(|_| LedgerError::Corrupted(format!("the metadata of key {key:?}")))?;
         let entries = metadata.unwrap_or_default().entries;
         Ok(entries.into_iter().map(|entry| (entry.name, entry.value)).collect())
@@ -290,13 +308,19 @@ impl TxSimulator {
         self.snapshot = None;
     }
 
+    /// The row of a key, where the database holds it.
+    fn find(&self, namespace: &str, key: &str) -> Result<Option<FoundRow>, LedgerError> {
+        Ok(self.snapshot()?.state.get(public_key(namespace, key.as_bytes()).as_slice())?)
+    }
+
+    /// Takes what is wanted of a row that was found or not, and records the read.
     fn read<T>(
         &mut self,
         namespace: &str,
         key: &str,
+        found: Option<FoundRow>,
         take: impl FnOnce(&StateRow<'_>) -> T,
     ) -> Result<Option<T>, LedgerError> {
-        let found = self.snapshot()?.state.get(public_key(namespace, key.as_bytes()).as_slice())?;
         let found: Option<(Version, T)> = match &found {
             Some(guard) => {
                 let row = StateRow::decode(guard.value())?;

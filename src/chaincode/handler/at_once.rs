@@ -2,24 +2,29 @@
 //!
 //! To hand a request to another thread, and its answer back, wakes several threads one after the other, which takes many
 //! times as long as these requests do. Invariant: whoever reads serves other connections too, so it waits for nobody (a
-//! simulator that is in use makes the request another's work), computes little ([`LARGE`]), and meets a slow disk no more
-//! than once in a [`PAUSE`].
+//! simulator that is in use makes the request another's work), and copies and computes little ([`LARGE`]). What it may meet
+//! is a slow disk, from which the database reads a row as a whole, however large. Of several threads that serve sockets,
+//! that holds up no more than half at a time ([`places`]), and after it no request is answered here for a [`PAUSE`].
 
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::protos::{DelState, GetState, PutState};
+use tokio::sync::Semaphore;
 
 use super::super::RequestError;
 use super::super::message::Type;
 use super::super::transaction_context::TransactionContext;
 use crate::ledger::TxSimulator;
 
-/// Bytes of a request; the value of a larger one may take long to check.
+/// Bytes of a request, and of the row that is read; a larger value may take long to check, to copy and to bring into the
+/// form in which it is read.
 const LARGE: usize = 64 << 10;
 /// What is in memory takes a few microseconds. What takes as long as this came from a disk, or the processor is busy.
 const SLOW: Duration = Duration::from_micros(500);
@@ -31,11 +36,18 @@ pub(in super::super) struct AtOnce {
     epoch: Instant,
     /// Microseconds after `epoch`.
     paused_until: AtomicU64,
+    /// One for each request that is being answered.
+    places: Semaphore,
+}
+
+/// Half as many as threads serve sockets, which are as many as there are processors; one where there is no other.
+fn places() -> usize {
+    (thread::available_parallelism().map_or(1, NonZeroUsize::get) / 2).max(1)
 }
 
 impl Default for AtOnce {
     fn default() -> Self {
-        Self { epoch: Instant::now(), paused_until: AtomicU64::new(0) }
+        Self { epoch: Instant::now(), paused_until: AtomicU64::new(0), places: Semaphore::new(places()) }
     }
 }
 
@@ -47,8 +59,13 @@ impl AtOnce {
         context: &TransactionContext,
         payload: &Bytes,
     ) -> Option<Result<Bytes, RequestError>> {
+        if payload.len() > LARGE {
+            return None;
+        }
+        // Who was slow gives its place back after the pause is set: whoever takes that place sees it.
+        let _place = self.places.try_acquire().ok()?;
         let began = self.epoch.elapsed();
-        if payload.len() > LARGE || began < Duration::from_micros(self.paused_until.load(Ordering::Relaxed)) {
+        if began < Duration::from_micros(self.paused_until.load(Ordering::Relaxed)) {
             return None;
         }
         let mut simulator = match context.params.simulator.as_ref()?.try_lock() {
@@ -58,9 +75,10 @@ impl AtOnce {
             Err(TryLockError::WouldBlock) => return None,
         };
         let work = AssertUnwindSafe(|| answer(kind, &mut simulator, &context.namespace, payload));
-        let answer = catch_unwind(work).unwrap_or(Some(Err(RequestError::Panic)))?;
+        let answer = catch_unwind(work).unwrap_or(Some(Err(RequestError::Panic)));
+        // To find that a row is large may have taken as long.
         self.took(began, self.epoch.elapsed());
-        Some(answer)
+        answer
     }
 
     fn took(&self, began: Duration, ended: Duration) {
@@ -81,7 +99,7 @@ fn answer(
     let written = match kind {
         Type::GetState => {
             let get = GetState::decode(payload.clone()).ok().filter(|get| get.collection.is_empty())?;
-            return Some(simulator.get_state(namespace, &get.key).map(Option::unwrap_or_default).map_err(Into::into));
+            return simulator.get_small_state(namespace, &get.key, LARGE).map_err(Into::into).transpose();
         }
         Type::PutState => {
             let put = PutState::decode(payload.clone()).ok().filter(|put| put.collection.is_empty())?;
@@ -112,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn small_reads_and_writes_are_done_on_return_and_others_are_work() {
         let peer = TestPeer::new();
-        peer.put("cc", [("a".into(), "1".into())]);
+        peer.put("cc", [("a".into(), "1".into()), ("large".into(), "x".repeat(LARGE))]);
         let mut cc = peer.chaincode("cc:1.0").await;
         let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
         let tx = cc.next().await;
@@ -120,6 +138,7 @@ mod tests {
         let delete = DelState { key: "a".into(), collection: String::new() }.encode_to_vec();
         for (kind, payload, at_once) in [
             (Type::GetState, get("a"), true),
+            (Type::GetState, get("large"), false),
             (Type::PutState, put(100), true),
             (Type::DelState, delete, true),
             (Type::PutState, put(LARGE), false),
@@ -135,6 +154,33 @@ mod tests {
                 work.await;
             }
             cc.next().await;
+        }
+        cc.complete(&tx, "");
+        outcome(execution).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn half_of_those_who_read_are_never_held_up() {
+        let peer = TestPeer::new();
+        let mut cc = peer.chaincode("cc:1.0").await;
+        let execution = peer.execute(peer.params("t1", CHANNEL), "cc");
+        let tx = cc.next().await;
+        let at_once = peer.support.at_once();
+        let ask = || {
+            at_once.paused_until.store(0, Ordering::Relaxed);
+            cc.peer.receive(like(&tx, Type::GetState, get("a"))).unwrap()
+        };
+
+        assert!(places() == 1 || 2 * places() <= thread::available_parallelism().unwrap().get());
+        let slow: Vec<_> = std::iter::from_fn(|| at_once.places.try_acquire().ok()).collect();
+        assert_eq!(slow.len(), places());
+        ask().expect("as many as may wait for the disk").await;
+        drop(slow);
+        for _ in 0..2 * places() {
+            assert!(ask().is_none(), "whoever has an answer gives its place back");
+        }
+        for _ in 0..=2 * places() {
+            assert_eq!(cc.next().await.r#type(), Type::Response);
         }
         cc.complete(&tx, "");
         outcome(execution).await.unwrap();

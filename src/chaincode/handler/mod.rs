@@ -2,8 +2,8 @@
 //!
 //! The chaincode registers, then it is sent INITs and TRANSACTIONs ([`execute`]), and its requests are answered
 //! ([`request`]: state, metadata, queries, calls of other chaincode). Invariants: nothing is sent to a chaincode that it
-//! did not ask for, but INIT and TRANSACTION; and nothing here waits while a message is taken in, but for a disk that has
-//! just become slow ([`at_once`]).
+//! did not ask for, but INIT and TRANSACTION; and nothing here waits while a message is taken in, but for one read from the
+//! disk, and of several threads that take in messages, no more than half do so at a time ([`at_once`]).
 //!
 //! `chaincode.keepalive` is left to the transport (HTTP/2 PING): a Node shim exits on a KEEPALIVE message.
 

@@ -42,7 +42,8 @@ pub(super) struct ModuleCache {
 }
 
 impl ModuleCache {
-    /// Opens the folder, making it and its key when missing. Its entries have `limit` bytes together, but for those in use.
+    /// Opens the folder, making it and its key when missing. Its entries have `limit` bytes together, but for those that this
+    /// process uses: none yet, so what is above the limit goes, whoever used it before.
     pub(super) fn open(folder: &Path, limit: u64) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Whoever can replace the key can have any machine code run in this process.
@@ -215,6 +216,10 @@ mod tests {
         let held = cache.hold(&engine, &first);
         let new = cache.hold(&engine, &third);
         cache.store(&engine, &third, &component).unwrap();
+        assert!(cache.load(&engine, &first).is_some() && cache.load(&engine, &third).is_some(), "both are in use");
+        ModuleCache::open(folder.path(), size).unwrap();
+        assert!(cache.load(&engine, &first).is_none(), "a node that starts knows nothing of this one's");
+        cache.store(&engine, &first, &component).unwrap();
         assert!(cache.load(&engine, &first).is_some() && cache.load(&engine, &third).is_some(), "both are in use");
         drop(held);
         cache.store(&engine, &third, &component).unwrap();

@@ -12,7 +12,7 @@ use thiserror::Error;
 pub struct WasmConfig {
     /// Folder of compiled modules, made when missing; none compiles anew at each start.
     pub cache_path: Option<PathBuf>,
-    /// Bytes that compiled modules have there together; those in use count, and stay (`chaincode.wasm.cacheSize`).
+    /// Bytes that compiled modules have there together; those loaded count, and stay (`chaincode.wasm.cacheSize`).
     pub cache_size: u64,
     /// Slots of the instance pool for transactions (`chaincode.wasm.instances`).
     pub instances: u32,

@@ -30,6 +30,24 @@ fn a_simulator_reads_its_snapshot_and_never_its_own_writes() {
 }
 
 #[test]
+fn a_value_that_is_too_large_leaves_no_trace_and_a_small_one_that_of_any_read() {
+    let mut channel = channel();
+    let large = "v".repeat(1000);
+    channel.put("cc", &[("large", &large)]);
+    let simulator = || channel.ledger.new_tx_simulator("tx").unwrap();
+    let mut refused = simulator();
+    assert_eq!(refused.get_small_state("cc", "large", 999).unwrap(), None);
+    assert!(refused.results().unwrap().public.is_empty(), "nothing was read");
+
+    let (mut small, mut any) = (simulator(), simulator());
+    for key in ["large", "k0", "missing"] {
+        let value = any.get_state("cc", key).unwrap().unwrap_or_default();
+        assert_eq!(small.get_small_state("cc", key, 2000).unwrap(), Some(value), "{key}");
+    }
+    assert_eq!(small.results().unwrap(), any.results().unwrap());
+}
+
+#[test]
 fn the_set_is_sorted_and_a_missing_key_is_read_without_a_version() {
     let channel = channel();
     let mut simulator = channel.ledger.new_tx_simulator("tx").unwrap();

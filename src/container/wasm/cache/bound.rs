@@ -1,8 +1,10 @@
 //! How large the cache of compiled modules becomes: beyond its limit, the entries that were not used for longest go.
 //!
 //! When an entry was used last is its file's time of modification, so the order outlives the node. Looked at when the cache
-//! is opened, and after each entry that is stored. Invariant: the entry of a module that is loaded in this process stays,
-//! even above the limit. Removing any other costs no more than compiling it again.
+//! is opened, and after each entry that is stored. Invariants: the entry of a module that is loaded stays, even above the
+//! limit, while this process has it loaded (a restart, and other processes, know nothing of it), and removing any other
+//! costs no more than compiling it again; an entry that cannot be removed keeps no other where it is; and who begins or ends
+//! a use waits for no more than one removal.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -54,6 +56,31 @@ struct Entry {
     used: SystemTime,
 }
 
+#[derive(PartialEq, Eq)]
+enum Removed {
+    /// By whomever.
+    Yes,
+    /// Somebody has begun to use it.
+    InUse,
+}
+
+/// Of many steps, none of which keeps the others from being taken.
+#[derive(Default)]
+struct FirstError(Option<io::Error>);
+
+impl FirstError {
+    /// What came of a step; none for an error, which is kept if it is the first.
+    fn keep<T>(&mut self, path: &Path, result: io::Result<T>) -> Option<T> {
+        match result {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.0.get_or_insert_with(|| io::Error::new(error.kind(), format!("{}: {error}", path.display())));
+                None
+            }
+        }
+    }
+}
+
 impl Entries {
     pub(super) fn new(limit: u64) -> Self {
         Self { limit, uses: Uses::default() }
@@ -67,27 +94,33 @@ impl Entries {
     /// Removes what is too much. A cache that stays too large is no reason to fail.
     pub(super) fn shrink(&self, folder: &Path) {
         if let Err(error) = self.remove_least_recently_used(folder) {
-            tracing::warn!("no room could be made in the cache of compiled modules {}: {error}", folder.display());
+            tracing::warn!(
+                "the cache of compiled modules {} may stay above its limit (chaincode.wasm.cacheSize): {error}",
+                folder.display()
+            );
         }
     }
 
     fn remove_least_recently_used(&self, folder: &Path) -> io::Result<()> {
-        // Held to the end, so that nobody begins to use what is on its way out.
-        let uses = lock(&self.uses);
-        let mut entries = list(folder)?;
+        let mut first_error = FirstError::default();
+        let entries = list(folder, &mut first_error)?;
+        self.make_room(entries, &mut first_error);
+        first_error.0.map_or(Ok(()), Err)
+    }
+
+    fn make_room(&self, mut entries: Vec<Entry>, first_error: &mut FirstError) {
         let mut total: u64 = entries.iter().map(|entry| entry.size).sum();
         if total <= self.limit {
-            return Ok(());
+            return;
         }
         entries.sort_by_key(|entry| entry.used);
         let mut removed = 0;
-        for entry in entries {
-            if uses.contains_key(&entry.path) {
+        for Entry { path, size, .. } in entries {
+            if self.is_in_use(&path) {
                 // What is in use is used now, however long ago it was loaded.
-                let _ = File::open(&entry.path).and_then(|file| file.set_modified(SystemTime::now()));
-            } else if total > self.limit {
-                remove(&entry.path)?;
-                total -= entry.size;
+                let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+            } else if total > self.limit && first_error.keep(&path, self.remove_unused(&path)) == Some(Removed::Yes) {
+                total -= size;
                 removed += 1;
             }
         }
@@ -98,15 +131,28 @@ impl Entries {
                  (chaincode.wasm.cacheSize)"
             );
         }
-        Ok(())
+    }
+
+    fn is_in_use(&self, path: &Path) -> bool {
+        lock(&self.uses).contains_key(path)
+    }
+
+    fn remove_unused(&self, path: &Path) -> io::Result<Removed> {
+        // Held to the end, so that nobody begins to use what is on its way out.
+        let uses = lock(&self.uses);
+        if uses.contains_key(path) {
+            return Ok(Removed::InUse);
+        }
+        remove(path).map(|()| Removed::Yes)
     }
 }
 
 /// The folder's entries. What was never finished is removed on the way.
-fn list(folder: &Path) -> io::Result<Vec<Entry>> {
+fn list(folder: &Path, first_error: &mut FirstError) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for file in fs::read_dir(folder)? {
-        let path = file?.path();
+        let Some(file) = first_error.keep(folder, file) else { continue };
+        let path = file.path();
         let Some(extension) = path.extension().and_then(|extension| extension.to_str()) else { continue };
         if extension != EXTENSION && extension != UNFINISHED {
             continue;
@@ -114,13 +160,16 @@ fn list(folder: &Path) -> io::Result<Vec<Entry>> {
         let metadata = match fs::symlink_metadata(&path) {
             // Another node of the same cache was faster.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            metadata => metadata?,
+            metadata => metadata.and_then(|metadata| Ok((metadata.modified()?, metadata))),
         };
-        let used = metadata.modified()?;
+        let Some((used, metadata)) = first_error.keep(&path, metadata) else { continue };
+        if !metadata.is_file() {
+            continue;
+        }
         if extension == EXTENSION {
             entries.push(Entry { path, size: metadata.len(), used });
         } else if used.elapsed().is_ok_and(|age| age > ABANDONED) {
-            remove(&path)?;
+            first_error.keep(&path, remove(&path));
         }
     }
     Ok(entries)
@@ -139,6 +188,9 @@ fn lock(uses: &Uses) -> MutexGuard<'_, HashMap<PathBuf, usize>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
 
     /// An entry of ten bytes that was used so many seconds ago.
@@ -191,5 +243,61 @@ mod tests {
         entry(folder.path(), "other", 2 * ABANDONED.as_secs());
         Entries::new(0).shrink(folder.path());
         assert_eq!(names(folder.path()), ["b.13-0.new", "other"]);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_told_and_keeps_no_other_entry_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let file = |name, age| {
+            let path = entry(folder, name, age);
+            Entry { path, size: 10, used: SystemTime::now() - Duration::from_secs(age) }
+        };
+        let mut entries: Vec<_> = [("a.cwasm", 400), ("b.cwasm", 300), ("c.cwasm", 200), ("d.cwasm", 100)]
+            .map(|(name, age)| file(name, age))
+            .into();
+        // What is not a file cannot be removed as one, whoever the tests run as.
+        for stubborn in &entries[..2] {
+            fs::remove_file(&stubborn.path).unwrap();
+            fs::create_dir(&stubborn.path).unwrap();
+        }
+        entries.reverse();
+        let mut first_error = FirstError::default();
+        Entries::new(30).make_room(entries, &mut first_error);
+        assert_eq!(names(folder), ["a.cwasm", "b.cwasm", "d.cwasm"], "c is the oldest that can go");
+        let error = first_error.0.unwrap().to_string();
+        assert!(error.contains("a.cwasm: "), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for name in ["a.cwasm", "b.12-0.new"] {
+            fs::create_dir(folder.join(name)).unwrap();
+            let ago = SystemTime::now() - 2 * ABANDONED;
+            File::open(folder.join(name)).unwrap().set_modified(ago).unwrap();
+        }
+        entry(folder, "c.cwasm", 10);
+        Entries::new(0).remove_least_recently_used(folder).unwrap();
+        assert_eq!(names(folder), ["a.cwasm", "b.12-0.new"]);
+    }
+
+    #[test]
+    fn who_begins_or_ends_a_use_does_not_wait_for_the_folder_to_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        entry(&path, "a.cwasm", 10);
+        let entries = Entries::new(10);
+        let uses = entries.uses.clone();
+        let beginning = lock(&uses);
+        let (done, looked) = mpsc::channel();
+        let looking = thread::spawn(move || {
+            entries.shrink(&path);
+            done.send(()).unwrap();
+        });
+        looked.recv_timeout(Duration::from_secs(60)).expect("it looks without them, and nothing is too much");
+        drop(beginning);
+        looking.join().unwrap();
     }
 }
