@@ -61,6 +61,15 @@ impl Workspace {
         Ok(Built { selvedge: self.release().join("selvedge"), chaincodes: self.release().join("scc") })
     }
 
+    /// The same and every test, in one resolution of features: what tests alone depend on asks more of shared dependencies, so
+    /// that after [`Self::build_all`] cargo would build these and the library once more.
+    pub(crate) fn build_tests(&self) -> Result<()> {
+        require_compiler()?;
+        self.build_guests()?;
+        let targets = ["--workspace", "--bins", "--tests"];
+        run(self.cargo(&["build", "--release", "--locked"]).args(targets).args(NATIVE))
+    }
+
     /// The asset chaincode as a program that needs no library: what runs in an image that holds nothing else.
     pub(crate) fn build_static(&self) -> Result<PathBuf> {
         let flags = ["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];

@@ -18,7 +18,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let (_, build) = timed(|| {
         // First, because it leaves its program where the other belongs.
         workspace.build_static()?;
-        workspace.build_all()?;
+        workspace.build_tests()?;
         workspace.install_node_programs()?;
         workspace.build_rust_shim()
     })?;
