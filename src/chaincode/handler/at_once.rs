@@ -59,9 +59,8 @@ impl AtOnce {
         context: &TransactionContext,
         payload: &Bytes,
     ) -> Option<Result<Bytes, RequestError>> {
-        if payload.len() > LARGE {
-            return None;
-        }
+        // First, so that what goes the other way takes no place from others.
+        let request = Request::decode(kind, payload)?;
         // Who was slow gives its place back after the pause is set: whoever takes that place sees it.
         let _place = self.places.try_acquire().ok()?;
         let began = self.epoch.elapsed();
@@ -74,7 +73,7 @@ impl AtOnce {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        let work = AssertUnwindSafe(|| answer(kind, &mut simulator, &context.namespace, payload));
+        let work = AssertUnwindSafe(|| request.answer(&mut simulator, &context.namespace));
         let answer = catch_unwind(work).unwrap_or(Some(Err(RequestError::Panic)));
         // To find that a row is large may have taken as long.
         self.took(began, self.epoch.elapsed());
@@ -89,29 +88,42 @@ impl AtOnce {
     }
 }
 
-fn answer(
-    kind: Type,
-    simulator: &mut TxSimulator,
-    namespace: &str,
-    payload: &Bytes,
-) -> Option<Result<Bytes, RequestError>> {
-    // One that cannot be read gets its error the other way, and who may use a collection takes long to say.
-    let written = match kind {
-        Type::GetState => {
-            let get = GetState::decode(payload.clone()).ok().filter(|get| get.collection.is_empty())?;
-            return simulator.get_small_state(namespace, &get.key, LARGE).map_err(Into::into).transpose();
+/// What may be answered at once.
+enum Request {
+    Get(GetState),
+    Put(PutState),
+    Delete(DelState),
+}
+
+impl Request {
+    /// None for what goes the other way. One that cannot be read gets its error there, and who may use a collection takes long
+    /// to say.
+    fn decode(kind: Type, payload: &Bytes) -> Option<Self> {
+        if payload.len() > LARGE {
+            return None;
         }
-        Type::PutState => {
-            let put = PutState::decode(payload.clone()).ok().filter(|put| put.collection.is_empty())?;
-            simulator.set_state(namespace, &put.key, put.value)
+        let payload = payload.clone();
+        match kind {
+            Type::GetState => GetState::decode(payload).ok().filter(|get| get.collection.is_empty()).map(Self::Get),
+            Type::PutState => PutState::decode(payload).ok().filter(|put| put.collection.is_empty()).map(Self::Put),
+            Type::DelState => {
+                DelState::decode(payload).ok().filter(|delete| delete.collection.is_empty()).map(Self::Delete)
+            }
+            _ => None,
         }
-        Type::DelState => {
-            let delete = DelState::decode(payload.clone()).ok().filter(|delete| delete.collection.is_empty())?;
-            simulator.delete_state(namespace, &delete.key)
-        }
-        _ => return None,
-    };
-    Some(written.map(|()| Bytes::new()).map_err(Into::into))
+    }
+
+    /// None where the row is too large.
+    fn answer(self, simulator: &mut TxSimulator, namespace: &str) -> Option<Result<Bytes, RequestError>> {
+        let written = match self {
+            Self::Get(get) => {
+                return simulator.get_small_state(namespace, &get.key, LARGE).map_err(Into::into).transpose();
+            }
+            Self::Put(put) => simulator.set_state(namespace, &put.key, put.value),
+            Self::Delete(delete) => simulator.delete_state(namespace, &delete.key),
+        };
+        Some(written.map(|()| Bytes::new()).map_err(Into::into))
+    }
 }
 
 #[cfg(test)]
